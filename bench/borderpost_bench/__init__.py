@@ -1,0 +1,1 @@
+"""The load harness: figures as ratios against a named rival or limit."""

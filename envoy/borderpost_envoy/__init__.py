@@ -1,0 +1,1 @@
+"""Renders Envoy configuration that cannot leak."""

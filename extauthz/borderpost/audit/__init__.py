@@ -1,0 +1,1 @@
+"""The evidence: canonical records, hash chain, durable writer, verification."""

@@ -1,0 +1,1 @@
+"""What is known of each region now, and the choice among the legal ones."""

@@ -1,0 +1,42 @@
+"""Errors of area 01: the configuration file."""
+
+from __future__ import annotations
+
+from borderpost_base.errors.model import ErrorSpec
+
+TABLE: tuple[ErrorSpec, ...] = (
+    ErrorSpec(
+        "BP0101",
+        "not valid YAML",
+        "The file does not parse as YAML 1.2.",
+        "Look at the line named; quotes, indentation and tabs are the usual cause.",
+    ),
+    ErrorSpec(
+        "BP0102",
+        "unknown key",
+        "The key is not part of the schema; a silent typo would be a silent gap.",
+        "Remove the key or correct its spelling; `borderpost schema` lists every key.",
+    ),
+    ErrorSpec("BP0103", "missing key", "The schema requires this key.", "Add the key."),
+    ErrorSpec(
+        "BP0104", "wrong value", "The value does not fit the key.", "Give a value of the kind the message names."
+    ),
+    ErrorSpec(
+        "BP0105",
+        "duplicate key",
+        "A mapping names the same key twice; YAML readers disagree on which one wins.",
+        "Keep one of the two.",
+    ),
+    ErrorSpec(
+        "BP0106",
+        "file too large or too deep",
+        "The file exceeds a bound that protects the loader.",
+        "Split the file, or remove anchors that expand without bound.",
+    ),
+    ErrorSpec(
+        "BP0107",
+        "unknown environment variable",
+        "A BORDERPOST_ variable names no configuration key.",
+        "Unset it or correct its name; `borderpost help --variables` lists them.",
+    ),
+)

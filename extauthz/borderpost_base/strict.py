@@ -1,0 +1,106 @@
+"""Strict pydantic models, and their errors told with line, key and the nearest known key."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from borderpost_base.errors import BorderpostError, Place, Problems
+from borderpost_base.yaml_source import KeyPath, YamlDocument
+
+
+class StrictModel(BaseModel):
+    """A frozen model that refuses unknown keys; the base of configuration, policy and event files."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=False,
+        str_strip_whitespace=False,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], document: YamlDocument, *, code_value: str = "BP0104") -> Model:
+    """Build the model from a document. Raises Problems with one placed error for each mistake."""
+    data = document.data if document.data is not None else {}
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise Problems([_told(model, document, item, code_value) for item in error.errors()]) from error
+
+
+def _told(model: type[BaseModel], document: YamlDocument, item: Any, code_value: str) -> BorderpostError:
+    path = _path_in(document, tuple(item["loc"]))
+    place = document.place(path)
+    kind = item["type"]
+    if kind == "extra_forbidden":
+        siblings = _known_keys(model, tuple(item["loc"])[:-1])
+        near = difflib.get_close_matches(str(path[-1]), siblings, n=1, cutoff=0.5)
+        mend = f"did you mean `{near[0]}`?" if near else f"known keys here: {', '.join(sorted(siblings)) or 'none'}"
+        return BorderpostError("BP0102", f"`{path[-1]}` is not known here", place=place, mend=mend)
+    if kind == "missing":
+        return BorderpostError("BP0103", f"`{item['loc'][-1]}` is required", place=place)
+    context = item.get("ctx", {}).get("error")
+    if isinstance(context, BorderpostError):
+        return BorderpostError(
+            context.code, context.detail, mend=context.mend, place=context.place if context.place != Place() else place
+        )
+    message = item["msg"].removeprefix("Value error, ")
+    return BorderpostError(code_value, message[:1].lower() + message[1:], place=place)
+
+
+def _path_in(document: YamlDocument, location: tuple[str | int, ...]) -> KeyPath:
+    """Keep of pydantic's location only the parts that exist in the document (it adds union branches)."""
+    path: list[str | int] = []
+    data = document.data
+    for index, part in enumerate(location):
+        in_mapping = isinstance(data, dict) and part in data
+        in_list = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if in_mapping or in_list:
+            data = data[part]
+            path.append(part)
+        elif index == len(location) - 1:
+            path.append(part)
+    return tuple(path)
+
+
+def _known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """Return the keys known at a location, walking the model's JSON Schema (unions give all branches)."""
+    schema = model.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    level = [schema]
+    for part in location:
+        level = [child for node in level for child in _children(node, part, definitions)] or level
+    keys: set[str] = set()
+    for node in level:
+        for flat in _flatten(node, definitions):
+            keys.update(flat.get("properties", {}))
+    return sorted(keys)
+
+
+def _flatten(node: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    if "$ref" in node:
+        return _flatten(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions)
+    branches = node.get("anyOf", []) + node.get("oneOf", []) + node.get("allOf", [])
+    return [node, *(flat for branch in branches for flat in _flatten(branch, definitions))]
+
+
+def _children(node: dict[str, Any], part: str | int, definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for flat in _flatten(node, definitions):
+        if isinstance(part, int):
+            if isinstance(flat.get("items"), dict):
+                found.append(flat["items"])
+        elif part in flat.get("properties", {}):
+            found.append(flat["properties"][part])
+        elif isinstance(flat.get("additionalProperties"), dict):
+            found.append(flat["additionalProperties"])
+    return found

@@ -1,0 +1,173 @@
+"""YAML by the 1.2 rules, with the place of every key and value.
+
+PyYAML's scanner builds the nodes; this module resolves the scalars itself by the YAML 1.2 core schema,
+so that `NO` is Norway and `012` is twelve, refuses duplicate keys, and bounds size, depth and alias
+expansion. `YamlDocument.place` answers where a key path stands in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from borderpost_base import limits
+from borderpost_base.errors import BorderpostError, Place
+
+KeyPath = tuple[str | int, ...]
+
+_NULL = re.compile(r"~|null|Null|NULL|")
+_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+
+@dataclass(slots=True)
+class YamlDocument:
+    """Plain data and where each part of it stands."""
+
+    file: str
+    """Name to show in errors; not necessarily a path."""
+    data: Any
+    """dict, list, str, int, float, bool or None, nested."""
+    lines: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    """Key path to (line, column) of its key (or item), from 1."""
+
+    def place(self, path: KeyPath) -> Place:
+        """Return the place of a key path, or of its nearest ancestor that exists in the file."""
+        known = path
+        while known and known not in self.lines:
+            known = known[:-1]
+        line, column = self.lines.get(known, (1, 1))
+        return Place(self.file, line, column, dotted(path) or None)
+
+
+def dotted(path: KeyPath) -> str:
+    """Write a key path as people do: `regions.eu-1.probe`, `regimes[0].id`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+    return text
+
+
+def load_yaml_file(path: Path) -> YamlDocument:
+    """Read and parse a file. Raises BorderpostError BP0003, BP0101, BP0105 or BP0106."""
+    try:
+        with path.open("rb") as handle:
+            raw = handle.read(limits.YAML_BYTES_MAX + 1)
+    except OSError as error:
+        raise BorderpostError("BP0003", f"{path}: {error.strerror}", place=Place(str(path))) from error
+    return load_yaml(raw, str(path))
+
+
+def load_yaml(raw: bytes, file: str) -> YamlDocument:
+    """Parse one YAML document. Raises BorderpostError BP0101, BP0105 or BP0106."""
+    if len(raw) > limits.YAML_BYTES_MAX:
+        raise BorderpostError("BP0106", f"more than {limits.YAML_BYTES_MAX} bytes", place=Place(file))
+    try:
+        text = raw.decode("utf-8-sig")
+        _bound_depth(text, file)
+        node = yaml.compose(text, Loader=yaml.CSafeLoader)
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise BorderpostError("BP0101", "not UTF-8", place=Place(file, line)) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
+        raise BorderpostError("BP0101", error.problem or "cannot be parsed", place=place) from error
+    except yaml.YAMLError as error:
+        raise BorderpostError("BP0101", " ".join(str(error).split()), place=Place(file)) from error
+    document = YamlDocument(file, None)
+    document.data = None if node is None else _Builder(document).build(node, (), 0)
+    return document
+
+
+def _bound_depth(text: str, file: str) -> None:
+    """Refuse nesting beyond the bound before the composer, which recurses, sees it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            depth += 1
+            if depth > limits.YAML_DEPTH_MAX:
+                line = event.start_mark.line + 1
+                raise BorderpostError(
+                    "BP0106", f"nested deeper than {limits.YAML_DEPTH_MAX} levels", place=Place(file, line)
+                )
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            depth -= 1
+
+
+class _Builder:
+    """Turns nodes into data, counting nodes so that aliases cannot expand without bound."""
+
+    def __init__(self, document: YamlDocument) -> None:
+        self._document = document
+        self._nodes = 0
+
+    def build(self, node: yaml.Node, path: KeyPath, depth: int) -> Any:
+        """Return the node's data and note the places below it."""
+        self._nodes += 1
+        if self._nodes > limits.YAML_NODES_MAX or depth > limits.YAML_DEPTH_MAX:
+            raise BorderpostError("BP0106", "anchors expand beyond the bound", place=self._at(node, path))
+        self._document.lines.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, depth)
+        raise BorderpostError("BP0101", "unknown kind of node", place=self._at(node, path))
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> dict[str, Any]:
+        built: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise BorderpostError("BP0101", "a key must be plain text", place=self._at(key_node, path))
+            key = key_node.value
+            if key in built:
+                raise BorderpostError(
+                    "BP0105", f"`{key}` stands here a second time", place=self._at(key_node, (*path, key))
+                )
+            self._document.lines[(*path, key)] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            built[key] = self.build(value_node, (*path, key), depth + 1)
+        return built
+
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
+        text: str = node.value
+        if node.style:  # quoted or block: a string, whatever it looks like
+            return text
+        if _NULL.fullmatch(text):
+            return None
+        if _BOOL.fullmatch(text):
+            return text.lower() == "true"
+        if _INT.fullmatch(text):
+            base = 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10
+            return int(text, base) if len(text) <= 40 else text
+        if _FLOAT.fullmatch(text):
+            return float(
+                text.replace(".inf", "inf")
+                .replace(".Inf", "inf")
+                .replace(".INF", "inf")
+                .replace(".nan", "nan")
+                .replace(".NaN", "nan")
+                .replace(".NAN", "nan")
+            )
+        return text
+
+    def _at(self, node: yaml.Node, path: KeyPath) -> Place:
+        return Place(self._document.file, node.start_mark.line + 1, node.start_mark.column + 1, dotted(path) or None)
+
+
+def walk_paths(data: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Yield every key path of plain data, parents before children."""
+    yield path
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from walk_paths(value, (*path, key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from walk_paths(value, (*path, index))

@@ -1,0 +1,1 @@
+"""A gRPC server for Envoy: one interface between engines and services, and the engines behind it."""
