@@ -4,4 +4,35 @@ from __future__ import annotations
 
 from borderpost_base.errors.model import ErrorSpec
 
-TABLE: tuple[ErrorSpec, ...] = ()
+TABLE: tuple[ErrorSpec, ...] = (
+    ErrorSpec(
+        "BP0601",
+        "another instance uses this runtime directory",
+        "A steward holds the lock of `server.directory`.",
+        "Stop it, or give this instance a directory of its own.",
+    ),
+    ErrorSpec(
+        "BP0602",
+        "snapshot damaged",
+        "A published snapshot is missing or does not match the digest that names it.",
+        "The last good snapshot stays in force; check the disk that holds `server.directory`.",
+    ),
+    ErrorSpec(
+        "BP0603",
+        "worker keeps dying",
+        "A worker process ended several times within a short while of its start.",
+        "See the worker's own log lines above; the steward goes on restarting it with growing pauses.",
+    ),
+    ErrorSpec(
+        "BP0604",
+        "runtime directory unusable",
+        "The directory for sockets and snapshots cannot be created or written.",
+        "Create it with the right owner, or set `server.directory`.",
+    ),
+    ErrorSpec(
+        "BP0605",
+        "admin address unusable",
+        "The host and port of `admin` cannot be bound.",
+        "Free the port or set `admin.port`.",
+    ),
+)

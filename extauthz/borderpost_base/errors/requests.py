@@ -1,7 +1,74 @@
-"""Errors of area 08: answers to callers."""
+"""Errors of area 08: answers to callers. Their codes stand in problem bodies and in records."""
 
 from __future__ import annotations
 
 from borderpost_base.errors.model import ErrorSpec
 
-TABLE: tuple[ErrorSpec, ...] = ()
+TABLE: tuple[ErrorSpec, ...] = (
+    ErrorSpec(
+        "BP0801",
+        "no region may serve this request",
+        "The laws that apply to the data subject and the data class leave no region that may process it.",
+        "See the decision's record for each region and the law against it: `borderpost explain --log DIR ID`.",
+    ),
+    ErrorSpec(
+        "BP0802",
+        "embargoed place",
+        "Evidence of any kind places the data subject where an embargo forbids service.",
+        "No evidence can clear this automatically; a person with authority must review it.",
+    ),
+    ErrorSpec(
+        "BP0803",
+        "this gateway may not process the request",
+        "The law that applies does not allow this gateway's own place (`here`) as a processor of the data.",
+        "Send the request to a gateway inside the permitted territory.",
+    ),
+    ErrorSpec(
+        "BP0804",
+        "required evidence is missing",
+        "The tenant or route requires evidence of residence that the request does not carry.",
+        "Send the evidence that the problem's `reason` names.",
+    ),
+    ErrorSpec(
+        "BP0805",
+        "the data subject's place is unknown",
+        "The client address has no country in the GeoIP database and no verified claim resolves it.",
+        "Send a verified residency claim, or let the operator configure `evidence.unknown`.",
+    ),
+    ErrorSpec(
+        "BP0806",
+        "no legal region can serve now",
+        "Every region the law allows is down.",
+        "Retry after the time in `Retry-After`.",
+    ),
+    ErrorSpec(
+        "BP0807",
+        "no current policy",
+        "The worker has no snapshot of policy and events, or the one it has is older than allowed.",
+        "Retry; if it lasts, see the steward's log: snapshots are published by it.",
+    ),
+    ErrorSpec(
+        "BP0808",
+        "the decision cannot be recorded",
+        "The audit log is not accepting records (disk full, read-only, failing or locked); no record, no route.",
+        "Retry; if it lasts, see the worker's log for the disk's error.",
+    ),
+    ErrorSpec(
+        "BP0809",
+        "draining",
+        "This instance is shutting down and takes no new requests.",
+        "Retry: another instance or the restarted one will answer.",
+    ),
+    ErrorSpec(
+        "BP0810",
+        "internal refusal",
+        "An unexpected state; when in doubt Borderpost refuses.",
+        "Report the log line that carries the same decision id or time.",
+    ),
+    ErrorSpec(
+        "BP0811",
+        "data class unknown to the policy",
+        "The request's data class is not defined, so the law that applies to it cannot be read.",
+        "Send a class that the policy defines, or add the class to the policy.",
+    ),
+)

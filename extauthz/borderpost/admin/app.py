@@ -1,0 +1,74 @@
+"""The admin endpoints: `/livez`, `/readyz` and `/metrics`, for probes and Prometheus, on loopback.
+
+`/livez` says that the steward's loop turns. `/readyz` says that every worker can decide and record now; it is
+what takes an instance out of service. Both answer `text/plain` (or JSON with `?verbose`), 200 or 503.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition of readiness."""
+
+    name: str
+    """Stable, such as `worker-0/serving`."""
+    passed: bool
+    detail: str
+    """What was seen, for a person."""
+
+
+def make_app(*, checks: Callable[[], list[Check]], metrics: Callable[[], bytes]) -> Starlette:
+    """Build the application over two questions: is every check passed, and what are the metrics now."""
+
+    async def livez(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(request: Request) -> Response:
+        seen = checks()
+        ready = all(check.passed for check in seen)
+        status = 200 if ready else 503
+        if "verbose" in request.query_params:
+            body: dict[str, Any] = {
+                "ready": ready,
+                "checks": [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in seen],
+            }
+            return Response(orjson.dumps(body) + b"\n", status_code=status, media_type="application/json")
+        failed = [f"{check.name}: {check.detail}" for check in seen if not check.passed]
+        return PlainTextResponse("ok\n" if ready else "\n".join(failed) + "\n", status_code=status)
+
+    async def prometheus(_request: Request) -> Response:
+        return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", prometheus)])
+
+
+class AdminServer(uvicorn.Server):
+    """uvicorn inside the steward's loop: it leaves signals to the steward."""
+
+    def __init__(self, app: Starlette, *, host: str, port: int) -> None:
+        super().__init__(
+            uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off", ws="none")
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take no signal."""
+        yield
+
+    @property
+    def bound_port(self) -> int:
+        """Return the port in use, once started (the configured one may be 0)."""
+        return int(self.servers[0].sockets[0].getsockname()[1])
