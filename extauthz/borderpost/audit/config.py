@@ -45,6 +45,6 @@ class AuditSpec(StrictModel):
     """Seconds of silence after which a stream writes a `heartbeat`, so that a quiet stream and a dead one differ."""
 
     ballast_bytes: int = Field(default=1 * _MIB, ge=64 << 10, le=1 << 30)
-    """Size in bytes of a file that each stream holds in reserve. When the disk is full it is given up, so that `gap` and
-    `epoch.close` can still be written: four records of the largest size fit the smallest ballast. A stream
+    """Size in bytes of a file that each stream holds in reserve. When the disk is full it is given up, so that `gap`
+    and `epoch.close` can still be written: four records of the largest size fit the smallest ballast. A stream
     serves again only once this much is free besides, or it would flap from record to record."""
