@@ -32,8 +32,9 @@ def _limit(name: str, value: int, unit: str, reason: str) -> int:
 YAML_BYTES_MAX = _limit("yaml_bytes_max", 8 << 20, "bytes", "a policy of 10,000 entries is about 1 MiB")
 YAML_DEPTH_MAX = _limit("yaml_depth_max", 64, "levels", "our deepest schema has 12 levels")
 YAML_NODES_MAX = _limit(
-    "yaml_nodes_max", 2_000_000, "nodes", "counted after aliases expand, so an anchor bomb stops here"
+    "yaml_nodes_max", 500_000, "nodes", "counted after aliases expand, so an anchor bomb stops here"
 )
+YAML_INTEGER_DIGITS_MAX = _limit("yaml_integer_digits_max", 40, "digits", "no setting is beyond 2^64, which has 20")
 HEADER_VALUE_BYTES_MAX = _limit(
     "header_value_bytes_max",
     256,

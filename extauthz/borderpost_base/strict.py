@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from borderpost_base.errors import BorderpostError, Place, Problems
+from borderpost_base.errors import NOWHERE, BorderpostError, Place, Problems
 from borderpost_base.yaml_source import KeyPath, YamlDocument
 
 
@@ -34,15 +34,27 @@ def validate(model: type[Model], document: YamlDocument, *, code_value: str = "B
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise Problems([_told(model, document, item, code_value) for item in error.errors()]) from error
+        raise Problems(_joined([_told(model, document, item, code_value) for item in error.errors()])) from error
+
+
+def _joined(errors: list[BorderpostError]) -> list[BorderpostError]:
+    """Join what the branches of a union said of one value into one error; the reader made one mistake."""
+    by_place: dict[tuple[str, Place], list[BorderpostError]] = {}
+    for error in errors:
+        by_place.setdefault((error.code, error.place), []).append(error)
+    joined = []
+    for (code, place), same in by_place.items():
+        details = list(dict.fromkeys(error.detail for error in same))
+        joined.append(BorderpostError(code, "; or ".join(details), place=place, mend=same[0].mend))
+    return joined
 
 
 def _told(model: type[BaseModel], document: YamlDocument, item: Any, code_value: str) -> BorderpostError:
-    path = _path_in(document, tuple(item["loc"]))
-    place = document.place(path)
     kind = item["type"]
+    path = _path_in(document, tuple(item["loc"]), keep_last=kind == "missing")
+    place = document.place(path)
     if kind == "extra_forbidden":
-        siblings = _known_keys(model, tuple(item["loc"])[:-1])
+        siblings = known_keys(model, tuple(item["loc"])[:-1])
         near = difflib.get_close_matches(str(path[-1]), siblings, n=1, cutoff=0.5)
         mend = f"did you mean `{near[0]}`?" if near else f"known keys here: {', '.join(sorted(siblings)) or 'none'}"
         return BorderpostError("BP0102", f"`{path[-1]}` is not known here", place=place, mend=mend)
@@ -50,15 +62,17 @@ def _told(model: type[BaseModel], document: YamlDocument, item: Any, code_value:
         return BorderpostError("BP0103", f"`{item['loc'][-1]}` is required", place=place)
     context = item.get("ctx", {}).get("error")
     if isinstance(context, BorderpostError):
-        return BorderpostError(
-            context.code, context.detail, mend=context.mend, place=context.place if context.place != Place() else place
-        )
+        where = context.place if context.place != NOWHERE else place
+        return BorderpostError(context.code, context.detail, mend=context.mend, place=where)
     message = item["msg"].removeprefix("Value error, ")
     return BorderpostError(code_value, message[:1].lower() + message[1:], place=place)
 
 
-def _path_in(document: YamlDocument, location: tuple[str | int, ...]) -> KeyPath:
-    """Keep of pydantic's location only the parts that exist in the document (it adds union branches)."""
+def _path_in(document: YamlDocument, location: tuple[str | int, ...], *, keep_last: bool) -> KeyPath:
+    """Keep of pydantic's location only the parts that exist in the document (it adds union branches).
+
+    `keep_last` is for a missing key, which is not in the document and is what the error is about.
+    """
     path: list[str | int] = []
     data = document.data
     for index, part in enumerate(location):
@@ -67,13 +81,16 @@ def _path_in(document: YamlDocument, location: tuple[str | int, ...]) -> KeyPath
         if in_mapping or in_list:
             data = data[part]
             path.append(part)
-        elif index == len(location) - 1:
+        elif keep_last and index == len(location) - 1:
             path.append(part)
     return tuple(path)
 
 
-def _known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
-    """Return the keys known at a location, walking the model's JSON Schema (unions give all branches)."""
+def known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """Return the keys known at a location, walking the model's JSON Schema (unions give all branches).
+
+    Parts that the schema does not know, such as pydantic's names of union branches, are passed over.
+    """
     schema = model.model_json_schema(by_alias=True)
     definitions = schema.get("$defs", {})
     level = [schema]

@@ -36,14 +36,37 @@ class YamlDocument:
     """dict, list, str, int, float, bool or None, nested."""
     lines: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
     """Key path to (line, column) of its key (or item), from 1."""
+    overrides: dict[KeyPath, str] = field(default_factory=dict)
+    """Key path to the name of the flag or variable that set it, instead of the file."""
 
     def place(self, path: KeyPath) -> Place:
         """Return the place of a key path, or of its nearest ancestor that exists in the file."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.overrides:
+                return Place(self.overrides[path[:length]], key=dotted(path))
         known = path
         while known and known not in self.lines:
             known = known[:-1]
         line, column = self.lines.get(known, (1, 1))
         return Place(self.file, line, column, dotted(path) or None)
+
+    def override(self, path: KeyPath, value: Any, name: str) -> None:
+        """Set a value over the file's; errors about it will name `name` as their place.
+
+        Raises BorderpostError BP0104 where the path leads through something that is no mapping.
+        """
+        if self.data is None:
+            self.data = {}
+        at = self.data
+        for part in path[:-1]:
+            if isinstance(at, dict) and at.get(part) is None:
+                at[part] = {}
+            at = at[part] if isinstance(at, dict) else None
+        if not isinstance(at, dict):
+            detail = f"`{dotted(path[:-1])}` does not lead through mappings, so nothing can be set in it"
+            raise BorderpostError("BP0104", detail, place=Place(name, key=dotted(path)))
+        at[path[-1]] = value
+        self.overrides[path] = name
 
 
 def dotted(path: KeyPath) -> str:
@@ -70,14 +93,13 @@ def load_yaml(raw: bytes, file: str) -> YamlDocument:
         raise BorderpostError("BP0106", f"more than {limits.YAML_BYTES_MAX} bytes", place=Place(file))
     try:
         text = raw.decode("utf-8-sig")
-        _bound_depth(text, file)
+        _screen(text, file)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise BorderpostError("BP0101", "not UTF-8", place=Place(file, line)) from error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
+        place = _mark_place(file, error.problem_mark or error.context_mark)
         raise BorderpostError("BP0101", error.problem or "cannot be parsed", place=place) from error
     except yaml.YAMLError as error:
         raise BorderpostError("BP0101", " ".join(str(error).split()), place=Place(file)) from error
@@ -86,19 +108,29 @@ def load_yaml(raw: bytes, file: str) -> YamlDocument:
     return document
 
 
-def _bound_depth(text: str, file: str) -> None:
-    """Refuse nesting beyond the bound before the composer, which recurses, sees it."""
+def _screen(text: str, file: str) -> None:
+    """Refuse what the composer must not see: nesting beyond the bound (it recurses) and explicit tags.
+
+    A tag (`!!str`, `!!python/object`) would change a value's type behind the reader's back.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            detail = f"the tag `{tag}` is not supported; quote a value to make it text"
+            raise BorderpostError("BP0101", detail, place=_mark_place(file, event.start_mark))
+        if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > limits.YAML_DEPTH_MAX:
-                line = event.start_mark.line + 1
-                raise BorderpostError(
-                    "BP0106", f"nested deeper than {limits.YAML_DEPTH_MAX} levels", place=Place(file, line)
-                )
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+                detail = f"nested deeper than {limits.YAML_DEPTH_MAX} levels"
+                raise BorderpostError("BP0106", detail, place=_mark_place(file, event.start_mark))
+        elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+
+
+def _mark_place(file: str, mark: Any) -> Place:
+    """Return the place of a scanner's mark, which the C parser leaves out for some errors."""
+    return Place(file) if mark is None else Place(file, mark.line + 1, mark.column + 1)
 
 
 class _Builder:
@@ -145,17 +177,12 @@ class _Builder:
         if _BOOL.fullmatch(text):
             return text.lower() == "true"
         if _INT.fullmatch(text):
-            base = 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10
-            return int(text, base) if len(text) <= 40 else text
+            if len(text) > limits.YAML_INTEGER_DIGITS_MAX:
+                detail = f"a number of more than {limits.YAML_INTEGER_DIGITS_MAX} digits"
+                raise BorderpostError("BP0104", detail, place=self._at(node, path))
+            return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
         if _FLOAT.fullmatch(text):
-            return float(
-                text.replace(".inf", "inf")
-                .replace(".Inf", "inf")
-                .replace(".INF", "inf")
-                .replace(".nan", "nan")
-                .replace(".NaN", "nan")
-                .replace(".NAN", "nan")
-            )
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         return text
 
     def _at(self, node: yaml.Node, path: KeyPath) -> Place:

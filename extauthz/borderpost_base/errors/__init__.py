@@ -10,7 +10,7 @@ time are all made from them. A code's first two digits name its area:
 
 from __future__ import annotations
 
-from borderpost_base.errors.model import BorderpostError, ErrorSpec, Place, Problems
+from borderpost_base.errors.model import NOWHERE, BadValue, BorderpostError, ErrorSpec, Place, Problems
 from borderpost_base.errors.registry import ERRORS, find_spec
 
-__all__ = ["ERRORS", "BorderpostError", "ErrorSpec", "Place", "Problems", "find_spec"]
+__all__ = ["ERRORS", "NOWHERE", "BadValue", "BorderpostError", "ErrorSpec", "Place", "Problems", "find_spec"]

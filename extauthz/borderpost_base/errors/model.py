@@ -41,6 +41,7 @@ class Place(NamedTuple):
 
 
 NOWHERE = Place()
+"""For an error that stands in no file."""
 
 
 class BorderpostError(Exception):
@@ -68,6 +69,10 @@ class BorderpostError(Exception):
         """Return the error as JSON-ready data, for `--json` output and logs."""
         place = {k: v for k, v in self.place._asdict().items() if v is not None}
         return {"code": self.code, "title": self.spec.title, "detail": self.detail, "place": place, "mend": self.mend}
+
+
+class BadValue(BorderpostError, ValueError):
+    """An error raised inside a pydantic validator, which collects only ValueErrors; `validate` adds the place."""
 
 
 class Problems(Exception):

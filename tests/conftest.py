@@ -1,0 +1,69 @@
+"""Rules for all tests: reproducible examples, and no skip that nobody expected.
+
+A skip must give a reason that begins with one of `ALLOWED_SKIPS`, each of which says what the machine lacks.
+With BORDERPOST_NO_SKIPS=1, as in continuous integration where nothing is lacking, any skip is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import hypothesis
+import pytest
+
+ALLOWED_SKIPS = ("needs ",)
+"""`needs root`, `needs faketime`, `needs /dev/fuse`: the beginning of every reason that is allowed."""
+
+SEED = int(os.environ.get("BORDERPOST_TEST_SEED", "20261121"))
+
+hypothesis.settings.register_profile(
+    "quick", max_examples=60, deadline=None, derandomize=True, print_blob=True, database=None
+)
+hypothesis.settings.register_profile("full", max_examples=2000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("BORDERPOST_TEST_PROFILE", "quick"))
+
+
+def pytest_report_header() -> str:
+    """Say how to repeat this run."""
+    return f"seed: BORDERPOST_TEST_SEED={SEED}  hypothesis profile: {hypothesis.settings.get_current_profile_name()}"
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Start every test from the same seed, whatever ran before it."""
+    random.seed(SEED)
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    told = report.longrepr
+    text = told[2] if isinstance(told, tuple) else str(told)
+    return text.removeprefix("Skipped: ")
+
+
+def _judge_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure where it is not allowed."""
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = _reason(report)
+    if os.environ.get("BORDERPOST_NO_SKIPS") == "1":
+        report.outcome, report.longrepr = "failed", f"skipped where nothing may be skipped: {reason}"
+    elif not reason.startswith(ALLOWED_SKIPS):
+        allowed = " or ".join(f"`{start}…`" for start in ALLOWED_SKIPS)
+        report.outcome, report.longrepr = "failed", f"the reason of a skip begins with {allowed}, not: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    """Judge skips of tests."""
+    report = yield
+    _judge_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):  # type: ignore[no-untyped-def]
+    """Judge skips of whole files."""
+    report = yield
+    _judge_skip(report)
+    return report
