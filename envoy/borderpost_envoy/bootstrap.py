@@ -1,0 +1,135 @@
+"""The whole bootstrap: listener, connection manager, admin, and what the other modules here make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from betterproto2 import Casing
+from envoy_data_plane.envoy.config.accesslog import v3 as accesslog
+from envoy_data_plane.envoy.config.bootstrap import v3 as boot
+from envoy_data_plane.envoy.config.common.mutation_rules import v3 as mutation
+from envoy_data_plane.envoy.config.core import v3 as core
+from envoy_data_plane.envoy.config.listener import v3 as listener
+from envoy_data_plane.envoy.extensions.access_loggers.file import v3 as file_log
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm
+from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation import v3 as early
+from envoy_data_plane.envoy.type.matcher import v3 as match
+from envoy_data_plane.google import protobuf
+
+from borderpost_base.names import EXT_AUTHZ_FILTER, HEADER_PREFIX, METADATA_NAMESPACE
+from borderpost_envoy.clusters import listener_socket, region_cluster, server_cluster, socket_address
+from borderpost_envoy.filters import http_filters
+from borderpost_envoy.plan import EnvoyPlan, Via
+from borderpost_envoy.routes import route_configuration
+
+_MANAGER = "envoy.filters.network.http_connection_manager"
+
+
+def bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
+    """Return the bootstrap as JSON-ready data, proto field names, fields in proto order."""
+    message = boot.Bootstrap(
+        admin=boot.Admin(address=socket_address(plan.admin)) if plan.admin else None,
+        static_resources=boot.BootstrapStaticResources(
+            listeners=[_listener(plan)],
+            clusters=[server_cluster(plan), *(region_cluster(region) for region in plan.regions)],
+        ),
+    )
+    rendered: dict[str, Any] = message.to_dict(casing=Casing.SNAKE)
+    _spell_out_refusal(rendered)
+    return rendered
+
+
+def metadata_namespace(via: Via) -> str:
+    """Return where our answer's dynamic metadata lands: ext_authz cannot choose, and gets its filter's name."""
+    return METADATA_NAMESPACE if via is Via.EXT_PROC else EXT_AUTHZ_FILTER
+
+
+def _listener(plan: EnvoyPlan) -> listener.Listener:
+    return listener.Listener(
+        name="ingress",
+        address=socket_address(plan.listen),
+        filter_chains=[
+            listener.FilterChain(
+                filters=[listener.Filter(name=_MANAGER, typed_config=protobuf.Any.pack(_connection_manager(plan)))],
+                transport_socket=listener_socket(plan.tls) if plan.tls else None,
+            )
+        ],
+    )
+
+
+def _connection_manager(plan: EnvoyPlan) -> hcm.HttpConnectionManager:
+    namespace = metadata_namespace(plan.via)
+    return hcm.HttpConnectionManager(
+        stat_prefix="ingress",
+        codec_type=hcm.HttpConnectionManagerCodecType.AUTO,
+        route_config=route_configuration(plan, namespace),
+        http_filters=http_filters(plan),
+        common_http_protocol_options=core.HttpProtocolOptions(
+            headers_with_underscores_action=core.HttpProtocolOptionsHeadersWithUnderscoresAction.DROP_HEADER
+        ),
+        access_log=[_access_log(plan.access_log, namespace)] if plan.access_log else [],
+        use_remote_address=True,
+        xff_num_trusted_hops=plan.trusted_hops,
+        internal_address_config=hcm.HttpConnectionManagerInternalAddressConfig(),
+        early_header_mutation_extensions=[_strip_prefix()],
+        forward_client_cert_details=hcm.HttpConnectionManagerForwardClientCertDetails.SANITIZE,
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action=hcm.HttpConnectionManagerPathWithEscapedSlashesAction.REJECT_REQUEST,
+    )
+
+
+def _strip_prefix() -> core.TypedExtensionConfig:
+    return core.TypedExtensionConfig(
+        name="envoy.http.early_header_mutation.header_mutation",
+        typed_config=protobuf.Any.pack(
+            early.HeaderMutation(
+                mutations=[
+                    mutation.HeaderMutation(
+                        remove_on_match=mutation.HeaderMutationRemoveOnMatch(
+                            key_matcher=match.StringMatcher(prefix=HEADER_PREFIX)
+                        )
+                    )
+                ]
+            )
+        ),
+    )
+
+
+def _access_log(path: str, namespace: str) -> accesslog.AccessLog:
+    """Return a JSON line a request. No address, no path, no header of the client: none may be personal data."""
+    fields = {
+        "time": "%START_TIME%",
+        "request_id": "%STREAM_ID%",
+        "route": "%ROUTE_NAME%",
+        "cluster": "%UPSTREAM_CLUSTER_RAW%",
+        "decision": f"%DYNAMIC_METADATA({namespace}:decision)%",
+        "region": f"%DYNAMIC_METADATA({namespace}:region)%",
+        "status": "%RESPONSE_CODE%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "flags": "%RESPONSE_FLAGS%",
+        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+        "duration_ms": "%DURATION%",
+    }
+    return accesslog.AccessLog(
+        name="envoy.access_loggers.file",
+        typed_config=protobuf.Any.pack(
+            file_log.FileAccessLog(
+                path=path,
+                log_format=core.SubstitutionFormatString(json_format=protobuf.Struct.from_dict(fields)),
+            )
+        ),
+    )
+
+
+def _spell_out_refusal(rendered: Any) -> None:
+    """Write `failure_mode_allow: false` where the proto default would leave it out, for whoever reads the file."""
+    if isinstance(rendered, dict):
+        if str(rendered.get("@type", "")).endswith((".ExternalProcessor", ".ExtAuthz")):
+            rest = {key: rendered.pop(key) for key in list(rendered) if key not in ("@type", "grpc_service")}
+            rendered.update({"failure_mode_allow": False, **rest})
+        for value in rendered.values():
+            _spell_out_refusal(value)
+    elif isinstance(rendered, list):
+        for value in rendered:
+            _spell_out_refusal(value)

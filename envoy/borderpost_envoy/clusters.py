@@ -1,0 +1,167 @@
+"""Clusters and sockets: one cluster a region, one for our own workers, TLS on either side."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.cluster import v3 as cluster
+from envoy_data_plane.envoy.config.core import v3 as core
+from envoy_data_plane.envoy.config.endpoint import v3 as endpoint
+from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls
+from envoy_data_plane.envoy.extensions.upstreams.http import v3 as http
+from envoy_data_plane.envoy.type.matcher import v3 as match
+from envoy_data_plane.google import protobuf
+
+from borderpost_envoy.plan import (
+    SERVER_CLUSTER,
+    EnvoyPlan,
+    HostPort,
+    ListenerTls,
+    RegionCluster,
+    UnixSocket,
+    UpstreamTls,
+)
+
+_TLS_SOCKET = "envoy.transport_sockets.tls"
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_OPEN_AT_ONCE_MAX = 65_536
+"""Requests Envoy may have open with us at once; its default of 1024 turns a burst into refusals."""
+
+
+def socket_address(where: HostPort) -> core.Address:
+    """Return Envoy's address of a TCP socket."""
+    return core.Address(socket_address=core.SocketAddress(address=where.host, port_value=where.port))
+
+
+def server_cluster(plan: EnvoyPlan) -> cluster.Cluster:
+    """Return the cluster of our own workers: HTTP/2, no health checks of Envoy's, breakers out of the way.
+
+    There is no success-rate outlier detection either: every ext_proc stream ends in a reset, which counts
+    as no success.
+    """
+    return cluster.Cluster(
+        name=SERVER_CLUSTER,
+        type=_discovery([where for where in plan.servers if isinstance(where, HostPort)]),
+        connect_timeout=timedelta(milliseconds=min(250, plan.message_timeout_ms)),
+        lb_policy=cluster.ClusterLbPolicy.LEAST_REQUEST,
+        load_assignment=_assignment(SERVER_CLUSTER, plan.servers, hostname=""),
+        circuit_breakers=cluster.CircuitBreakers(
+            thresholds=[
+                cluster.CircuitBreakersThresholds(
+                    max_connections=1024,
+                    max_pending_requests=_OPEN_AT_ONCE_MAX,
+                    max_requests=_OPEN_AT_ONCE_MAX,
+                    max_retries=1024,
+                )
+            ]
+        ),
+        typed_extension_protocol_options={
+            _HTTP_OPTIONS: protobuf.Any.pack(
+                http.HttpProtocolOptions(
+                    explicit_http_config=http.HttpProtocolOptionsExplicitHttpConfig(
+                        http2_protocol_options=core.Http2ProtocolOptions()
+                    )
+                )
+            )
+        },
+        transport_socket=_upstream_socket(plan.server_tls, alpn=["h2"]) if plan.server_tls else None,
+    )
+
+
+def region_cluster(region: RegionCluster) -> cluster.Cluster:
+    """Return the cluster of one region. All its endpoints are that region's: retries stay inside it."""
+    return cluster.Cluster(
+        name=region.cluster,
+        type=_discovery(region.endpoints),
+        connect_timeout=timedelta(seconds=2),
+        lb_policy=cluster.ClusterLbPolicy.LEAST_REQUEST,
+        load_assignment=_assignment(
+            region.cluster, region.endpoints, hostname=region.tls.sni if region.tls is not None else ""
+        ),
+        circuit_breakers=cluster.CircuitBreakers(
+            thresholds=[
+                cluster.CircuitBreakersThresholds(
+                    max_connections=_OPEN_AT_ONCE_MAX,
+                    max_pending_requests=_OPEN_AT_ONCE_MAX,
+                    max_requests=_OPEN_AT_ONCE_MAX,
+                )
+            ]
+        ),
+        transport_socket=_upstream_socket(region.tls, alpn=[]) if region.tls is not None else None,
+    )
+
+
+def listener_socket(settings: ListenerTls) -> core.TransportSocket:
+    """Return TLS toward clients; a client certificate is asked for where there is a CA to check it by."""
+    context = tls.DownstreamTlsContext(
+        common_tls_context=tls.CommonTlsContext(
+            tls_certificates=[_certificate(settings.certificate, settings.private_key)],
+            validation_context=(
+                tls.CertificateValidationContext(trusted_ca=core.DataSource(filename=settings.client_ca))
+                if settings.client_ca is not None
+                else None
+            ),
+            alpn_protocols=["h2", "http/1.1"],
+        )
+    )
+    return core.TransportSocket(name=_TLS_SOCKET, typed_config=protobuf.Any.pack(context))
+
+
+def _upstream_socket(settings: UpstreamTls, *, alpn: list[str]) -> core.TransportSocket:
+    own = (
+        [_certificate(settings.certificate, settings.private_key)]
+        if settings.certificate is not None and settings.private_key is not None
+        else []
+    )
+    context = tls.UpstreamTlsContext(
+        sni=settings.sni,
+        common_tls_context=tls.CommonTlsContext(
+            tls_certificates=own,
+            alpn_protocols=alpn,
+            validation_context=tls.CertificateValidationContext(
+                trusted_ca=core.DataSource(filename=settings.ca),
+                match_typed_subject_alt_names=[
+                    tls.SubjectAltNameMatcher(
+                        san_type=tls.SubjectAltNameMatcherSanType.DNS,
+                        matcher=match.StringMatcher(exact=settings.sni),
+                    )
+                ],
+            ),
+        ),
+    )
+    return core.TransportSocket(name=_TLS_SOCKET, typed_config=protobuf.Any.pack(context))
+
+
+def _certificate(chain: str, key: str) -> tls.TlsCertificate:
+    return tls.TlsCertificate(
+        certificate_chain=core.DataSource(filename=chain), private_key=core.DataSource(filename=key)
+    )
+
+
+def _discovery(addresses: tuple[HostPort, ...] | list[HostPort]) -> cluster.ClusterDiscoveryType:
+    """Return STATIC where every host is an IP address (or a pipe), else STRICT_DNS, which takes both."""
+    named = any(not address.is_address for address in addresses)
+    return cluster.ClusterDiscoveryType.STRICT_DNS if named else cluster.ClusterDiscoveryType.STATIC
+
+
+def _assignment(
+    name: str, where: tuple[UnixSocket | HostPort, ...] | tuple[HostPort, ...], *, hostname: str
+) -> endpoint.ClusterLoadAssignment:
+    """Return one locality with all endpoints: no priorities, so no failover from one to another."""
+    return endpoint.ClusterLoadAssignment(
+        cluster_name=name,
+        endpoints=[
+            endpoint.LocalityLbEndpoints(
+                lb_endpoints=[
+                    endpoint.LbEndpoint(endpoint=endpoint.Endpoint(address=_address(one), hostname=hostname))
+                    for one in where
+                ]
+            )
+        ],
+    )
+
+
+def _address(where: UnixSocket | HostPort) -> core.Address:
+    if isinstance(where, UnixSocket):
+        return core.Address(pipe=core.Pipe(path=where.path))
+    return socket_address(where)

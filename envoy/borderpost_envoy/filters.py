@@ -1,0 +1,142 @@
+"""The HTTP filters: verified tokens first, then our question, then the router."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.common.mutation_rules import v3 as mutation
+from envoy_data_plane.envoy.config.core import v3 as core
+from envoy_data_plane.envoy.config.route import v3 as route
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz import v3 as ext_authz
+from envoy_data_plane.envoy.extensions.filters.http.ext_proc import v3 as ext_proc
+from envoy_data_plane.envoy.extensions.filters.http.jwt_authn import v3 as jwt
+from envoy_data_plane.envoy.extensions.filters.http.router import v3 as router
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm
+from envoy_data_plane.envoy.type import v3 as envoy_type
+from envoy_data_plane.envoy.type.matcher import v3 as match
+from envoy_data_plane.google import protobuf
+
+from borderpost_base.names import ANSWER_HEADERS, EXT_AUTHZ_FILTER, EXT_PROC_FILTER, HEADER_PREFIX, METADATA_NAMESPACE
+from borderpost_envoy.plan import SERVER_CLUSTER, EnvoyPlan, Via
+
+_CERTIFICATE_ATTRIBUTES = ("connection.mtls", "connection.uri_san_peer_certificate")
+
+
+def http_filters(plan: EnvoyPlan) -> list[hcm.HttpFilter]:
+    """Return the chain in order. The router is last and finds a cluster only if our answer named one."""
+    ours = (
+        hcm.HttpFilter(name=EXT_PROC_FILTER, typed_config=protobuf.Any.pack(_ext_proc(plan)))
+        if plan.via is Via.EXT_PROC
+        else hcm.HttpFilter(name=EXT_AUTHZ_FILTER, typed_config=protobuf.Any.pack(_ext_authz(plan)))
+    )
+    tokens = (
+        [hcm.HttpFilter(name="envoy.filters.http.jwt_authn", typed_config=protobuf.Any.pack(_jwt_authn(plan)))]
+        if plan.jwt_providers
+        else []
+    )
+    last = hcm.HttpFilter(name="envoy.filters.http.router", typed_config=protobuf.Any.pack(router.Router()))
+    return [*tokens, ours, last]
+
+
+def _ext_proc(plan: EnvoyPlan) -> ext_proc.ExternalProcessor:
+    certificate = _CERTIFICATE_ATTRIBUTES if _asks_for_certificates(plan) else ()
+    mode = ext_proc.ProcessingModeHeaderSendMode
+    return ext_proc.ExternalProcessor(
+        grpc_service=_grpc_service(timeout=None),
+        status_on_error=_unavailable(),
+        processing_mode=ext_proc.ProcessingMode(request_header_mode=mode.SEND, response_header_mode=mode.SKIP),
+        request_attributes=list(dict.fromkeys((*plan.attributes, *certificate))),
+        message_timeout=timedelta(milliseconds=plan.message_timeout_ms),
+        stat_prefix="borderpost",
+        mutation_rules=_mutation_rules(),
+        forward_rules=ext_proc.HeaderForwardingRules(allowed_headers=_headers_read(plan)),
+        metadata_options=ext_proc.MetadataOptions(
+            forwarding_namespaces=ext_proc.MetadataOptionsMetadataNamespaces(untyped=[plan.jwt_namespace]),
+            receiving_namespaces=ext_proc.MetadataOptionsMetadataNamespaces(untyped=[METADATA_NAMESPACE]),
+        ),
+        route_cache_action=ext_proc.ExternalProcessorRouteCacheAction.CLEAR,
+    )
+
+
+def _ext_authz(plan: EnvoyPlan) -> ext_authz.ExtAuthz:
+    return ext_authz.ExtAuthz(
+        grpc_service=_grpc_service(timeout=timedelta(milliseconds=plan.message_timeout_ms)),
+        transport_api_version=core.ApiVersion.V3,
+        clear_route_cache=True,
+        status_on_error=_unavailable(),
+        validate_mutations=True,
+        metadata_context_namespaces=[plan.jwt_namespace],
+        route_metadata_context_namespaces=[METADATA_NAMESPACE],
+        include_peer_certificate=_asks_for_certificates(plan),
+        stat_prefix="borderpost",
+        allowed_headers=_headers_read(plan),
+        encode_raw_headers=True,  # repeated headers stay apart and bytes stay bytes, as over ext_proc
+        decoder_header_mutation_rules=_mutation_rules(),
+    )
+
+
+def _jwt_authn(plan: EnvoyPlan) -> jwt.JwtAuthentication:
+    """Return token verification. A request without a token goes on and has no token evidence."""
+    providers = {
+        provider.name: jwt.JwtProvider(
+            issuer=provider.issuer,
+            audiences=list(provider.audiences),
+            local_jwks=core.DataSource(filename=provider.jwks_file),
+            require_expiration=True,
+            from_headers=[jwt.JwtHeader(name="authorization", value_prefix="Bearer ")],
+            payload_in_metadata=plan.jwt_payload_key,
+        )
+        for provider in plan.jwt_providers
+    }
+    requirements = [jwt.JwtRequirement(provider_name=name) for name in providers]
+    missing = jwt.JwtRequirement(allow_missing=protobuf.Empty())
+    return jwt.JwtAuthentication(
+        providers=providers,
+        rules=[
+            jwt.RequirementRule(
+                match=route.RouteMatch(prefix="/"),
+                requires=jwt.JwtRequirement(
+                    requires_any=jwt.JwtRequirementOrList(requirements=[*requirements, missing])
+                ),
+            )
+        ],
+        stat_prefix="borderpost",
+    )
+
+
+def _grpc_service(*, timeout: timedelta | None) -> core.GrpcService:
+    return core.GrpcService(
+        envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=SERVER_CLUSTER, skip_envoy_headers=True),
+        timeout=timeout,
+        retry_policy=core.RetryPolicy(
+            # Envoy's default back-off would add 185 ms, most of the message timeout.
+            retry_back_off=core.BackoffStrategy(
+                base_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=50)
+            ),
+            num_retries=2,
+            retry_on="connect-failure,reset,unavailable",
+        ),
+    )
+
+
+def _mutation_rules() -> mutation.HeaderMutationRules:
+    own = re.escape(HEADER_PREFIX).replace(r"\-", "-") + ".*"
+    return mutation.HeaderMutationRules(
+        disallow_all=True,
+        allow_expression=match.RegexMatcher(regex="|".join((own, *ANSWER_HEADERS))),
+        disallow_is_error=True,
+    )
+
+
+def _headers_read(plan: EnvoyPlan) -> match.ListStringMatcher:
+    names = dict.fromkeys(name.lower() for name in plan.headers_read)
+    return match.ListStringMatcher(patterns=[match.StringMatcher(exact=name) for name in names])
+
+
+def _unavailable() -> envoy_type.HttpStatus:
+    return envoy_type.HttpStatus(code=envoy_type.StatusCode.ServiceUnavailable)
+
+
+def _asks_for_certificates(plan: EnvoyPlan) -> bool:
+    return plan.tls is not None and plan.tls.client_ca is not None

@@ -1,0 +1,193 @@
+"""What an Envoy bootstrap is made from: small frozen values, checked when they are built.
+
+A plan says only what differs between deployments. What keeps a request from leaking (header stripping, the
+route without a default, the mutation allow-list, refusal on every failure) is not here, because nobody gets
+to choose it: it stands in the modules that render.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from borderpost_base.errors import BorderpostError
+
+
+class Via(enum.StrEnum):
+    """The door by which Envoy asks us."""
+
+    EXT_PROC = "ext_proc"
+    EXT_AUTHZ = "ext_authz"
+
+
+class RouteStyle(enum.StrEnum):
+    """How Envoy turns our header into a cluster."""
+
+    MATCHER = "matcher"
+    """An allow-list of exactly the plan's clusters; anything else, repeated headers too, is 503."""
+    CLUSTER_HEADER = "cluster_header"
+    """Any cluster Envoy knows by that name, and of repeated headers the first. For thousands of clusters."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A TCP address. `host` is an IP address or a DNS name, `port` 0 (the system chooses) to 65535."""
+
+    host: str
+    port: int
+
+    def __post_init__(self) -> None:
+        if not self.host or any(c.isspace() for c in self.host):
+            raise BorderpostError("BP0903", f"`{self.host}` is not a host")
+        if not 0 <= self.port <= 65535:
+            raise BorderpostError("BP0903", f"port {self.port} is outside 0..65535")
+
+    @classmethod
+    def parse(cls, text: str) -> HostPort:
+        """Read `host:port`, `[ipv6]:port`. Raises BorderpostError BP0903."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isascii() or not port.isdigit():
+            raise BorderpostError("BP0903", f"`{text}` is not host:port")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+    @property
+    def is_address(self) -> bool:
+        """Return True for an IP address, False for a name that needs DNS."""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class UnixSocket:
+    """A Unix socket by its absolute path, at most 107 bytes (sun_path of Linux, unix(7))."""
+
+    path: str
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/") or len(self.path.encode()) > 107:
+            raise BorderpostError("BP0903", f"`{self.path}` is not an absolute path of at most 107 bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTls:
+    """TLS that Envoy offers to clients. Paths are read by Envoy."""
+
+    certificate: str
+    private_key: str
+    client_ca: str | None = None
+    """With it, a client certificate that is presented must verify, and its URI SAN becomes evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTls:
+    """TLS that Envoy speaks to a peer, whose certificate must name `sni`."""
+
+    sni: str
+    ca: str = "/etc/ssl/certs/ca-certificates.crt"
+    certificate: str | None = None
+    private_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegionCluster:
+    """One legal region is one Envoy cluster, so that no retry or balancing can leave it."""
+
+    region: str
+    cluster: str
+    endpoints: tuple[HostPort, ...]
+    tls: UpstreamTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """One data path. Its name is what the policy's `routes` section knows it by."""
+
+    name: str = "inference"
+    prefix: str = "/"
+    timeout_ms: int = 0
+    """Whole response; 0 sets no bound, because a completion may stream for many minutes."""
+    idle_timeout_ms: int = 300_000
+    """Silence in both directions; what must end is silence, not length."""
+    connect_retries: int = 1
+    """Further attempts in the same region where no byte of the request was processed."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Further route metadata under our namespace, for access logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class JwtProvider:
+    """A token issuer whose verified payload becomes evidence. A token that fails verification is 401."""
+
+    name: str
+    issuer: str
+    jwks_file: str
+    """Path, read by Envoy, of the issuer's JSON Web Key Set."""
+    audiences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyPlan:
+    """Everything that differs between two Envoy bootstraps of ours."""
+
+    listen: HostPort
+    servers: tuple[UnixSocket | HostPort, ...]
+    """One for each worker of Borderpost; Envoy balances over them."""
+    regions: tuple[RegionCluster, ...]
+    headers_read: tuple[str, ...]
+    """The request headers our evidence needs, lower case. Envoy sends us these and no others."""
+    via: Via = Via.EXT_PROC
+    route_style: RouteStyle = RouteStyle.MATCHER
+    routes: tuple[RoutePlan, ...] = (RoutePlan(),)
+    """In order: the first whose prefix matches."""
+    hosts: tuple[str, ...] = ("*",)
+    attributes: tuple[str, ...] = ("source.address", "xds.route_name")
+    """Envoy attributes sent over ext_proc; a client CA adds the certificate's URI SAN."""
+    admin: HostPort | None = HostPort("127.0.0.1", 9901)
+    trusted_hops: int = 0
+    """Proxies of yours in front of this Envoy that append to x-forwarded-for. Too high a number lets
+    clients choose their own address; 0 takes the TCP peer."""
+    message_timeout_ms: int = 250
+    """Envoy's bound on one decision; past it the request is refused."""
+    tls: ListenerTls | None = None
+    server_tls: UpstreamTls | None = None
+    """For `servers` on TCP."""
+    jwt_providers: tuple[JwtProvider, ...] = ()
+    jwt_namespace: str = "envoy.filters.http.jwt_authn"
+    jwt_payload_key: str = "payload"
+    """Key of the payload in jwt_authn's metadata; must equal `evidence.token.payload_key`."""
+    access_log: str | None = None
+    """Path of a JSON access log without client addresses; None writes none."""
+
+    def __post_init__(self) -> None:
+        _need(bool(self.regions), "a plan needs at least one region")
+        _need(bool(self.servers), "a plan needs at least one socket of Borderpost")
+        _need(bool(self.routes), "a plan needs at least one route")
+        _need(bool(self.hosts), "a plan needs at least one host (`*` for all)")
+        _need(self.trusted_hops >= 0, "trusted_hops is a count")
+        _need(self.message_timeout_ms > 0, "a message timeout of 0 would never end a request")
+        _distinct("cluster", [r.cluster for r in self.regions] + [SERVER_CLUSTER])
+        _distinct("region", [r.region for r in self.regions])
+        _distinct("route", [r.name for r in self.routes])
+        _distinct("JWT provider", [p.name for p in self.jwt_providers])
+        for region in self.regions:
+            _need(bool(region.endpoints), f"region `{region.region}` has no endpoint")
+            _need(bool(region.cluster), f"region `{region.region}` has an empty cluster name")
+
+
+SERVER_CLUSTER = "borderpost"
+"""Envoy's cluster of our own workers; no region may have this name, and no route leads to it."""
+
+
+def _need(condition: bool, text: str) -> None:
+    if not condition:
+        raise BorderpostError("BP0902", text)
+
+
+def _distinct(kind: str, names: list[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    _need(not repeated, f"{kind} name `{repeated[0] if repeated else ''}` stands for two things")

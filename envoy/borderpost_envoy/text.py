@@ -1,0 +1,85 @@
+"""YAML with reasons: plain data as block YAML, a comment before each setting that has one in `REASONS`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+REASONS: Mapping[tuple[str, ...], str] = {
+    ("early_header_mutation_extensions",): "Runs before every filter: no client can bring a decision of its own.",
+    ("use_remote_address",): "The client's address is taken from the connection and the trusted hops alone.",
+    ("xff_num_trusted_hops",): "Entries of x-forwarded-for, from the right, that your own proxies wrote.",
+    ("internal_address_config",): "Nobody is internal: clients of private networks cannot steer with x-envoy-*.",
+    ("headers_with_underscores_action",): "x_borderpost_cluster is dropped: some upstreams read _ as -.",
+    ("path_with_escaped_slashes_action",): "One path has one spelling, so a route's floor cannot be stepped around.",
+    ("payload_in_metadata",): "Verified claims travel as metadata, which no client can write.",
+    ("failure_mode_allow",): "No answer, no route.",
+    ("status_on_error",): "What the caller sees when Borderpost cannot answer.",
+    ("message_timeout",): "The bound that counts: ext_proc ignores a timeout on grpc_service.",
+    ("mutation_rules",): "Our answers may set these headers and no others; anything else is an error.",
+    ("decoder_header_mutation_rules",): "Our answers may set these headers and no others; anything else is an error.",
+    ("forward_rules",): "Only what the evidence needs leaves Envoy.",
+    ("typed_config", "allowed_headers"): "Only what the evidence needs leaves Envoy.",
+    ("receiving_namespaces",): "The one metadata namespace our answers may fill.",
+    ("response_header_mode",): "One question a request; the stream ends with the answer.",
+    ("clear_route_cache",): "The route is chosen again, with the decision.",
+    ("route_cache_action",): "The route is chosen again, with the decision.",
+    ("grpc_service", "retry_policy"): "Only where no answer can have been given; the bound above still holds.",
+    ("cluster_specifier_plugins",): "The allow-list: what is not named here, or is named twice, is 503.",
+    ("cluster_header",): "Names any cluster of this Envoy; a missing or unknown one is 503.",
+    ("request_headers_to_remove",): "The decision is between Envoy and us.",
+    ("route", "retry_policy"): "The same cluster, so the same region; only what no upstream has begun to process.",
+    ("circuit_breakers",): "Envoy's default of 1024 open requests would refuse bursts.",
+}
+"""Comment before a key, by the last parts of its path."""
+
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*\Z")
+_NOT_STRINGS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
+_REASONS_LENGTH_MAX = max(map(len, REASONS))
+
+
+def yaml_text(data: Mapping[str, Any], *, header: str) -> str:
+    """Return the data as YAML in its own order, `header` as comment lines on top."""
+    lines = [*(f"# {line}" for line in header.splitlines()), *_mapping(data, ())]
+    return "\n".join(lines) + "\n"
+
+
+def _mapping(data: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    for key, value in data.items():
+        here = (*path, key)
+        reason = _reason(here)
+        if reason is not None:
+            yield f"# {reason}"
+        if isinstance(value, Mapping) and value:
+            yield f"{_scalar(key)}:"
+            yield from (f"  {line}" for line in _mapping(value, here))
+        elif isinstance(value, list) and value:
+            yield f"{_scalar(key)}:"
+            yield from _sequence(value, here)
+        else:
+            yield f"{_scalar(key)}: {_scalar(value)}"
+
+
+def _sequence(items: list[Any], path: tuple[str, ...]) -> Iterator[str]:
+    for item in items:
+        lines = list(_mapping(item, path)) if isinstance(item, Mapping) and item else [_scalar(item)]
+        # A comment goes above the dash, so that `- ` is followed by the first key.
+        while lines[0].startswith("# "):
+            yield lines.pop(0)
+        yield f"- {lines[0]}"
+        yield from (f"  {line}" for line in lines[1:])
+
+
+def _reason(path: tuple[str, ...]) -> str | None:
+    for length in range(1, min(len(path), _REASONS_LENGTH_MAX) + 1):
+        if path[-length:] in REASONS:
+            return REASONS[path[-length:]]
+    return None
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _NOT_STRINGS:
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,26 @@
+"""Names that Envoy's configuration and our answers must agree on; each has its one home here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HEADER_PREFIX: Final = "x-borderpost-"
+"""Every header we set begins so; Envoy strips the prefix from clients before any filter runs."""
+CLUSTER_HEADER: Final = "x-borderpost-cluster"
+"""Request header that carries the decision to Envoy's router; removed toward upstreams."""
+DECISION_HEADER: Final = "x-borderpost-decision"
+"""Response header with the decision id, for the caller."""
+REGION_HEADER: Final = "x-borderpost-region"
+"""Response header with the id of the region that served the request."""
+METADATA_NAMESPACE: Final = "borderpost"
+"""Dynamic metadata namespace of our ext_proc answers, and of the route metadata that we read."""
+EXT_PROC_FILTER: Final = "borderpost.ext_proc"
+"""Filter name; unlike Envoy's default name, it cannot be configured from a route by somebody else."""
+EXT_AUTHZ_FILTER: Final = "borderpost.ext_authz"
+"""Filter name of the ext_authz door; also the dynamic metadata namespace of its answers."""
+JWT_NAMESPACE: Final = "envoy.filters.http.jwt_authn"
+"""Dynamic metadata namespace in which Envoy's jwt_authn leaves verified token payloads."""
+ROUTE_KEY: Final = "route"
+"""Key of the route's name in route metadata under `METADATA_NAMESPACE`, for the ext_authz door."""
+ANSWER_HEADERS: Final = ("content-type", "retry-after", "link", "cache-control")
+"""What a refusal may set beside our own headers: Envoy drops or refuses everything else from us."""
