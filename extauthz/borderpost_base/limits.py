@@ -53,6 +53,18 @@ RECORD_BYTES_MAX = _limit(
 )
 RUNNERS_UP_MAX = _limit("runners_up_max", 8, "regions a record", "the rest is counted by reason and rebuilt by replay")
 REGIONS_MAX = _limit("regions_max", 1000, "regions", "legal sets are bit masks; beyond this a catalogue is a mistake")
+PROBE_PATH_BYTES_MAX = _limit("probe_path_bytes_max", 2048, "bytes", "a health page's path is a few words")
+PROBE_REPLY_BYTES_MAX = _limit(
+    "probe_reply_bytes_max", 4096, "bytes", "a status line; the rest of a probe's reply is not read"
+)
+PROBES_AT_ONCE_MAX = _limit("probes_at_once_max", 32, "connections", "a steward's sockets and a resolver's patience")
+LATENCY_AREAS_MAX = _limit("latency_areas_max", 4096, "areas", "all of ISO 3166-2 has about 5,000 subdivisions")
+REMEMBERED_AREAS_MAX = _limit(
+    "remembered_areas_max", 1024, "areas", "latency rows kept ready; a row of 300 regions takes about 5 KiB"
+)
+REMEMBERED_RANKINGS_MAX = _limit(
+    "remembered_rankings_max", 4096, "rankings", "legal set and area; dropped with each signals snapshot"
+)
 REMEMBERED_FACTS_MAX = _limit(
     "remembered_facts_max", 65_536, "entries", "bounds the memo against floods of distinct facts"
 )
@@ -63,3 +75,19 @@ WORKERS_MAX = _limit("workers_max", 64, "processes", "one a core is enough")
 METRIC_LABEL_VALUES_MAX = _limit(
     "metric_label_values_max", 1000, "values a label", "further values are counted as `other`"
 )
+AUDIT_PENDING_RECORDS_MAX = _limit(
+    "audit_pending_records_max", 4096, "records", "waiting for one sync; at 1 ms a sync that is 4 million a second"
+)
+AUDIT_PENDING_BYTES_MAX = _limit(
+    "audit_pending_bytes_max", 32 << 20, "bytes", "memory that a hanging disk may take in one worker"
+)
+RECORDED_NAME_BYTES_MAX = _limit(
+    "recorded_name_bytes_max", 64, "bytes", "ids of regions, regimes, clusters, tenants and classes in a record"
+)
+RECORDED_REASON_BYTES_MAX = _limit(
+    "recorded_reason_bytes_max", 130, "bytes", "a reason is `regime/why`, two names and what joins them"
+)
+REFUSAL_REASONS_MAX = _limit(
+    "refusal_reasons_max", 24, "reasons a record", "counts by reason beyond this are added up as `other`"
+)
+FINDINGS_MAX = _limit("findings_max", 1000, "findings a report", "a log that is all damage is told by its first lines")

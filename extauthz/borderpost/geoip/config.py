@@ -1,0 +1,32 @@
+"""The `geoip` section of the configuration: which database, how old it may be, how much is remembered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field
+
+from borderpost_base import limits
+from borderpost_base.strict import StrictModel
+
+EMBEDDED: Final = "embedded"
+"""The value of `geoip.database` that means the database carried in the package."""
+
+
+class GeoipSpec(StrictModel):
+    """Where countries of client addresses come from."""
+
+    database: Literal["embedded"] | Path = EMBEDDED
+    """`embedded`, or the path of an MMDB file: GeoIP2 or GeoLite2 (Country, City, Enterprise), DB-IP, or
+    ip-location-db. The embedded DB-IP Country Lite works offline in the first minute, but it has no
+    subdivisions and is as old as the release that carries it. Replace a file by renaming a new one over it,
+    never by writing into it: workers map it into memory."""
+
+    max_age_days: int = Field(default=60, ge=1, le=3650)
+    """Age in days of the database's build beyond which a warning is logged and `check-config` reports it.
+    Publishers bring out a new one each month or oftener; address blocks change hands all the time. Old data is
+    still used: an old answer narrows as well as a new one, and no answer at all would refuse everybody."""
+
+    remembered_addresses: int = Field(default=limits.REMEMBERED_ADDRESSES_MAX, ge=2, le=1 << 20)
+    """How many addresses each worker remembers the answer for, in memory alone. 65,536 take about 12 MiB."""
