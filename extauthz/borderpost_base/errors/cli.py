@@ -23,4 +23,17 @@ TABLE: tuple[ErrorSpec, ...] = (
         "The file is missing, is a directory, or may not be read by this user.",
         "Check the path and its permissions.",
     ),
+    ErrorSpec(
+        "BP0004",
+        "wrong argument",
+        "An argument of the command line does not have the form that the option needs.",
+        "Look at `borderpost COMMAND --help`.",
+    ),
+    ErrorSpec(
+        "BP0005",
+        "gateway does not answer",
+        "Nothing answers at the admin address of this configuration: the gateway is not running, or runs with "
+        "another configuration.",
+        "Start it with `borderpost serve`, or name its configuration with `--config`.",
+    ),
 )

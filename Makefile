@@ -1,0 +1,66 @@
+# Every target sets up what it needs; all it asks for is Python 3.11 or later and make.
+# `make help` lists the targets.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST = $(BIN)/python -m pytest --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo demo-live test test-full check bench generate generate-check proto clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The environment, in two steps: what the product and its demo need, and what its development needs besides.
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "make: no python3 found; install Python 3.11 or later" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than 3.11; name another with PYTHON=…" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: hint: Debian has venv in the package python3-venv" >&2; exit 2; }
+
+$(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) pip hatchling editables
+	$(PIP_INSTALL) --no-build-isolation --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-demo
+	$(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.stamp-demo ## Show it: a real Envoy, five regions, failover, spoofs, a log tampered with (two minutes)
+	$(BIN)/borderpost demo
+
+demo-live: $(VENV)/.stamp-demo ## The same stage left running, with the curl lines to try
+	$(BIN)/borderpost demo --live
+
+check: $(VENV)/.stamp-dev ## Style, types, unit tests, generated files (under a minute)
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
+	$(PYTEST) -m 'not full and not blackbox' tests/unit tests/test_tidy.py
+	$(BIN)/python tools/generate.py --check
+
+test: $(VENV)/.stamp-dev ## Every test but the long ones (under ten minutes)
+	$(PYTEST) -m 'not full'
+
+test-full: $(VENV)/.stamp-dev ## The long tests that `test` leaves out; some need root or Debian packages (see .ci/run)
+	BORDERPOST_TEST_PROFILE=full $(PYTEST) -m full --timeout 1800
+
+bench: $(VENV)/.stamp-dev ## Measure requests a second, latency, CPU and log bytes through a real Envoy
+	$(BIN)/python -m borderpost_bench
+
+generate: $(VENV)/.stamp-dev ## Write every generated file: reference, schemas, messages, rendered Envoy
+	$(BIN)/python tools/generate.py
+
+generate-check: $(VENV)/.stamp-dev ## Say which generated files are stale
+	$(BIN)/python tools/generate.py --check
+
+proto: $(VENV)/.stamp-dev ## Write only the generated messages
+	$(BIN)/python tools/generate.py --only proto
+
+clean: ## Remove the environment, caches and what a run left
+	rm -rf $(VENV) build dist run .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
