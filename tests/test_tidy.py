@@ -1,0 +1,340 @@
+"""House style as a test: arrows between packages, lengths, docstrings, and nothing that belongs elsewhere."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from borderpost_base.errors import ERRORS
+from borderpost_base.limits import LIMITS
+from borderpost_base.metrics import METRICS, PREFIX
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE_ROOTS = ("extauthz", "wire", "proto", "envoy", "bench")
+
+FILE_LINES_MAX = 450
+FUNCTION_LINES_MAX = 80
+
+ARROWS: dict[str, set[str]] = {
+    # package or module: what of ours it may import besides itself; the longest prefix that fits counts
+    "borderpost_base": set(),
+    "borderpost_wire": set(),
+    "borderpost_proto": set(),
+    "borderpost.version": set(),
+    "borderpost.policy": {"borderpost_base.errors", "borderpost_base.limits", "borderpost_base.strict"},
+    "borderpost.geoip": {"borderpost_base"},
+    "borderpost.facts": {"borderpost_base", "borderpost.policy", "borderpost.geoip"},
+    "borderpost.regions": {"borderpost_base", "borderpost.policy"},
+    "borderpost.audit": {"borderpost_base", "borderpost.policy", "borderpost.version"},
+    "borderpost.config": {
+        "borderpost_base",
+        "borderpost.policy",
+        "borderpost.facts",
+        "borderpost.geoip",
+        "borderpost.regions",
+        "borderpost.audit",
+    },
+}
+"""The parts at the bottom, one by one. What stands above them is in `LEVELS`."""
+
+LEVELS: tuple[tuple[str, ...], ...] = (
+    ("borderpost.answers", "borderpost.decision", "borderpost.engine_identity", "borderpost.snapshots"),
+    ("borderpost.processor", "borderpost.outcomes"),
+    ("borderpost.worker", "borderpost.steward", "borderpost.supervisor", "borderpost.admin"),
+    ("borderpost_envoy", "borderpost_bench"),
+    ("borderpost.demo",),
+    ("borderpost.cli",),
+)
+"""From the bottom up: a level may import what is in it and below it, and all of `ARROWS`."""
+
+ENVOY_ARROWS = {"borderpost_base", "borderpost.config", "borderpost.policy"}
+"""What the renderer and the bench may import of the product's core."""
+
+PURE = {
+    "__future__", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib",
+    "importlib.resources", "itertools", "json", "operator", "orjson", "pydantic", "pydantic_core", "re", "string",
+    "types", "typing", "unicodedata",
+}  # fmt: skip
+"""What `borderpost.policy` may import from outside: nothing that reads a clock, a disk or a socket."""
+
+HEAVY = {"envoy_data_plane", "betterproto2"}
+"""Never on the serve path: half a second and 40 MiB."""
+
+
+@functools.cache
+def sources() -> dict[str, Path]:
+    """Return every module of the product by its dotted name."""
+    found = {}
+    for root in SOURCE_ROOTS:
+        for path in sorted((ROOT / root).rglob("*.py")):
+            parts = path.relative_to(ROOT / root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def generated(path: Path) -> bool:
+    return path.stem.endswith("_pb2")
+
+
+def written() -> list[Path]:
+    """Return every Python file that people write, tests and tools included."""
+    others = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]
+    return sorted(path for path in [*sources().values(), *others] if not generated(path))
+
+
+@functools.cache
+def texts() -> dict[Path, str]:
+    """Return every text file of the repository that is, or could be, committed."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    found = {}
+    for name in listed.stdout.decode().split("\0"):
+        path = ROOT / name
+        if name and path.is_file() and not path.is_symlink():
+            raw = path.read_bytes()
+            if b"\0" not in raw:
+                found[path] = raw.decode("utf-8")
+    return found
+
+
+def imports(module: str, path: Path) -> set[str]:
+    """Return the dotted names that a module imports anywhere in it; `from x import y` gives `x.y` where a module."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            base = node.module or ""
+            found |= {f"{base}.{a.name}" if f"{base}.{a.name}" in sources() else base for a in node.names}
+    return found
+
+
+def within(name: str, prefixes: set[str]) -> bool:
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+def place_of(module: str) -> str | None:
+    """Return the entry of the arrows that a module falls under."""
+    known = [name for name in (*ARROWS, *(name for level in LEVELS for name in level)) if within(module, {name})]
+    return max(known, key=len, default=None)
+
+
+def allowed(place: str) -> set[str]:
+    if place in ARROWS:
+        return ARROWS[place] | {place}
+    below = {
+        name for level in LEVELS[: next(n for n, level in enumerate(LEVELS) if place in level) + 1] for name in level
+    }
+    if place in {"borderpost_envoy", "borderpost_bench"}:
+        return ENVOY_ARROWS | {place}
+    if place not in {"borderpost.cli", "borderpost.demo"}:
+        below -= {"borderpost_envoy", "borderpost_bench"}
+    return below | set(ARROWS)
+
+
+def our(name: str) -> bool:
+    return name.split(".")[0].startswith("borderpost")
+
+
+def short(paths: object) -> str:
+    return str(paths).replace(str(ROOT) + "/", "")
+
+
+def test_every_module_has_its_place_in_the_arrows() -> None:
+    lost = [module for module in sources() if module != "borderpost" and place_of(module) is None]
+    assert not lost, f"give these a place in ARROWS or LEVELS: {lost}"
+
+
+@pytest.mark.parametrize("module", sorted(sources()))
+def test_arrows_point_one_way(module: str) -> None:
+    place = place_of(module)
+    reach = allowed(place) if place else set()
+    wrong = sorted(name for name in imports(module, sources()[module]) if our(name) and not within(name, reach))
+    assert not wrong, f"{module} must not import {wrong}"
+
+
+def test_policy_is_pure() -> None:
+    for module, path in sources().items():
+        if within(module, {"borderpost.policy"}):
+            outside = {name for name in imports(module, path) if not our(name)}
+            assert not {name for name in outside if not within(name, PURE)}, module
+            called = [ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+            clocks = [name for name in called if re.search(r"\b(now|today|utcnow|open)$", name)]
+            assert not clocks, f"{module} asks {clocks}"
+
+
+def test_only_the_renderer_imports_the_typed_envoy_model() -> None:
+    for module, path in sources().items():
+        if not within(module, {"borderpost_envoy"}):
+            assert not {name for name in imports(module, path) if within(name, HEAVY)}, module
+
+
+def test_the_serving_processes_load_nothing_of_rendering_or_the_bench() -> None:
+    program = (
+        "import sys, borderpost.steward, borderpost.worker\n"
+        "print([m for m in sys.modules if m.split('.')[0] in "
+        "{'envoy_data_plane', 'betterproto2', 'borderpost_envoy', 'borderpost_bench', 'hypothesis', 'pytest'}])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", written(), ids=short)
+def test_a_file_says_its_subject_and_keeps_to_its_length(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(tree(path)) or not text.strip(), "no module docstring"
+    lines = len(text.splitlines())
+    assert lines <= FILE_LINES_MAX, f"{lines} lines"
+    for node in ast.walk(tree(path)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= FUNCTION_LINES_MAX, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", written(), ids=short)
+def test_no_error_is_swallowed(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ExceptHandler):
+            named = ast.unparse(node.type) if node.type else ""
+            silent = all(isinstance(statement, ast.Pass) for statement in node.body)
+            assert not (silent and named in {"", "Exception", "BaseException"}), f"line {node.lineno}"
+
+
+def test_nothing_is_left_to_do() -> None:
+    mark = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")) + r")\b")
+    left = [
+        f"{path}:{n}"
+        for path, text in texts().items()
+        for n, line in enumerate(text.splitlines(), 1)
+        if mark.search(line)
+    ]
+    assert not left, short(left)
+
+
+def registry_hosts() -> set[str]:
+    """Return the hosts of package registries: the well-known ones, and those that this machine is set up for."""
+    names = (
+        "pypi org", "pythonhosted org", "npmjs org", "npmjs com", "yarnpkg com", "docker io", "ghcr io", "quay io",
+        "gcr io", "public ecr aws", "proxy golang org", "deb debian org", "crates io", "jfrog io",
+    )  # fmt: skip
+    hosts = {name.replace(" ", ".") for name in names}
+    told = " ".join(value for key, value in os.environ.items() if re.search(r"INDEX|REGISTRY|GOPROXY|FIND_LINKS", key))
+    configured = [Path.home() / ".npmrc", Path.home() / ".config/pip/pip.conf", Path("/etc/pip.conf")]
+    for file in configured:
+        if file.is_file():
+            told += " " + file.read_text(errors="replace")
+    found = set(re.findall(r"https?://(?:[^/@\s]*@)?([\w.-]+)", told))
+    return hosts | (found - {"localhost", "127.0.0.1"})
+
+
+def test_no_registry_is_named() -> None:
+    hosts = sorted(registry_hosts())
+    mark = re.compile("|".join(rf"(?<![\w-]){re.escape(host)}(?![\w-])" for host in hosts))
+    found = [f"{path}: {match[0]}" for path, text in texts().items() if (match := mark.search(text))]
+    assert not found, short(found)
+
+
+def test_no_path_of_somebody_s_machine_is_named() -> None:
+    mark = re.compile(r"(?<![\w.$}/-])/(?:work|root|home|Users|mnt|workspace)/[\w.]+")
+    found = [f"{path}: {match[0]}" for path, text in texts().items() if (match := mark.search(text))]
+    assert not found, short(found)
+
+
+def product_literals() -> dict[str, set[Path]]:
+    """Return every error code that stands as a literal in the product, outside the tables, and where."""
+    tables = ROOT / "extauthz/borderpost_base/errors"
+    found: dict[str, set[Path]] = {}
+    for path in sources().values():
+        if tables in path.parents:
+            continue
+        docstrings = {
+            id(node.body[0].value)
+            for node in ast.walk(tree(path))
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+                for code in re.findall(r"\bBP\d{4}\b", node.value):
+                    found.setdefault(code, set()).add(path)
+    return found
+
+
+def test_each_error_code_used_is_registered() -> None:
+    unknown = {code: short(where) for code, where in product_literals().items() if code not in ERRORS}
+    assert not unknown
+
+
+def test_each_registered_error_code_is_used() -> None:
+    assert not sorted(set(ERRORS) - set(product_literals()))
+
+
+def test_each_error_has_its_place_in_the_reference() -> None:
+    text = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
+    assert not [code for code in ERRORS if f"## {code}" not in text]
+
+
+def mentions(word: str, but: str) -> bool:
+    mark = re.compile(rf"\b{word}\b")
+    return any(mark.search(path.read_text(encoding="utf-8")) for path in sources().values() if path.name != but)
+
+
+def test_each_limit_bounds_something() -> None:
+    assert not [name for name in LIMITS if not mentions(name.upper(), "limits.py")]
+
+
+def test_each_metric_is_measured() -> None:
+    assert not [name for name in METRICS if not mentions(rf"\.{name.removeprefix(PREFIX)}", "metrics.py")]
+
+
+def test_every_package_is_typed() -> None:
+    for root in SOURCE_ROOTS:
+        for package in sorted((ROOT / root).glob("borderpost*")):
+            if package.name == "borderpost_base" or package.is_dir():
+                assert (package / "py.typed").is_file(), package
+    assert not [root for root in SOURCE_ROOTS if (ROOT / root / "__init__.py").exists()]
+
+
+def test_the_wheel_holds_only_names_of_ours(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT, check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    top = {name.split("/")[0] for name in names}
+    assert all(name.startswith("borderpost") for name in top), top
+    modules = {
+        f"{module.replace('.', '/')}{'/__init__' if path.name == '__init__.py' else ''}.py"
+        for module, path in sources().items()
+    }
+    assert modules <= set(names), sorted(modules - set(names))
+    assert {"borderpost/data/dbip-country-lite.mmdb", "borderpost/policy/packs/starter.yaml"} <= set(names)
+    assert any(name.endswith("licenses/extauthz/borderpost/data/DBIP-LICENSE") for name in names)
+
+
+def test_the_image_is_described_without_a_fault() -> None:
+    linter = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([linter, "--no-color", ROOT / "Dockerfile"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
