@@ -58,6 +58,9 @@ class MethodKind(enum.Enum):
     STREAM = "stream"
     """Any number each way; the call ends by `finish`, `fail`, or the peer's reset or half-close after
     every message got its answer."""
+    SERVER_STREAM = "server_stream"
+    """One message in, any number out, for as long as the service likes: the peer's half-close does not end
+    the call, only `finish`, `fail` or the peer's reset."""
 
 
 class Call(Protocol):
@@ -99,5 +102,10 @@ class Service(Protocol):
         ...
 
     def gone(self, call: Call) -> None:
-        """Note that a call ended by its peer (reset, half-close after its answers, connection lost)."""
+        """Note that a call ended otherwise than by the service's own `reply`, `fail` or `finish`.
+
+        That is: by its peer (reset, deadline, half-close after its answers, connection lost), by a drain or
+        stop of the engine, or by an exception out of `messages`. Called once a call, and only for calls of
+        which the service got a message.
+        """
         ...

@@ -1,0 +1,104 @@
+"""What an engine is, and choosing one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from borderpost_wire.errors import EngineUnavailable, OptionsError
+from borderpost_wire.options import ServerOptions
+from borderpost_wire.service import MethodKind, Service
+
+ENGINE_NAMES = ("auto", "grpcio", "wire")
+"""What `make_engine` takes."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What an engine has done since it was made. Only the engine writes; anybody on its loop may read."""
+
+    calls: int = 0
+    """Calls begun, refused ones not counted."""
+    messages: int = 0
+    """Messages delivered to services."""
+    batches: int = 0
+    """Deliveries; `messages / batches` is the mean batch."""
+    refused: int = 0
+    """Calls turned away: draining, or a certificate without an allowed name."""
+    gone_unanswered: int = 0
+    """Calls whose peer went before it had its answer."""
+    service_exceptions: int = 0
+    """Exceptions that came out of services."""
+
+
+class Engine(Protocol):
+    """A server: made, started once, drained, stopped. Everything runs on the loop that `start` ran on."""
+
+    @property
+    def name(self) -> str:
+        """Return the engine's name in configuration, never `auto`."""
+        ...
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Return where the started engine listens, in the order of the options, ports filled in."""
+        ...
+
+    @property
+    def counters(self) -> Counters:
+        """Return the engine's counters, live."""
+        ...
+
+    @property
+    def calls_in_progress(self) -> int:
+        """Return how many calls are open now."""
+        ...
+
+    async def start(self) -> None:
+        """Listen and serve. Raises ListenError or its child AddressInUse; nothing is left behind then."""
+        ...
+
+    async def drain(self, grace_s: float) -> None:
+        """End new calls with UNAVAILABLE, wait for the answers of open ones, then end what is still open.
+
+        Returns when no call is open, after `grace_s` seconds and a moment at most. A call without its
+        answer by then ends with UNAVAILABLE; none ends with OK unanswered.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """End every call that is still open (non-OK), close the listeners, remove the socket. Idempotent."""
+        ...
+
+    async def wait(self) -> None:
+        """Return once the engine has been stopped. Raises EngineFailed if it ended by itself."""
+        ...
+
+
+def make_engine(name: str, options: ServerOptions, services: Sequence[Service]) -> Engine:
+    """Return an engine that is not started yet.
+
+    `name` is one of `ENGINE_NAMES`; `auto` is `grpcio` in this build. Raises EngineUnavailable for a name
+    that this build lacks and OptionsError if two services answer the same method.
+    """
+    if name == "wire":
+        raise EngineUnavailable("the engine `wire` is not in this build; use `auto` or `grpcio`")
+    if name not in ENGINE_NAMES:
+        raise EngineUnavailable(f"there is no engine `{name}`; there are: {', '.join(ENGINE_NAMES)}")
+    from borderpost_wire.grpcio_engine import GrpcioEngine  # grpcio takes a while to load: only where used
+
+    return GrpcioEngine(options, methods_of(services))
+
+
+def methods_of(services: Sequence[Service]) -> Mapping[str, tuple[MethodKind, Service]]:
+    """Return who answers what: full method path → kind and service. Raises OptionsError on a clash."""
+    table: dict[str, tuple[MethodKind, Service]] = {}
+    for service in services:
+        for path, kind in service.methods.items():
+            if path in table:
+                raise OptionsError(f"two services answer {path}")
+            if path.count("/") != 2 or not path.startswith("/"):
+                raise OptionsError(f"{path} is not a method path (/package.Service/Method)")
+            table[path] = (kind, service)
+    return table
