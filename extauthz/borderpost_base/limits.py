@@ -91,3 +91,9 @@ REFUSAL_REASONS_MAX = _limit(
     "refusal_reasons_max", 24, "reasons a record", "counts by reason beyond this are added up as `other`"
 )
 FINDINGS_MAX = _limit("findings_max", 1000, "findings a report", "a log that is all damage is told by its first lines")
+POLICY_PLACES_MAX = _limit(
+    "policy_places_max", 65_536, "places", "groups are bit masks over every place that policy tells apart"
+)
+REMEMBERED_VERDICTS_MAX = _limit(
+    "remembered_verdicts_max", 16_384, "entries", "what each regime says, by time and data classes; a policy uses few"
+)

@@ -53,6 +53,18 @@ class Disk(Protocol):
         """Cut the file to a size."""
         ...
 
+    def allocate(self, fd: int, size_bytes: int) -> None:
+        """Reserve room on the disk for a file's first bytes; the file is at least that long afterwards."""
+        ...
+
+    def chmod(self, fd: int, mode: int) -> None:
+        """Set a file's permissions."""
+        ...
+
+    def unlink(self, path: Path) -> None:
+        """Remove a name."""
+        ...
+
     def close(self, fd: int) -> None:
         """Close a descriptor."""
         ...
@@ -108,6 +120,18 @@ class SystemDisk:
     def truncate(self, fd: int, size_bytes: int) -> None:
         """Call `ftruncate(2)`."""
         os.ftruncate(fd, size_bytes)
+
+    def allocate(self, fd: int, size_bytes: int) -> None:
+        """Call `posix_fallocate(3)`."""
+        os.posix_fallocate(fd, 0, size_bytes)
+
+    def chmod(self, fd: int, mode: int) -> None:
+        """Call `fchmod(2)`."""
+        os.fchmod(fd, mode)
+
+    def unlink(self, path: Path) -> None:
+        """Call `unlink(2)`."""
+        path.unlink()
 
     def close(self, fd: int) -> None:
         """Call `close(2)`."""

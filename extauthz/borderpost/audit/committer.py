@@ -1,0 +1,277 @@
+"""Group commit: one thread makes batches durable while the event loop goes on deciding.
+
+This is the only module of the audit log that knows of threads and of the loop. Who owns what:
+
+* The loop's thread owns the chain half of the writer: tip, open batch, fault. It alone calls `append`, `detach`,
+  `settle`, `prepare_repair` and `end`, and it alone touches the fields of `Committer`.
+* The flusher thread owns a batch from the moment it takes it off the queue until it hands the outcome back by
+  `call_soon_threadsafe`, and with it the disk half (`write`, `release`). There is at most one such job at a
+  time, so the two halves never run against each other and no lock is needed.
+
+`append` puts a record in the open batch and, if nothing is under way, schedules `_advance` for the end of this
+turn of the loop: all that one turn brings goes into one sync. While the flusher is out with batch n, the loop
+fills batch n+1; there is no timer, the batch grows with the load.
+
+When batch n fails, everybody waiting for it is told False, and so is everybody waiting for batch n+1: its records
+were chained to records that do not exist. The chain falls back to the durable head (writer.py), `append` refuses,
+and a repair is tried every `retry_s` until one succeeds. Nobody is told True for a record that is not on
+stable storage: True is said in one place, after a `write` that did not raise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from borderpost.audit.batch import AuditUnavailable, Batch
+from borderpost.audit.config import AuditSpec
+from borderpost.audit.record import Position
+from borderpost.audit.writer import AuditWriter
+from borderpost_base.logs import get_logger
+from borderpost_base.world import World
+
+Release = Callable[[bool], None]
+"""Told True when the records are durable, False when they never will be: the request is then refused."""
+
+_log = get_logger("audit")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The outcome of one attempt to make a batch durable."""
+
+    records: int
+    size_bytes: int
+    took_us: int
+    """From the hand-over to the outcome's arrival in the loop."""
+    fault: AuditUnavailable | None
+    """Why it failed; None if it is durable."""
+
+
+class Committer:
+    """Makes one writer's records durable for one event loop. Make it and use it on the loop's thread."""
+
+    def __init__(
+        self,
+        writer: AuditWriter,
+        spec: AuditSpec,
+        world: World,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        on_commit: Callable[[Commit], None] | None = None,
+    ) -> None:
+        self._writer = writer
+        self._retry_s = spec.retry_s
+        self._heartbeat_s = spec.heartbeat_s
+        self._world = world
+        self._loop = loop
+        self._on_commit = on_commit
+        self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._out: Batch | None = None
+        self._out_since_us: int | None = None
+        self._waiting_out: list[Release] = []
+        self._waiting_open: list[Release] = []
+        self._scheduled = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._idle_since_us = world.clock.mono_us()
+        self._stopping: str | None = None
+        self._last_repair_made = False
+        self._concluding = False
+        self._ended: asyncio.Future[bool] = loop.create_future()
+        self._heart: asyncio.TimerHandle | None = loop.call_later(self._heartbeat_s, self._beat)
+        # A daemon: a sync that never returns must not keep the process from ending.
+        self._thread = threading.Thread(target=self._flush, name=f"audit-{writer.directory.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def available(self) -> bool:
+        """Return True while the log takes records."""
+        return self._writer.fault is None and self._stopping is None
+
+    @property
+    def fault(self) -> AuditUnavailable | None:
+        """Return why the log takes no records, None while it does."""
+        return self._writer.fault
+
+    @property
+    def pending(self) -> int:
+        """Return how many records are not durable yet."""
+        return self._writer.pending
+
+    def stalled_for_us(self) -> int:
+        """Return for how long the disk has been silent: the age of the write under way, 0 if there is none.
+
+        May be called from any thread: a watchdog must not depend on the loop.
+        """
+        since = self._out_since_us
+        return 0 if since is None else max(0, self._world.clock.mono_us() - since)
+
+    def append(self, kind: str, fields: Mapping[str, Any], *, at_us: int | None = None) -> Position:
+        """Chain a record; it is durable when a later `when_durable` says so.
+
+        Raises what `AuditWriter.append` raises; AuditUnavailable means: refuse the request (503).
+        """
+        if self._stopping is not None:
+            raise AuditUnavailable("BP0405", "the worker is stopping", reason="ended")
+        position = self._writer.append(kind, fields, at_us=at_us)
+        self._schedule()
+        return position
+
+    def when_durable(self, release: Release) -> None:
+        """Call `release` once everything appended so far is durable (True) or lost (False), on the loop's thread.
+
+        Call it in the same turn as the appends it stands for: one call may stand for a whole batch of requests.
+        """
+        if self._writer.open_records:
+            self._waiting_open.append(release)
+        elif self._out is not None and self._out.repairs is None:
+            self._waiting_out.append(release)
+        else:
+            # Nothing is under way: what was appended before is durable, or its failure has been told.
+            self._loop.call_soon(release, self._writer.fault is None)
+
+    async def stop(self, *, within_s: float, reason: str = "stop") -> bool:
+        """Make everything durable, record the end of the epoch, close the stream and end the thread.
+
+        Returns True if the log ends with `epoch.close`; False if that failed or took longer than `within_s`
+        seconds (a disk that hangs keeps the stream's lock until the process ends). Appends are refused from now.
+        """
+        if self._stopping is None:
+            self._stopping = reason
+            for timer in (self._retry, self._heart):
+                if timer is not None:
+                    timer.cancel()
+            self._schedule()
+        done, _ = await asyncio.wait((self._ended,), timeout=within_s)
+        if not done:
+            _log.error("audit log did not end in time", waited_s=within_s, stalled_us=self.stalled_for_us())
+            return False
+        self._thread.join(within_s)
+        return self._ended.result()
+
+    # On the loop's thread.
+
+    def _schedule(self) -> None:
+        if not self._scheduled and self._out is None:
+            self._scheduled = True
+            self._loop.call_soon(self._advance)
+
+    def _advance(self) -> None:
+        """Hand the next job to the flusher, if there is one and it is free."""
+        self._scheduled = False
+        if self._out is not None or self._concluding:
+            return
+        if self._writer.fault is not None:
+            if self._stopping is None or self._last_repair_made:
+                self._conclude_if_stopping()
+                return
+            self._last_repair_made = True
+            self._hand_over(self._writer.prepare_repair(final=True), [])
+            return
+        if self._stopping is not None and not self._writer.ended:
+            self._writer.end(self._stopping)
+        batch = self._writer.detach()
+        if batch is None:
+            self._conclude_if_stopping()
+            return
+        waiting, self._waiting_open = self._waiting_open, []
+        self._hand_over(batch, waiting)
+
+    def _hand_over(self, batch: Batch, waiting: list[Release]) -> None:
+        self._out, self._waiting_out = batch, waiting
+        self._out_since_us = self._world.clock.mono_us()
+        self._jobs.put(batch)
+
+    def _settle(self, batch: Batch, error: AuditUnavailable | None) -> None:
+        """Take the outcome of the job that was out, and tell whoever waits for it."""
+        since, self._out_since_us, self._out = self._out_since_us, None, None
+        now_us = self._world.clock.mono_us()
+        self._idle_since_us = now_us
+        was_down = self._writer.fault is not None
+        self._writer.settle(batch, error)
+        waiting, self._waiting_out = self._waiting_out, []
+        if error is not None:
+            waiting, self._waiting_open = waiting + self._waiting_open, []
+            self._after_failure(error, was_down)
+        elif was_down:
+            _log.warning("audit log takes records again", next_seq=batch.head.seq + 1)
+        self._advance()  # first, so that the disk works while the answers are made
+        for release in waiting:
+            self._tell(release, error is None)
+        if self._on_commit is not None:
+            took_us = now_us - (since if since is not None else now_us)
+            self._on_commit(Commit(len(batch.lines), batch.size_bytes, took_us, error))
+
+    def _after_failure(self, error: AuditUnavailable, was_down: bool) -> None:
+        if not was_down:
+            _log.error("audit log takes no records: every request is refused", error=error.as_dict())
+        if self._stopping is None:
+            self._retry = self._loop.call_later(self._retry_s, self._repair)
+
+    def _repair(self) -> None:
+        self._retry = None
+        if self._writer.fault is not None and self._out is None:
+            self._hand_over(self._writer.prepare_repair(), [])
+
+    def _tell(self, release: Release, durable: bool) -> None:
+        try:
+            release(durable)
+        except Exception:  # noqa: BLE001 - one request's answer must not keep the others from theirs
+            _log.exception("a release callback failed")
+
+    def _beat(self) -> None:
+        """Write a heartbeat if nothing has been written for a while."""
+        quiet_s = (self._world.clock.mono_us() - self._idle_since_us) / 1e6
+        if quiet_s >= self._heartbeat_s and self._writer.fault is None and not self.pending:
+            ahead_us = self._world.ahead_of_wall_us()
+            self._writer.append("heartbeat", {"ahead_us": ahead_us} if ahead_us else {})
+            self._schedule()
+            quiet_s = 0.0
+        self._heart = self._loop.call_later(max(0.01, self._heartbeat_s - quiet_s), self._beat)
+
+    def _conclude_if_stopping(self) -> None:
+        if self._stopping is not None and not self._concluding:
+            self._concluding = True
+            self._out_since_us = self._world.clock.mono_us()
+            self._jobs.put(None)
+
+    def _concluded(self, error: Exception | None) -> None:
+        self._out_since_us = None
+        if error is not None:
+            _log.error("audit log was not closed in order", error=str(error))
+        if not self._ended.done():
+            self._ended.set_result(error is None and self._writer.fault is None)
+
+    # On the flusher thread.
+
+    def _flush(self) -> None:
+        while (batch := self._jobs.get()) is not None:
+            outcome: AuditUnavailable | None = None
+            try:
+                self._writer.write(batch)
+            except AuditUnavailable as error:
+                outcome = error
+            except Exception as error:  # noqa: BLE001 - whatever happened, the batch is not durable: refuse
+                detail = f"{type(error).__name__}: {error}"
+                outcome = AuditUnavailable("BP0405", detail, reason="internal", during="write")
+            if not self._hand_back(self._settle, batch, outcome):
+                return
+        problem: Exception | None = None
+        try:
+            self._writer.release()
+        except OSError as error:
+            problem = error
+        self._hand_back(self._concluded, problem)
+
+    def _hand_back(self, callback: Callable[..., None], *arguments: object) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            # The loop was closed without `stop`: nobody waits any more, and the lock goes with the process.
+            _log.error("the event loop ended before its audit log")
+            return False
+        return True

@@ -1,0 +1,199 @@
+"""What a writer finds when it opens a stream: where the chain ends, and what the last crash tore.
+
+A crash can only tear the end: whatever was acknowledged is whole and on stable storage, and everything before
+it too. So the last segment is read forward, and the first line that is no record, or not the next one, starts
+the torn bytes. They are copied to `quarantine/` and made durable there before they are cut off, and a
+`recovery` record says what they were. If a valid record stands after such a line, this was no crash: the log
+is left as it is and the writer refuses to start (BP0403).
+
+Before it is read, the file is synced and its cached pages are dropped: the chain must go on from what the disk
+holds, not from what memory believes it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from borderpost.audit import record as records
+from borderpost.audit.kinds import parse_stamp
+from borderpost.audit.profile import ProfileError
+from borderpost.audit.record import NO_RECORD, Head
+from borderpost.audit.segment import (
+    CLOSED_MODE,
+    QUARANTINE_NAME,
+    Line,
+    drop_cached_pages,
+    first_seq_of,
+    last_line,
+    read_lines,
+    segments_of,
+    write_all,
+)
+from borderpost_base.errors import BorderpostError, Place
+from borderpost_base.world import Disk
+
+
+@dataclass(frozen=True, slots=True)
+class TornBytes:
+    """Bytes put aside."""
+
+    segment: str
+    at: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(slots=True)
+class Found:
+    """Where the stream ends."""
+
+    head: Head = NO_RECORD
+    last: dict[str, Any] | None = None
+    """The last record; None in a new stream."""
+    torn: list[TornBytes] = field(default_factory=list)
+
+    @property
+    def last_us(self) -> int:
+        """Return the time of the last record in microseconds, 0 in a new stream."""
+        return parse_stamp(self.last["ts"]) if self.last is not None else 0
+
+
+def recover(stream_directory: Path, log: str, disk: Disk) -> Found:
+    """Find the end of a stream and put torn bytes aside. Raises BorderpostError BP0403, or OSError.
+
+    After it every segment is whole lines of a chain, and the last one holds at least one record.
+    """
+    torn: list[TornBytes] = []
+    segments = segments_of(stream_directory)
+    while segments:
+        path = segments.pop()
+        found = _recover_segment(path, segments[-1] if segments else None, log, disk)
+        torn += found.torn
+        if found.last is not None:
+            _make_read_only(path, disk)
+            return Found(found.head, found.last, torn)
+        # Begun and never filled: a crash came between its creation and its first durable record.
+        disk.unlink(path)
+        disk.fsync_dir(stream_directory)
+    return Found(torn=torn)
+
+
+def _recover_segment(path: Path, before: Path | None, log: str, disk: Disk) -> Found:
+    drop_cached_pages(path, disk)
+    found = Found(head=_head_before(path, before, log))
+    lines = read_lines(path)
+    for line in lines:
+        reason = _why_not_next(line, found, log)
+        if reason is None:
+            continue
+        _refuse_if_records_follow(path, line, reason, lines, log)
+        found.torn.append(_put_aside(path, line.offset, disk))
+        break
+    return found
+
+
+def _why_not_next(line: Line, found: Found, log: str) -> str | None:
+    """Take the line as the next record, or say why it is not."""
+    if not line.ended:
+        return "has no end"
+    try:
+        record = records.parse(line.data)
+    except ProfileError as error:
+        return f"is no record: {error}"
+    if record["log"] != log:
+        return f"belongs to {record['log']!r}, not to {log!r}"
+    if record["seq"] != found.head.seq + 1:
+        return f"has sequence number {record['seq']} where {found.head.seq + 1} is due"
+    if found.head.digest not in ("", record["prev"]):
+        return "is not chained to the line before"
+    found.head = Head(record["seq"], records.digest_of(line.data))
+    found.last = record
+    return None
+
+
+def _head_before(path: Path, before: Path | None, log: str) -> Head:
+    """Return what a segment's first record is chained to. An empty digest means: not known, its predecessor
+    has been moved away."""
+    first = first_seq_of(path)
+    assert first is not None, "segments_of gives segments only"
+    if first == 0:
+        return NO_RECORD
+    if before is None:
+        return Head(first - 1, "")
+    line = last_line(before, before.stat().st_size)
+    try:
+        record = records.parse(line if line is not None else b"")
+    except ProfileError as error:
+        raise BorderpostError("BP0403", f"the last line is no record: {error}", place=Place(str(before))) from error
+    if record["seq"] != first - 1 or record["log"] != log:
+        detail = f"ends with record {record['seq']} of {record['log']!r}, and {path.name} follows"
+        raise BorderpostError("BP0403", detail, place=Place(str(before)))
+    return Head(first - 1, records.digest_of(line if line is not None else b""))
+
+
+def _refuse_if_records_follow(path: Path, bad: Line, reason: str, rest: Iterator[Line], log: str) -> None:
+    for line in rest:
+        if not line.ended:
+            continue
+        try:
+            record = records.parse(line.data)
+        except ProfileError:
+            continue
+        if record["log"] == log:
+            detail = f"the line {reason}, and record {record['seq']} stands after it in line {line.number}"
+            raise BorderpostError("BP0403", detail, place=Place(str(path), bad.number))
+
+
+def _put_aside(path: Path, offset: int, disk: Disk) -> TornBytes:
+    """Copy what stands from an offset on to `quarantine/`, durably, then cut it off, durably."""
+    folder = path.parent / QUARANTINE_NAME
+    folder.mkdir(mode=0o750, exist_ok=True)
+    torn = _digest_from(path, offset)
+    kept = folder / f"{path.stem}-{offset}-{torn.sha256[:16]}.torn"
+    kept.unlink(missing_ok=True)  # the same bytes, from an attempt that did not come to the cut
+    copy = disk.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o440)
+    try:
+        for chunk in _chunks(path, offset):
+            write_all(disk, copy, chunk)
+        disk.fdatasync(copy)
+    finally:
+        disk.close(copy)
+    disk.fsync_dir(folder)
+    disk.fsync_dir(path.parent)
+    segment = disk.open(path, os.O_WRONLY)
+    try:
+        disk.truncate(segment, offset)
+        disk.fdatasync(segment)
+    finally:
+        disk.close(segment)
+    return torn
+
+
+def _digest_from(path: Path, offset: int) -> TornBytes:
+    digest = hashlib.sha256()
+    size = 0
+    for chunk in _chunks(path, offset):
+        digest.update(chunk)
+        size += len(chunk)
+    return TornBytes(path.name, offset, size, digest.hexdigest())
+
+
+def _chunks(path: Path, offset: int) -> Iterator[bytes]:
+    with path.open("rb") as source:
+        source.seek(offset)
+        while chunk := source.read(1 << 20):
+            yield chunk
+
+
+def _make_read_only(path: Path, disk: Disk) -> None:
+    """Close for good the segment that a crashed writer left open."""
+    fd = disk.open(path, os.O_RDONLY)
+    try:
+        disk.chmod(fd, CLOSED_MODE)
+    finally:
+        disk.close(fd)
