@@ -16,13 +16,15 @@ from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutatio
 from envoy_data_plane.envoy.type.matcher import v3 as match
 from envoy_data_plane.google import protobuf
 
-from borderpost_base.names import EXT_AUTHZ_FILTER, HEADER_PREFIX, METADATA_NAMESPACE
+from borderpost_base.names import EXT_AUTHZ_NAMESPACE, HEADER_PREFIX, METADATA_NAMESPACE
 from borderpost_envoy.clusters import listener_socket, region_cluster, server_cluster, socket_address
 from borderpost_envoy.filters import http_filters
 from borderpost_envoy.plan import EnvoyPlan, Via
 from borderpost_envoy.routes import route_configuration
 
 _MANAGER = "envoy.filters.network.http_connection_manager"
+_STRIPPED = (HEADER_PREFIX, "x-envoy-")
+"""Prefixes of headers taken from every client: ours would be a decision, Envoy's steer retries and timeouts."""
 
 
 def bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
@@ -40,8 +42,8 @@ def bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
 
 
 def metadata_namespace(via: Via) -> str:
-    """Return where our answer's dynamic metadata lands: ext_authz cannot choose, and gets its filter's name."""
-    return METADATA_NAMESPACE if via is Via.EXT_PROC else EXT_AUTHZ_FILTER
+    """Return where our answer's dynamic metadata lands, which over ext_authz we cannot choose."""
+    return METADATA_NAMESPACE if via is Via.EXT_PROC else EXT_AUTHZ_NAMESPACE
 
 
 def _listener(plan: EnvoyPlan) -> listener.Listener:
@@ -70,8 +72,11 @@ def _connection_manager(plan: EnvoyPlan) -> hcm.HttpConnectionManager:
         access_log=[_access_log(plan.access_log, namespace)] if plan.access_log else [],
         use_remote_address=True,
         xff_num_trusted_hops=plan.trusted_hops,
-        internal_address_config=hcm.HttpConnectionManagerInternalAddressConfig(),
-        early_header_mutation_extensions=[_strip_prefix()],
+        internal_address_config=hcm.HttpConnectionManagerInternalAddressConfig(
+            # An empty list would mean Envoy's default, which is every private network and loopback.
+            cidr_ranges=[core.CidrRange(address_prefix="255.255.255.255", prefix_len=32)]
+        ),
+        early_header_mutation_extensions=[_strip_prefixes()],
         forward_client_cert_details=hcm.HttpConnectionManagerForwardClientCertDetails.SANITIZE,
         normalize_path=True,
         merge_slashes=True,
@@ -79,7 +84,7 @@ def _connection_manager(plan: EnvoyPlan) -> hcm.HttpConnectionManager:
     )
 
 
-def _strip_prefix() -> core.TypedExtensionConfig:
+def _strip_prefixes() -> core.TypedExtensionConfig:
     return core.TypedExtensionConfig(
         name="envoy.http.early_header_mutation.header_mutation",
         typed_config=protobuf.Any.pack(
@@ -87,9 +92,10 @@ def _strip_prefix() -> core.TypedExtensionConfig:
                 mutations=[
                     mutation.HeaderMutation(
                         remove_on_match=mutation.HeaderMutationRemoveOnMatch(
-                            key_matcher=match.StringMatcher(prefix=HEADER_PREFIX)
+                            key_matcher=match.StringMatcher(prefix=prefix)
                         )
                     )
+                    for prefix in _STRIPPED
                 ]
             )
         ),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+from betterproto2 import Message
 from envoy_data_plane.envoy.config.common.mutation_rules import v3 as mutation
 from envoy_data_plane.envoy.config.core import v3 as core
 from envoy_data_plane.envoy.config.route import v3 as route
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz import v3 as ext_authz
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc import v3 as ext_proc
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation import v3 as header_mutation
 from envoy_data_plane.envoy.extensions.filters.http.jwt_authn import v3 as jwt
 from envoy_data_plane.envoy.extensions.filters.http.router import v3 as router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm
@@ -17,26 +19,49 @@ from envoy_data_plane.envoy.type import v3 as envoy_type
 from envoy_data_plane.envoy.type.matcher import v3 as match
 from envoy_data_plane.google import protobuf
 
-from borderpost_base.names import ANSWER_HEADERS, EXT_AUTHZ_FILTER, EXT_PROC_FILTER, HEADER_PREFIX, METADATA_NAMESPACE
+from borderpost_base.names import (
+    ANSWER_HEADERS,
+    CLIENT_HEADER,
+    EXT_AUTHZ_FILTER,
+    EXT_PROC_FILTER,
+    HEADER_PREFIX,
+    JWT_NAMESPACE,
+    METADATA_NAMESPACE,
+)
 from borderpost_envoy.plan import SERVER_CLUSTER, EnvoyPlan, Via
 
+_CLIENT_FILTER = "borderpost.client"
 _CERTIFICATE_ATTRIBUTES = ("connection.mtls", "connection.uri_san_peer_certificate")
 
 
 def http_filters(plan: EnvoyPlan) -> list[hcm.HttpFilter]:
     """Return the chain in order. The router is last and finds a cluster only if our answer named one."""
-    ours = (
-        hcm.HttpFilter(name=EXT_PROC_FILTER, typed_config=protobuf.Any.pack(_ext_proc(plan)))
-        if plan.via is Via.EXT_PROC
-        else hcm.HttpFilter(name=EXT_AUTHZ_FILTER, typed_config=protobuf.Any.pack(_ext_authz(plan)))
+    chain: list[tuple[str, Message]] = []
+    if plan.jwt_providers:
+        chain.append((JWT_NAMESPACE, _jwt_authn(plan)))
+    if plan.via is Via.EXT_PROC:
+        chain.append((EXT_PROC_FILTER, _ext_proc(plan)))
+    else:
+        chain.append((_CLIENT_FILTER, _client_header()))
+        chain.append((EXT_AUTHZ_FILTER, _ext_authz(plan)))
+    chain.append(("envoy.filters.http.router", router.Router()))
+    return [hcm.HttpFilter(name=name, typed_config=protobuf.Any.pack(message)) for name, message in chain]
+
+
+def _client_header() -> header_mutation.HeaderMutation:
+    """Return the filter that writes the trusted client address where ext_authz can see it."""
+    return header_mutation.HeaderMutation(
+        mutations=header_mutation.Mutations(
+            request_mutations=[
+                mutation.HeaderMutation(
+                    append=core.HeaderValueOption(
+                        header=core.HeaderValue(key=CLIENT_HEADER, value="%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
+                        append_action=core.HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+                    )
+                )
+            ]
+        )
     )
-    tokens = (
-        [hcm.HttpFilter(name="envoy.filters.http.jwt_authn", typed_config=protobuf.Any.pack(_jwt_authn(plan)))]
-        if plan.jwt_providers
-        else []
-    )
-    last = hcm.HttpFilter(name="envoy.filters.http.router", typed_config=protobuf.Any.pack(router.Router()))
-    return [*tokens, ours, last]
 
 
 def _ext_proc(plan: EnvoyPlan) -> ext_proc.ExternalProcessor:
@@ -130,7 +155,8 @@ def _mutation_rules() -> mutation.HeaderMutationRules:
 
 
 def _headers_read(plan: EnvoyPlan) -> match.ListStringMatcher:
-    names = dict.fromkeys(name.lower() for name in plan.headers_read)
+    ours = (CLIENT_HEADER,) if plan.via is Via.EXT_AUTHZ else ()
+    names = dict.fromkeys((*(name.lower() for name in plan.headers_read), *ours))
     return match.ListStringMatcher(patterns=[match.StringMatcher(exact=name) for name in names])
 
 

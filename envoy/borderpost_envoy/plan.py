@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from borderpost_base.errors import BorderpostError
+from borderpost_base.names import JWT_NAMESPACE
 
 
 class Via(enum.StrEnum):
@@ -157,7 +158,8 @@ class EnvoyPlan:
     server_tls: UpstreamTls | None = None
     """For `servers` on TCP."""
     jwt_providers: tuple[JwtProvider, ...] = ()
-    jwt_namespace: str = "envoy.filters.http.jwt_authn"
+    jwt_namespace: str = JWT_NAMESPACE
+    """Metadata namespace forwarded to us; must equal `evidence.token.namespace`."""
     jwt_payload_key: str = "payload"
     """Key of the payload in jwt_authn's metadata; must equal `evidence.token.payload_key`."""
     access_log: str | None = None

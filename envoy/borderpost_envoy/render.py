@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 from borderpost_base.errors import BorderpostError
@@ -21,7 +22,10 @@ def render_bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
     Raises BorderpostError BP0901 where envoy-data-plane is not installed.
     """
     try:
-        from borderpost_envoy.bootstrap import bootstrap  # half a second of imports, only when rendering
+        with warnings.catch_warnings():
+            # envoy-data-plane declares its models in a way that pydantic has since deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from borderpost_envoy.bootstrap import bootstrap  # half a second of imports, only when rendering
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith(("envoy_data_plane", "betterproto2")):
             raise

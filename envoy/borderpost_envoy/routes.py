@@ -12,7 +12,14 @@ from envoy_data_plane.google import protobuf
 from envoy_data_plane.xds.core import v3 as xds_core
 from envoy_data_plane.xds.type.matcher import v3 as xds_match
 
-from borderpost_base.names import CLUSTER_HEADER, DECISION_HEADER, METADATA_NAMESPACE, REGION_HEADER, ROUTE_KEY
+from borderpost_base.names import (
+    CLIENT_HEADER,
+    CLUSTER_HEADER,
+    DECISION_HEADER,
+    METADATA_NAMESPACE,
+    REGION_HEADER,
+    ROUTE_KEY,
+)
 from borderpost_envoy.plan import EnvoyPlan, RoutePlan, RouteStyle
 
 _SPECIFIER = "borderpost.regions"
@@ -31,7 +38,7 @@ def route_configuration(plan: EnvoyPlan, namespace: str) -> route.RouteConfigura
                 routes=[_route(plan, one) for one in plan.routes],
             )
         ],
-        request_headers_to_remove=[CLUSTER_HEADER],
+        request_headers_to_remove=[CLUSTER_HEADER, CLIENT_HEADER],
         response_headers_to_add=[
             _from_metadata(DECISION_HEADER, namespace, "decision"),
             _from_metadata(REGION_HEADER, namespace, "region"),

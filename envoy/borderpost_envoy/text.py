@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 REASONS: Mapping[tuple[str, ...], str] = {
-    ("early_header_mutation_extensions",): "Runs before every filter: no client can bring a decision of its own.",
+    ("early_header_mutation_extensions",): "Runs before every filter: no client brings a decision, or steers retries.",
     ("use_remote_address",): "The client's address is taken from the connection and the trusted hops alone.",
     ("xff_num_trusted_hops",): "Entries of x-forwarded-for, from the right, that your own proxies wrote.",
-    ("internal_address_config",): "Nobody is internal: clients of private networks cannot steer with x-envoy-*.",
+    (
+        "internal_address_config",
+    ): "Nobody is internal: an address that no client has, since empty means all private ones.",
     ("headers_with_underscores_action",): "x_borderpost_cluster is dropped: some upstreams read _ as -.",
     ("path_with_escaped_slashes_action",): "One path has one spelling, so a route's floor cannot be stepped around.",
     ("payload_in_metadata",): "Verified claims travel as metadata, which no client can write.",
@@ -20,6 +22,7 @@ REASONS: Mapping[tuple[str, ...], str] = {
     ("message_timeout",): "The bound that counts: ext_proc ignores a timeout on grpc_service.",
     ("mutation_rules",): "Our answers may set these headers and no others; anything else is an error.",
     ("decoder_header_mutation_rules",): "Our answers may set these headers and no others; anything else is an error.",
+    ("request_mutations",): "The trusted client address: over ext_authz, source.address is the TCP peer.",
     ("forward_rules",): "Only what the evidence needs leaves Envoy.",
     ("typed_config", "allowed_headers"): "Only what the evidence needs leaves Envoy.",
     ("receiving_namespaces",): "The one metadata namespace our answers may fill.",
