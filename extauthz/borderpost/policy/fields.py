@@ -161,6 +161,9 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,6
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,127}$")]
 """A name from outside (tenant, model, contract, certificate scheme): visible ASCII without comma or space."""
 
+RouteName = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,200}$")]
+"""An Envoy route's name: printable ASCII."""
+
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
 """An HTTP header's name, lower case as in HTTP/2."""
 

@@ -41,6 +41,7 @@ __all__ = [
     "HeaderNames",
     "HeaderSource",
     "Here",
+    "InlineRules",
     "LegalEvent",
     "Metadata",
     "MtlsSource",
@@ -221,14 +222,24 @@ class RouteSpec(StrictModel):
     """Sources that must have spoken; none by default."""
 
 
-class PolicySection(Rules):
+class InlineRules(Rules):
+    """Rules of this deployment's own, and what holds where no rule is known."""
+
+    no_regime: Literal["refuse", "allow"] = "refuse"
+    """What holds where no law is known for a subject's place and protected data. `refuse` by default: data of a
+    place that policy forgot must not go anywhere for that reason. Free data (rank 0) needs no law."""
+
+
+class PolicySection(InlineRules):
     """The configuration's `policy` section: packs by name or path, and rules of one's own that can only narrow them."""
 
     packs: tuple[Text, ...] = ("starter",)
     """Built-in names, or paths of YAML files, in order; the starter pack by default, so that a first file works."""
-    no_regime: Literal["refuse", "allow"] = "refuse"
-    """What holds where no law is known for a subject's place and protected data. `refuse` by default: data of a
-    place that policy forgot must not go anywhere for that reason. Free data (rank 0) needs no law."""
+
+    @property
+    def inline(self) -> InlineRules:
+        """Return the section without the packs' names, which are this machine's and decide nothing."""
+        return InlineRules(**{name: getattr(self, name) for name in InlineRules.model_fields})
 
 
 class EventScope(StrictModel):

@@ -103,4 +103,10 @@ TABLE: tuple[ErrorSpec, ...] = (
         "A data class implies another one of higher rank, or a class of rank 0 (free data) implies a protected one.",
         "Give the class at least the rank of all that it implies.",
     ),
+    ErrorSpec(
+        "BP0217",
+        "policy too large",
+        "The policy or the list of regions exceeds a bound that protects the compiler.",
+        "Name fewer subdivisions, or split the deployment.",
+    ),
 )

@@ -1,0 +1,183 @@
+"""What the shapes of `schema` cannot see: whether names that rules use are defined, and by whom.
+
+A finding is a path below its section and an error; the functions that read documents add file and line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import graphlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from borderpost.policy import codes
+from borderpost.policy.pack import DataClass, Group, GroupRule, Regime, Rules
+from borderpost.policy.schema import EvidenceSpec, RegionSpec, RouteSpec, TenantSpec
+from borderpost_base.errors import BorderpostError, Place, Problems
+from borderpost_base.yaml_source import KeyPath, YamlDocument
+
+Finding = tuple[KeyPath, BorderpostError]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Every name that rules so far have defined."""
+
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    classes: Mapping[str, DataClass] = field(default_factory=dict)
+    regimes: Mapping[str, Regime] = field(default_factory=dict)
+
+    def grown(self, rules: Rules) -> Vocabulary:
+        """Return the vocabulary with the rules' names added; what was defined before stays."""
+        return replace(
+            self,
+            groups={**rules.groups, **self.groups},
+            classes={**rules.data_classes, **self.classes},
+            regimes={**{regime.id: regime for regime in rules.regimes}, **self.regimes},
+        )
+
+
+def vocabulary_of(parts: Iterable[Rules]) -> Vocabulary:
+    """Return the names that these rules define together."""
+    known = Vocabulary()
+    for rules in parts:
+        known = known.grown(rules)
+    return known
+
+
+def check_rules(rules: Rules, before: Vocabulary) -> Iterator[Finding]:
+    """Find redefinitions, unknown names and circles in rules that come after `before`."""
+    known = before.grown(rules)
+    yield from _redefined(rules, before)
+    for name, group in rules.groups.items():
+        if isinstance(group, GroupRule):
+            for index, part in enumerate(group.all_of):
+                if part not in known.groups:
+                    yield ("groups", name, "all_of", index), _unknown_group(part, known)
+            if not group.all_of and not group.plus:
+                error = BorderpostError("BP0212", f"group `{name}` has no places", mend="name some in all_of or plus")
+                yield ("groups", name), error
+    for name, data_class in rules.data_classes.items():
+        for index, implied in enumerate(data_class.implies):
+            path: KeyPath = ("data_classes", name, "implies", index)
+            if implied not in known.classes:
+                yield path, _unknown_class(implied, known)
+            elif known.classes[implied].rank > data_class.rank or (data_class.rank == 0):
+                yield path, BorderpostError("BP0216", f"`{name}` (rank {data_class.rank}) implies `{implied}`")
+    yield from _circles(rules, known)
+    for index, regime in enumerate(rules.regimes):
+        for path, error in _check_regime(regime, known):
+            yield ("regimes", index, *path), error
+
+
+def check_sections(
+    known: Vocabulary, evidence: EvidenceSpec, tenants: Mapping[str, TenantSpec], routes: Mapping[str, RouteSpec]
+) -> Iterator[Finding]:
+    """Find unknown classes and tenants in the sections of the configuration that feed the law."""
+    named: list[tuple[KeyPath, tuple[str, ...]]] = [(("evidence", "default_classes"), evidence.default_classes)]
+    named += [(("tenants", name, "classes"), spec.classes or ()) for name, spec in tenants.items()]
+    named += [(("routes", name, "classes"), spec.classes or ()) for name, spec in routes.items()]
+    for path, classes in named:
+        for index, name in enumerate(classes):
+            if name not in known.classes:
+                yield (*path, index), _unknown_class(name, known)
+    for name, route in routes.items():
+        if route.tenant is not None and route.tenant not in tenants:
+            yield ("routes", name, "tenant"), _unknown("BP0214", "tenant", route.tenant, tenants)
+
+
+def check_conditions(regimes: Iterable[Regime], tenants: Mapping[str, TenantSpec]) -> Iterator[Finding]:
+    """Find tenants in regimes' conditions that do not exist: such a regime would silently never apply."""
+    for index, regime in enumerate(regimes):
+        for position, tenant in enumerate(regime.applies_when.tenant or ()):
+            if tenant not in tenants:
+                error = _unknown("BP0214", "tenant", tenant, tenants)
+                yield ("regimes", index, "applies_when", "tenant", position), error
+
+
+def check_regions(regions: Mapping[str, RegionSpec], known: Vocabulary) -> Iterator[Finding]:
+    """Find zones that name no group."""
+    for region_id, region in regions.items():
+        if region.zone is not None and region.zone not in known.groups:
+            yield ("regions", region_id, "processing_scope"), _unknown_group(region.zone, known)
+
+
+def unknown_region(region_id: str, regions: Iterable[str]) -> BorderpostError:
+    """Return the error for a region id that is not configured."""
+    return _unknown("BP0211", "region", region_id, regions)
+
+
+def raise_found(found: Iterable[Finding], document: YamlDocument | None = None, prefix: KeyPath = ()) -> None:
+    """Raise Problems with all that was found, placed in the document if there is one."""
+    errors = []
+    for path, error in found:
+        place = document.place((*prefix, *path)) if document else Place(key=".".join(map(str, (*prefix, *path))))
+        errors.append(BorderpostError(error.code, error.detail, place=place, mend=error.mend))
+    if errors:
+        raise Problems(errors)
+
+
+def _redefined(rules: Rules, before: Vocabulary) -> Iterator[Finding]:
+    for name, group in rules.groups.items():
+        if name in before.groups and before.groups[name] != group:
+            yield ("groups", name), BorderpostError("BP0206", f"an earlier pack defines group `{name}` differently")
+    for name, data_class in rules.data_classes.items():
+        if name in before.classes and before.classes[name] != data_class:
+            error = BorderpostError("BP0206", f"an earlier pack defines data class `{name}` differently")
+            yield ("data_classes", name), error
+    seen = set(before.regimes)
+    for index, regime in enumerate(rules.regimes):
+        if regime.id in seen:
+            yield ("regimes", index, "id"), BorderpostError("BP0206", f"regime `{regime.id}` is defined already")
+        seen.add(regime.id)
+
+
+def _circles(rules: Rules, known: Vocabulary) -> Iterator[Finding]:
+    groups = {name: group.all_of for name, group in known.groups.items() if isinstance(group, GroupRule)}
+    implied = {name: data_class.implies for name, data_class in known.classes.items()}
+    for section, edges, own in (("groups", groups, rules.groups), ("data_classes", implied, rules.data_classes)):
+        try:
+            graphlib.TopologicalSorter(edges).prepare()
+        except graphlib.CycleError as error:
+            circle: list[str] = error.args[1]
+            at = next((name for name in circle if name in own), circle[0])
+            yield (section, at), BorderpostError("BP0205", " → ".join(circle))
+
+
+def _check_regime(regime: Regime, known: Vocabulary) -> Iterator[Finding]:
+    applies = regime.applies_when
+    places: list[tuple[KeyPath, tuple[str, ...]]] = [(("applies_when", "subject_in"), applies.subject_in)]
+    classes: list[tuple[KeyPath, tuple[str, ...]]] = [(("applies_when", "data"), applies.data)]
+    for index, allow in enumerate(regime.allow):
+        places.append((("allow", index, "to"), allow.to))
+        classes.append((("allow", index, "except_data"), allow.except_data))
+    for index, deny in enumerate(regime.deny):
+        places.append((("deny", index, "to"), deny.to))
+        classes.append((("deny", index, "data"), deny.data))
+    for path, refs in places:
+        for position, ref in enumerate(refs):
+            if ref != "*" and not codes.is_code(ref) and ref not in known.groups:
+                yield (*path, position), _unknown_group(ref, known)
+    for path, names in classes:
+        for position, name in enumerate(names):
+            if name != "*" and name not in known.classes:
+                yield (*path, position), _unknown_class(name, known)
+
+
+def _unknown_group(name: str, known: Vocabulary) -> BorderpostError:
+    near = difflib.get_close_matches(name, sorted(known.groups), n=1, cutoff=0.6)
+    if not near and codes.looks_like_code(name):
+        try:
+            codes.split_code(name)
+        except BorderpostError as error:
+            return error
+    return _unknown("BP0203", "group", name, known.groups)
+
+
+def _unknown_class(name: str, known: Vocabulary) -> BorderpostError:
+    return _unknown("BP0204", "data class", name, known.classes)
+
+
+def _unknown(code: str, kind: str, name: str, known: Iterable[str]) -> BorderpostError:
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return BorderpostError(code, f"no {kind} `{name}`", mend=f"did you mean `{near[0]}`?" if near else None)

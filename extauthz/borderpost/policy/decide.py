@@ -1,0 +1,280 @@
+"""The law's answer for one set of facts at one instant. Narrowing only.
+
+    subjects      the union of the codes of all evidence
+    regimes       the union, over the subjects, of the regimes about them and about the data
+    destinations  the intersection, over those regimes and all embargoes, of what each allows
+    less          the regions that an event suspends
+
+More evidence therefore means more regimes and fewer destinations, whoever brings it. One exception is needed: an
+unknown place. GeoIP's answer, or a verified claim where GeoIP has none, makes a subject known; what a client
+asserts does not. A verified claim never removes what GeoIP or a header added.
+
+Refusals come in this order, the first that fits is the reason: `unknown-code`, `embargo`, `evidence-required:…`,
+`unknown-class`, `unknown-subject`, `subdivision-unknown`, `no-regime`, `here-not-allowed`, `no-legal-region`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from borderpost.policy.compile import CompiledPolicy
+from borderpost.policy.events import CompiledEvents
+from borderpost.policy.model import Evidence, Facts, Law, Ruling, Source, Trust
+from borderpost.policy.places import Place
+from borderpost.policy.reasons import AllBases, FirstReasons, Layer
+
+NO_REGIME = "policy/no-regime"
+"""Reason, and under `no_regime: allow` the basis, where no regime is the law of a subject's place and data."""
+
+_FIXED_CONFLICTS = ((Source.TOKEN, Source.MTLS), (Source.TOKEN, Source.GEOIP), (Source.MTLS, Source.GEOIP))
+_HEADER_CONFLICTS = ((Source.TOKEN, Source.HEADER), (Source.MTLS, Source.HEADER), (Source.HEADER, Source.GEOIP))
+
+
+class _Question(NamedTuple):
+    """The facts as this policy reads them."""
+
+    effective: tuple[str, ...]
+    """Codes that count, sorted."""
+    subjects: tuple[int, ...]
+    """For each place that counts, the regimes about it."""
+    classes: int
+    """Data classes with all that they imply."""
+    active: int
+    """Regimes in force now whose conditions on data, tenant and model hold."""
+    doubtful: bool
+    """Whether a regime is about a part of a place of which only the whole is known."""
+    until_us: int | None
+    """Next instant at which a regime that matters comes into force or ends."""
+
+
+class _Weighed(NamedTuple):
+    """What regimes say together."""
+
+    passing: int
+    refusals: tuple[Layer, ...]
+    bases: tuple[Layer, ...]
+    here_refused_by: str | None
+    until_us: int | None
+
+
+def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us: int) -> Law:
+    """Decide where a request may go.
+
+    `now_us` is microseconds since 1970. The same arguments give the same Law in any process. Raises ValueError if
+    policy and events were compiled over different regions, which is a mistake of the caller.
+    """
+    if policy.region_ids is not events.index.ids and policy.region_ids != events.index.ids:
+        raise ValueError("policy and events were compiled over different regions")
+    places = [policy.places.find(evidence.code) for evidence in facts.evidence]
+    known = [place for place in places if place is not None]
+    if len(known) < len(places):
+        return _without_law("unknown-code", tuple(sorted({evidence.code for evidence in facts.evidence})), False, None)
+    question = _read(facts, policy, known, now_us)
+    applying = question.active & _union(question.subjects)
+    if embargoed := applying & policy.embargoes:
+        return _forbid(facts, policy, events, now_us, question, known, "embargo", _embargo_layers(policy, embargoed))
+    if refusal := _unread(facts, policy, question):
+        return _without_law(refusal, question.effective, question.doubtful, question.until_us)
+    uncovered = _uncovered(facts, policy, question)
+    if uncovered and policy.no_regime_refuses:
+        layers = ((policy.everyone, NO_REGIME),)
+        return _forbid(facts, policy, events, now_us, question, known, "no-regime", layers)
+    weighed = _weigh(policy, applying, question, now_us)
+    if weighed.here_refused_by is not None:
+        layers = (*weighed.refusals, (policy.everyone, f"{weighed.here_refused_by}/here-not-allowed"))
+        until = _earliest((question.until_us, weighed.until_us))
+        question = question._replace(until_us=until)
+        return _forbid(facts, policy, events, now_us, question, known, "here-not-allowed", layers)
+    suspensions, events_until = events.suspended(now_us)
+    legal = weighed.passing & ~_union(mask for mask, _ in suspensions) & policy.index.everyone
+    bases = (*weighed.bases, (policy.everyone, NO_REGIME)) if uncovered else weighed.bases
+    return Law(
+        ruling=Ruling.LEGAL if legal else Ruling.FORBIDDEN,
+        reason="ok" if legal else "no-legal-region",
+        legal=policy.index.named(legal),
+        effective=question.effective,
+        regimes=tuple(regime.id for regime in policy.named(applying)),
+        bases=AllBases(policy.index, legal, bases),
+        refused=FirstReasons(policy.index, ~legal, (*weighed.refusals, *suspensions)),
+        conflict=_conflict(facts, policy, events, now_us, question, known, legal),
+        subdivision_unknown=question.doubtful,
+        valid_until_us=_earliest((question.until_us, weighed.until_us, events_until)),
+    )
+
+
+def _read(facts: Facts, policy: CompiledPolicy, places: list[Place], now_us: int) -> _Question:
+    codes = {evidence.code for evidence in facts.evidence}
+    if not _is_placed(facts.evidence):
+        codes.update(policy.treat_as)
+        places = [*places, *(policy.places[code] for code in policy.treat_as)]
+    classes = 0
+    for name in facts.classes:
+        classes |= policy.classes.get(name, 0)
+    subjects = tuple(_about(policy, place) for place in places)
+    partly = _union(policy.applicable(place).partly for place in places)
+    about = policy.about_data(classes) & policy.about_party(facts.tenant, facts.model if policy.trust_model else None)
+    active = about
+    until: int | None = None
+    for regime in policy.named(about & policy.windowed & (_union(subjects) | partly | policy.embargoes)):
+        if regime.start_us is not None and now_us < regime.start_us:
+            active &= ~regime.bit
+            until = _earliest((until, regime.start_us))
+        elif regime.end_us is not None and now_us >= regime.end_us:
+            active &= ~regime.bit
+        else:
+            until = _earliest((until, regime.end_us))
+    return _Question(tuple(sorted(codes)), subjects, classes, active, bool(partly & active), until)
+
+
+def _is_placed(evidence: Iterable[Evidence]) -> bool:
+    """Say whether the subject's place is known: by GeoIP, or by a verified claim. An assertion does not count."""
+    return any(item.source is Source.GEOIP or item.trust is Trust.VERIFIED for item in evidence)
+
+
+def _about(policy: CompiledPolicy, place: Place) -> int:
+    """Return the regimes taken to be about a place, by the treatment of unknown subdivisions."""
+    found = policy.applicable(place)
+    if policy.treatment == "strictest":
+        return found.sure | found.partly
+    return found.sure | found.plain if policy.treatment == "country-only" else found.sure
+
+
+def _unread(facts: Facts, policy: CompiledPolicy, question: _Question) -> str | None:
+    """Return why the law cannot be read for these facts, None if it can."""
+    if facts.missing is not None:
+        return f"evidence-required:{facts.missing}"
+    if any(name not in policy.classes for name in facts.classes):
+        return "unknown-class"
+    if not question.subjects or (not policy.treat_as and not _is_placed(facts.evidence)):
+        return "unknown-subject"
+    return "subdivision-unknown" if question.doubtful and policy.treatment == "refuse" else None
+
+
+def _uncovered(facts: Facts, policy: CompiledPolicy, question: _Question) -> bool:
+    """Say whether some protected class of some subject has no regime that is its law.
+
+    Each subject and each class needs its own: else one more subject or class, which anybody may assert, would open
+    what was closed.
+    """
+    for name in facts.classes:
+        if name not in policy.free:
+            laws = question.active & policy.covering & policy.about_data(policy.classes[name])
+            if any(not laws & regimes for regimes in question.subjects):
+                return True
+    return False
+
+
+def _weigh(policy: CompiledPolicy, applying: int, question: _Question, now_us: int) -> _Weighed:
+    """Intersect what the applying regimes allow, in order of regime id, and take out what embargoes keep from all."""
+    passing = policy.everyone
+    refusals: list[Layer] = []
+    bases: list[Layer] = []
+    here_refused_by: str | None = None
+    until: int | None = None
+    for regime in policy.named(applying | (question.active & policy.embargoes)):
+        if regime.embargo:
+            passing &= ~regime.embargoed
+            refusals.append((regime.embargoed, regime.refusing))
+        else:
+            verdict, following = policy.verdict(regime, now_us, question.classes)
+            passing &= verdict.passing
+            refusals.extend(verdict.refusals)
+            bases.extend(verdict.bases)
+            until = _earliest((until, following))
+        if here_refused_by is None and not passing & policy.index.here:
+            here_refused_by = regime.id
+    return _Weighed(passing, tuple(refusals), tuple(bases), here_refused_by, until)
+
+
+def _conflict(
+    facts: Facts,
+    policy: CompiledPolicy,
+    events: CompiledEvents,
+    now_us: int,
+    question: _Question,
+    places: list[Place],
+    legal: int,
+) -> str | None:
+    """Name the disagreement between sources that matters most."""
+    if len(places) < 2:
+        return None
+    said = {evidence.source: place for evidence, place in zip(facts.evidence, places, strict=True)}
+    fixed = _disagreeing(said, _FIXED_CONFLICTS)
+    if fixed is not None:
+        return fixed
+    asserted = _disagreeing(said, _HEADER_CONFLICTS)
+    if asserted is None:
+        return None
+    about = _about(policy, said[Source.HEADER])
+    alone = question._replace(subjects=(about,))
+    if (about & question.active & policy.embargoes) or (policy.no_regime_refuses and _uncovered(facts, policy, alone)):
+        return asserted
+    weighed = _weigh(policy, about & question.active, alone, now_us)
+    suspended = _union(mask for mask, _ in events.suspended(now_us)[0])
+    wished = weighed.passing & ~suspended & policy.index.everyone if weighed.here_refused_by is None else 0
+    return "header-widen" if wished & ~legal else asserted
+
+
+def _disagreeing(said: dict[Source, Place], pairs: tuple[tuple[Source, Source], ...]) -> str | None:
+    for first, second in pairs:
+        if first in said and second in said and not said[first].cells & said[second].cells:
+            return f"{first}-vs-{second}"
+    return None
+
+
+def _embargo_layers(policy: CompiledPolicy, embargoed: int) -> tuple[Layer, ...]:
+    return tuple((policy.everyone, regime.refusing) for regime in policy.named(embargoed))
+
+
+def _forbid(
+    facts: Facts,
+    policy: CompiledPolicy,
+    events: CompiledEvents,
+    now_us: int,
+    question: _Question,
+    places: list[Place],
+    reason: str,
+    layers: tuple[Layer, ...],
+) -> Law:
+    """Refuse every region for a reason that is not about regions."""
+    applying = question.active & _union(question.subjects)
+    return Law(
+        ruling=Ruling.FORBIDDEN,
+        reason=reason,
+        legal=(),
+        effective=question.effective,
+        regimes=tuple(regime.id for regime in policy.named(applying)),
+        bases={},
+        refused=FirstReasons(policy.index, policy.index.everyone, layers),
+        conflict=_conflict(facts, policy, events, now_us, question, places, 0),
+        subdivision_unknown=question.doubtful,
+        valid_until_us=question.until_us,
+    )
+
+
+def _without_law(reason: str, effective: tuple[str, ...], doubtful: bool, until_us: int | None) -> Law:
+    """Refuse before the law is read: nothing is said of any region."""
+    return Law(
+        ruling=Ruling.EVIDENCE,
+        reason=reason,
+        legal=(),
+        effective=effective,
+        regimes=(),
+        bases={},
+        refused={},
+        conflict=None,
+        subdivision_unknown=doubtful,
+        valid_until_us=until_us,
+    )
+
+
+def _union(masks: Iterable[int]) -> int:
+    union = 0
+    for mask in masks:
+        union |= mask
+    return union
+
+
+def _earliest(instants: Iterable[int | None]) -> int | None:
+    return min((at for at in instants if at is not None), default=None)

@@ -1,0 +1,94 @@
+"""What is said of each region, kept as layers of bit masks and spelt out only for the regions asked about.
+
+With hundreds of regions, writing a reason for each costs more than deciding; a request needs the basis of one
+region and the counts of the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import compress
+
+Layer = tuple[int, str]
+"""Mask of regions, and what is said of them."""
+
+UNRESTRICTED = "unrestricted"
+"""The basis of a region that no applying regime speaks of."""
+
+_BITS = bytes.maketrans(b"01", b"\x00\x01")
+
+
+class RegionIndex:
+    """The regions of one catalogue: bit i is the i-th id in sorted order; `here` has the bit after the last."""
+
+    __slots__ = ("bits", "everyone", "here", "ids")
+
+    def __init__(self, ids: tuple[str, ...]) -> None:
+        self.ids = ids
+        """Region ids, sorted."""
+        self.bits = {region_id: 1 << index for index, region_id in enumerate(ids)}
+        """Mask of each region."""
+        self.everyone = (1 << len(ids)) - 1
+        """Mask of all regions, without `here`."""
+        self.here = 1 << len(ids)
+        """Mask of this gateway's own place."""
+
+    def named(self, mask: int) -> tuple[str, ...]:
+        """Return the ids of a mask, sorted."""
+        selected = f"{mask & self.everyone:0{len(self.ids)}b}"[::-1].encode().translate(_BITS)
+        return tuple(compress(self.ids, selected)) if self.ids else ()
+
+
+class RegionTexts(Mapping[str, str]):
+    """A mapping from region id to text; equal to the dict of the same items."""
+
+    __slots__ = ("_index", "_layers", "_mask")
+
+    def __init__(self, index: RegionIndex, mask: int, layers: tuple[Layer, ...]) -> None:
+        """Say the layers' texts of the regions in `mask`; every region there is in a layer."""
+        self._index = index
+        self._mask = mask & index.everyone
+        self._layers = layers
+
+    def __getitem__(self, region_id: str) -> str:
+        bit = self._index.bits[region_id] & self._mask
+        if not bit:
+            raise KeyError(region_id)
+        return self._text(bit)
+
+    def _text(self, bit: int) -> str:
+        return next(text for mask, text in self._layers if mask & bit)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index.named(self._mask))
+
+    def __len__(self) -> int:
+        return self._mask.bit_count()
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+class FirstReasons(RegionTexts):
+    """The first reason against each region."""
+
+    __slots__ = ()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many regions each reason refuses, without spelling out the regions."""
+        counted: dict[str, int] = {}
+        left = self._mask
+        for mask, text in self._layers:
+            if hit := left & mask:
+                counted[text] = counted.get(text, 0) + hit.bit_count()
+                left &= ~hit
+        return counted
+
+
+class AllBases(RegionTexts):
+    """Every basis that allows each region, joined by a comma; `unrestricted` where none is needed."""
+
+    __slots__ = ()
+
+    def _text(self, bit: int) -> str:
+        return ",".join(text for mask, text in self._layers if mask & bit) or UNRESTRICTED
