@@ -1,0 +1,476 @@
+"""The engine's promises to services, on a real gRPC client over a Unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from borderpost_wire.engine import make_engine, methods_of
+from borderpost_wire.errors import EngineUnavailable, OptionsError
+from borderpost_wire.options import ServerOptions, TcpListen, UnixListen
+from borderpost_wire.service import Call, MethodKind, StatusCode
+from support.wire_server import EngineThread, ScriptedService, answer_all, answer_nothing, serving
+
+UNARY, STREAM, MANY = "/test.Echo/Unary", "/test.Echo/Stream", "/test.Echo/Many"
+METHODS = {UNARY: MethodKind.UNARY, STREAM: MethodKind.STREAM, MANY: MethodKind.SERVER_STREAM}
+
+
+class Served:
+    """One engine, one scripted service, one client channel."""
+
+    def __init__(self, thread: EngineThread, service: ScriptedService, channel: grpc.Channel) -> None:
+        self.thread = thread
+        self.service = service
+        self.channel = channel
+        self.unary: Callable[..., bytes] = channel.unary_unary(UNARY)
+        self.stream: Callable[..., Any] = channel.stream_stream(STREAM)
+
+    def eventually(self, true: Callable[[], bool]) -> None:
+        """Wait until something holds on the engine's loop."""
+        until = time.monotonic() + 5
+        while not self.thread.call(true):
+            assert time.monotonic() < until, "it never came true"
+            time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def served(
+    directory: Path, act: Callable[[Sequence[tuple[Call, bytes]]], None] = answer_all, **bounds: int
+) -> Iterator[Served]:
+    service = ScriptedService(METHODS, act)
+    options = ServerOptions(listen=(UnixListen(directory / "s.sock"),), **bounds)
+    with serving(options, service) as thread, grpc.insecure_channel(thread.engine.addresses[0]) as channel:
+        yield Served(thread, service, channel)
+
+
+class Feed:
+    """Requests of a stream that a test gives one by one."""
+
+    def __init__(self, *first: bytes) -> None:
+        self._items = list(first)
+        self._more = threading.Condition()
+        self._closed = False
+
+    def give(self, *items: bytes, close: bool = False) -> None:
+        with self._more:
+            self._items.extend(items)
+            self._closed = self._closed or close
+            self._more.notify()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            with self._more:
+                while not self._items and not self._closed:
+                    self._more.wait(10)
+                if not self._items:
+                    return
+                item = self._items.pop(0)
+            yield item
+
+
+def status_of(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    return caught.value.code(), caught.value.details()
+
+
+def test_unary(tmp_path: Path) -> None:
+    with served(tmp_path) as it:
+        assert it.unary(b"a") == b"re:a"
+        assert it.unary(b"") == b"re:"
+        assert it.service.gone_calls == []
+
+
+def test_one_message_a_stream_then_the_peer_resets(tmp_path: Path) -> None:
+    """Envoy's way: one message, one answer, RST_STREAM."""
+    with served(tmp_path) as it:
+        feed = Feed(b"a")
+        call = it.stream(iter(feed))
+        assert next(call) == b"re:a"
+        call.cancel()
+        it.eventually(lambda: it.thread.engine.calls_in_progress == 0)
+        feed.give(close=True)
+        assert len(it.service.gone_calls) == 1
+        assert it.thread.engine.counters.gone_unanswered == 0
+
+
+def test_several_messages_a_stream(tmp_path: Path) -> None:
+    with served(tmp_path) as it:
+        feed = Feed()
+        call = it.stream(iter(feed))
+        for number in range(5):
+            feed.give(b"%d" % number)
+            assert next(call) == b"re:%d" % number
+        feed.give(close=True)
+        assert list(call) == []
+        assert call.code() is grpc.StatusCode.OK
+        assert len({id(call) for batch in it.service.batches for call, _ in batch}) == 1
+
+
+def test_messages_before_the_first_answer_reach_the_service(tmp_path: Path) -> None:
+    def after_three(batch: Sequence[tuple[Call, bytes]]) -> None:
+        for call, message in batch:
+            call.state = [*(call.state or []), message]
+            if len(call.state) == 3:
+                for each in call.state:
+                    call.reply(each)
+
+    with served(tmp_path, after_three) as it:
+        assert list(it.stream(iter([b"1", b"2", b"3"]))) == [b"1", b"2", b"3"]
+
+
+def test_answers_later_and_in_any_order(tmp_path: Path) -> None:
+    with served(tmp_path, answer_nothing) as it, ThreadPoolExecutor(4) as clients:
+        waiting = [clients.submit(it.unary, b"%d" % number) for number in range(4)]
+        it.eventually(lambda: len(it.service.seen) == 4)
+
+        def answer_backwards() -> None:
+            pairs = [pair for batch in it.service.batches for pair in batch]
+            answer_all(list(reversed(pairs)))
+
+        it.thread.call(answer_backwards)
+        assert [each.result(5) for each in waiting] == [b"re:%d" % number for number in range(4)]
+
+
+def test_concurrent_calls_arrive_in_batches(tmp_path: Path) -> None:
+    count = 200
+    with served(tmp_path) as it:
+        it.unary(b"connect")
+        futures = []
+        gate = threading.Event()
+        it.thread.loop.call_soon_threadsafe(gate.wait, 10)  # the loop sleeps while the calls pile up
+        for number in range(count):
+            futures.append(it.channel.unary_unary(UNARY).future(b"%d" % number))
+        time.sleep(0.2)
+        gate.set()
+        assert sorted(future.result(10) for future in futures) == sorted(b"re:%d" % number for number in range(count))
+        counters = it.thread.engine.counters
+        assert counters.messages == count + 1
+        assert max(len(batch) for batch in it.service.batches) > 1
+        assert counters.batches == len(it.service.batches) < count
+
+
+def test_exception_fails_the_unanswered_calls_of_its_batch_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode(batch: Sequence[tuple[Call, bytes]]) -> None:
+        for call, message in batch:
+            if message == b"bad":
+                raise LookupError("a secret of the client")
+            if message != b"open":
+                call.reply(b"re:" + message)
+
+    with served(tmp_path, explode) as it:
+        held = Feed(b"open")
+        open_call = it.stream(iter(held))
+        it.eventually(lambda: it.service.seen == [b"open"])
+        assert status_of(lambda: it.unary(b"bad")) == (grpc.StatusCode.INTERNAL, "the service failed")
+        assert status_of(lambda: list(it.stream(iter([b"bad"]))))[0] is grpc.StatusCode.INTERNAL
+        assert status_of(lambda: list(it.stream(iter([b"good", b"bad"]))))[0] is grpc.StatusCode.INTERNAL
+        assert it.unary(b"good") == b"re:good"
+        it.thread.call(lambda: it.service.batches[0][0][0].reply(b"late"))
+        assert next(open_call) == b"late"
+        held.give(close=True)
+        assert it.thread.engine.counters.service_exceptions >= 2
+    assert "LookupError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_exception_in_gone_harms_nobody(tmp_path: Path) -> None:
+    class Rude(ScriptedService):
+        def gone(self, call: Call) -> None:
+            super().gone(call)
+            raise LookupError
+
+    service = Rude(METHODS)
+    options = ServerOptions(listen=(UnixListen(tmp_path / "s.sock"),))
+    with serving(options, service) as thread, grpc.insecure_channel(thread.engine.addresses[0]) as channel:
+        assert list(channel.stream_stream(STREAM)(iter([b"a"]))) == [b"re:a"]
+        assert channel.unary_unary(UNARY)(b"b") == b"re:b"
+        assert len(service.gone_calls) == 1
+
+
+def test_fail_ends_the_call_behind_its_replies(tmp_path: Path) -> None:
+    def refuse(batch: Sequence[tuple[Call, bytes]]) -> None:
+        for call, _ in batch:
+            if call.method == STREAM:
+                call.reply(b"first")
+            call.fail(StatusCode.PERMISSION_DENIED, "no")
+            assert not call.alive
+            call.reply(b"too late")
+            call.fail(StatusCode.ABORTED, "too late")
+
+    with served(tmp_path, refuse) as it:
+        assert status_of(lambda: it.unary(b"a")) == (grpc.StatusCode.PERMISSION_DENIED, "no")
+        call = it.stream(iter(Feed(b"a")))
+        assert next(call) == b"first"
+        assert status_of(lambda: next(call)) == (grpc.StatusCode.PERMISSION_DENIED, "no")
+        assert it.service.gone_calls == []
+
+
+def test_every_status_reaches_the_client(tmp_path: Path) -> None:
+    def fail_with(batch: Sequence[tuple[Call, bytes]]) -> None:
+        for call, message in batch:
+            call.fail(StatusCode(int(message)), "as asked")
+
+    with served(tmp_path, fail_with) as it:
+        for status in list(StatusCode)[1:]:
+            code, text = status_of(partial(it.unary, b"%d" % status))
+            assert (code.value[0], text) == (int(status), "as asked")
+    with pytest.raises(ValueError, match="OK"):
+        it.service.batches[0][0][0].fail(StatusCode.OK, "")
+
+
+def test_finish_sends_ok_only_when_all_is_answered(tmp_path: Path) -> None:
+    def finish(batch: Sequence[tuple[Call, bytes]]) -> None:
+        for call, message in batch:
+            if message == b"answer":
+                call.reply(b"answered")
+            call.finish()
+
+    with served(tmp_path, finish) as it:
+        call = it.stream(iter(Feed(b"answer")))
+        assert list(call) == [b"answered"]
+        assert call.code() is grpc.StatusCode.OK
+        code, text = status_of(lambda: list(it.stream(iter(Feed(b"nothing")))))
+        assert (code, text) == (grpc.StatusCode.INTERNAL, "finished without an answer")
+        assert status_of(lambda: it.unary(b"nothing"))[0] is grpc.StatusCode.INTERNAL
+
+
+def test_half_close_waits_for_the_answer(tmp_path: Path) -> None:
+    with served(tmp_path, answer_nothing) as it:
+        call = it.stream(iter([b"a", b"b"]))
+        it.eventually(lambda: len(it.service.seen) == 2)
+        time.sleep(0.1)
+        assert call.is_active()
+        pairs = [pair for batch in it.service.batches for pair in batch]
+        it.thread.call(lambda: answer_all(pairs[:1]))
+        assert next(call) == b"re:a"
+        time.sleep(0.05)
+        assert call.is_active(), "one message has no answer yet"
+        it.thread.call(lambda: answer_all(pairs[1:]))
+        assert list(call) == [b"re:b"]
+        assert call.code() is grpc.StatusCode.OK
+
+
+def test_half_close_without_any_message_is_not_ok(tmp_path: Path) -> None:
+    with served(tmp_path) as it:
+        assert status_of(lambda: list(it.stream(iter([])))) == (grpc.StatusCode.INVALID_ARGUMENT, "no message")
+        assert it.service.batches == []
+        assert it.service.gone_calls == []
+
+
+def test_server_stream_outlives_the_half_close(tmp_path: Path) -> None:
+    with served(tmp_path) as it:
+        call = it.channel.stream_stream(MANY)(iter([b"a"]))
+        assert next(call) == b"re:a"
+        time.sleep(0.05)
+        it.thread.call(lambda: it.service.batches[0][0][0].reply(b"more"))
+        assert next(call) == b"more"
+        it.thread.call(it.service.batches[0][0][0].finish)
+        assert list(call) == []
+        assert call.code() is grpc.StatusCode.OK
+        second = it.channel.stream_stream(MANY)(iter([b"a", b"b"]))
+        assert status_of(lambda: list(second))[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_cancelled_calls_are_told_to_the_service(tmp_path: Path) -> None:
+    with served(tmp_path, answer_nothing) as it:
+        unary = it.channel.unary_unary(UNARY).future(b"u")
+        stream = it.stream(iter(Feed(b"s")))
+        it.eventually(lambda: len(it.service.seen) == 2)
+        unary.cancel()
+        stream.cancel()
+        it.eventually(lambda: len(it.service.gone_calls) == 2)
+        assert not any(call.alive for call in it.service.gone_calls)
+        assert it.thread.engine.counters.gone_unanswered == 2
+        it.thread.call(lambda: answer_all([pair for batch in it.service.batches for pair in batch]))
+        it.service.act = answer_all
+        assert it.unary(b"next") == b"re:next"
+
+
+def test_deadline_ends_the_call(tmp_path: Path) -> None:
+    with served(tmp_path, answer_nothing) as it:
+        assert status_of(lambda: it.unary(b"u", timeout=0.1))[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+        it.eventually(lambda: len(it.service.gone_calls) == 1)
+
+
+HOLD_A_STREAM = """
+import sys, threading, grpc
+channel = grpc.insecure_channel(sys.argv[1])
+def requests():
+    yield b"s"
+    threading.Event().wait()
+list(channel.stream_stream(sys.argv[2])(requests()))
+"""
+
+
+def test_lost_connection_is_told(tmp_path: Path) -> None:
+    with served(tmp_path, answer_nothing) as it:
+        client = subprocess.Popen([sys.executable, "-c", HOLD_A_STREAM, it.thread.engine.addresses[0], STREAM])
+        try:
+            it.eventually(lambda: len(it.service.seen) == 1)
+        finally:
+            client.kill()
+            client.wait()
+        it.eventually(lambda: len(it.service.gone_calls) == 1)
+        assert it.thread.engine.counters.gone_unanswered == 1
+
+
+def test_oversized_message(tmp_path: Path) -> None:
+    with served(tmp_path, message_bytes_max=1000) as it:
+        assert it.unary(b"x" * 1000)[:3] == b"re:"
+        assert status_of(lambda: it.unary(b"x" * 1001))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert status_of(lambda: list(it.stream(iter([b"x" * 1001]))))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len(it.service.seen) == 1
+
+
+def test_compressed_message_is_refused(tmp_path: Path) -> None:
+    with served(tmp_path, message_bytes_max=1000) as it:
+        code, _ = status_of(lambda: it.unary(b"x" * 100_000, compression=grpc.Compression.Gzip))
+        assert code is grpc.StatusCode.UNIMPLEMENTED
+        assert it.service.seen == []
+
+
+def test_unknown_method(tmp_path: Path) -> None:
+    with served(tmp_path) as it:
+        unknown = it.channel.unary_unary("/test.Echo/Unknown")
+        assert status_of(lambda: unknown(b""))[0] is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_calls_beyond_the_bound_are_refused(tmp_path: Path) -> None:
+    with served(tmp_path, answer_nothing, calls_max=2) as it:
+        held = [it.channel.unary_unary(UNARY).future(b"%d" % number) for number in range(2)]
+        it.eventually(lambda: len(it.service.seen) == 2)
+        assert status_of(lambda: it.unary(b"third"))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        it.thread.call(lambda: answer_all([pair for batch in it.service.batches for pair in batch]))
+        assert [each.result(5) for each in held] == [b"re:0", b"re:1"]
+
+
+def test_replies_to_a_peer_that_does_not_read_are_bounded(tmp_path: Path) -> None:
+    def flood(batch: Sequence[tuple[Call, bytes]]) -> None:
+        for call, _ in batch:
+            for _ in range(100):
+                call.reply(b"x" * 100_000)
+            assert not call.alive
+
+    with served(tmp_path, flood, replies_waiting_max=50) as it:
+        replies = it.stream(iter([b"a"]))
+        received = 0
+        with pytest.raises(grpc.RpcError) as caught:
+            for _ in replies:
+                received += 1
+        assert received == 50
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_drain_answers_what_is_open_and_refuses_what_is_new(tmp_path: Path) -> None:
+    with served(tmp_path, answer_nothing) as it, ThreadPoolExecutor(2) as threads:
+        unary = it.channel.unary_unary(UNARY).future(b"u")
+        feed = Feed(b"s")
+        stream = it.stream(iter(feed))
+        it.eventually(lambda: len(it.service.seen) == 2)
+        draining = threads.submit(it.thread.run, lambda: it.thread.engine.drain(10))
+        time.sleep(0.1)
+        assert status_of(lambda: it.unary(b"new")) == (grpc.StatusCode.UNAVAILABLE, "draining")
+        assert not draining.done()
+        it.thread.call(lambda: answer_all([pair for batch in it.service.batches for pair in batch]))
+        assert unary.result(5) == b"re:u"
+        assert next(stream) == b"re:s"
+        assert status_of(lambda: next(stream)) == (grpc.StatusCode.UNAVAILABLE, "draining")
+        draining.result(5)
+        assert it.thread.engine.calls_in_progress == 0
+        feed.give(close=True)
+
+
+def test_drain_past_its_grace_ends_the_unanswered_with_a_failure(tmp_path: Path) -> None:
+    with served(tmp_path, answer_nothing) as it:
+        unary = it.channel.unary_unary(UNARY).future(b"u")
+        stream = it.stream(iter([b"s"]))
+        it.eventually(lambda: len(it.service.seen) == 2)
+        began = time.monotonic()
+        it.thread.run(lambda: it.thread.engine.drain(0.2))
+        assert 0.15 < time.monotonic() - began < 2
+        assert status_of(unary.result)[0] is grpc.StatusCode.UNAVAILABLE
+        assert status_of(lambda: list(stream))[0] is grpc.StatusCode.UNAVAILABLE
+        it.eventually(lambda: len(it.service.gone_calls) == 2)
+
+
+def test_stop_under_load_never_ends_a_call_with_ok_unanswered(tmp_path: Path) -> None:
+    """Streams as Envoy opens them, half of them never answered, while the server stops."""
+
+    def answer_half(batch: Sequence[tuple[Call, bytes]]) -> None:
+        for call, message in batch:
+            if int(message) % 2:
+                call.reply(message)
+
+    outcomes: list[tuple[int, list[bytes], grpc.StatusCode]] = []
+
+    def client(address: str, first: int) -> None:
+        with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            calls = []
+            for number in range(first, first + 60):
+                calls.append((number, channel.stream_stream(STREAM)(iter([b"%d" % number]), timeout=10)))
+                time.sleep(0.002)
+            for number, call in calls:
+                got: list[bytes] = []
+                with contextlib.suppress(grpc.RpcError):
+                    got.extend(call)
+                outcomes.append((number, got, call.code()))
+
+    with served(tmp_path, answer_half) as it:
+        clients = [threading.Thread(target=client, args=(it.thread.engine.addresses[0], 100 * n)) for n in range(3)]
+        for each in clients:
+            each.start()
+        time.sleep(0.08)
+        it.thread.run(it.thread.engine.stop)
+        for each in clients:
+            each.join(20)
+    assert len(outcomes) == 180
+    for number, got, code in outcomes:
+        if code is grpc.StatusCode.OK:
+            assert got == [b"%d" % number] and number % 2
+    assert {code for _, _, code in outcomes} >= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+
+
+def test_wait_returns_after_stop(tmp_path: Path) -> None:
+    with served(tmp_path) as it, ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(it.thread.run, it.thread.engine.wait)
+        time.sleep(0.05)
+        assert not waiting.done()
+        it.thread.run(it.thread.engine.stop)
+        assert waiting.result(5) is None
+
+
+def test_two_services_share_an_engine(tmp_path: Path) -> None:
+    one, two = ScriptedService({"/a.A/One": MethodKind.UNARY}), ScriptedService({"/a.A/Two": MethodKind.UNARY})
+    options = ServerOptions(listen=(UnixListen(tmp_path / "s.sock"),))
+    with serving(options, one, two) as thread, grpc.insecure_channel(thread.engine.addresses[0]) as channel:
+        assert channel.unary_unary("/a.A/One")(b"1") == b"re:1"
+        assert channel.unary_unary("/a.A/Two")(b"2") == b"re:2"
+        assert (one.seen, two.seen) == ([b"1"], [b"2"])
+    with pytest.raises(OptionsError, match="two services"):
+        methods_of([one, one])
+    with pytest.raises(OptionsError, match="method path"):
+        methods_of([ScriptedService({"Unary": MethodKind.UNARY})])
+
+
+def test_engine_names() -> None:
+    options = ServerOptions(listen=(TcpListen("127.0.0.1", 0),))
+    assert make_engine("auto", options, []).name == "grpcio"
+    assert make_engine("grpcio", options, []).name == "grpcio"
+    with pytest.raises(EngineUnavailable, match="not in this build"):
+        make_engine("wire", options, [])
+    with pytest.raises(EngineUnavailable, match="no engine `nginx`"):
+        make_engine("nginx", options, [])
