@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -66,19 +66,15 @@ def _name_logger(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 
 
 def configure_logs(
-    *,
-    level: str = "info",
-    format: Literal["auto", "json", "console"] = "auto",
-    stream: TextIO | None = None,
-    process: str | None = None,
+    *, level: str = "info", json: bool | None = None, stream: TextIO | None = None, process: str | None = None
 ) -> None:
     """Set up structlog for this process, and the standard library's logging through it.
 
-    `auto` means JSON unless the stream is a terminal. `process` is bound to every line (`steward`, `worker-0`).
+    `json=None` means JSON unless the stream is a terminal. `process` is bound to every line (`steward`, `worker-0`).
     What other libraries log (asyncio, grpc, uvicorn) comes out in the same form, from `warning` upwards.
     """
     out = stream or sys.stderr
-    as_json = format == "json" or (format == "auto" and not out.isatty())
+    as_json = (not out.isatty()) if json is None else json
     colours = not as_json and "NO_COLOR" not in os.environ and out.isatty()
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -93,31 +93,35 @@ def known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[
     """
     schema = model.model_json_schema(by_alias=True)
     definitions = schema.get("$defs", {})
-    level = [schema]
+    level = schema_branches(schema, definitions)
     for part in location:
-        level = [child for node in level for child in _children(node, part, definitions)] or level
-    keys: set[str] = set()
-    for node in level:
-        for flat in _flatten(node, definitions):
-            keys.update(flat.get("properties", {}))
-    return sorted(keys)
+        level = [
+            branch
+            for node in level
+            for child in schema_children(node, part)
+            for branch in schema_branches(child, definitions)
+        ] or level
+    return sorted({key for node in level for key in node.get("properties", {})})
 
 
-def _flatten(node: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:
+def schema_branches(node: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the alternatives of a JSON Schema node as pydantic writes it, with references followed."""
     if "$ref" in node:
-        return _flatten(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions)
-    branches = node.get("anyOf", []) + node.get("oneOf", []) + node.get("allOf", [])
-    return [node, *(flat for branch in branches for flat in _flatten(branch, definitions))]
+        return schema_branches(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions)
+    inner = node.get("anyOf") or node.get("oneOf") or node.get("allOf")
+    return [found for one in inner for found in schema_branches(one, definitions)] if inner else [node]
 
 
-def _children(node: dict[str, Any], part: str | int, definitions: dict[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    for flat in _flatten(node, definitions):
-        if isinstance(part, int):
-            if isinstance(flat.get("items"), dict):
-                found.append(flat["items"])
-        elif part in flat.get("properties", {}):
-            found.append(flat["properties"][part])
-        elif isinstance(flat.get("additionalProperties"), dict):
-            found.append(flat["additionalProperties"])
-    return found
+def schema_children(node: dict[str, Any], part: str | int) -> list[dict[str, Any]]:
+    """Return the schemas of one part of a node (a branch): a key's, an entry's of a mapping, an item's of a list."""
+    if isinstance(part, int):
+        return [node["items"]] if isinstance(node.get("items"), dict) else []
+    if part in node.get("properties", {}):
+        return [node["properties"][part]]
+    return schema_values(node)
+
+
+def schema_values(node: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the schemas of the entries of a mapping whose keys are the reader's to choose."""
+    free = [node["additionalProperties"]] if isinstance(node.get("additionalProperties"), dict) else []
+    return [*free, *node.get("patternProperties", {}).values()]

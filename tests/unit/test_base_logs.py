@@ -118,6 +118,6 @@ def test_a_terminal_gets_colour_unless_it_asks_for_none(monkeypatch: pytest.Monk
 
 def test_the_format_can_be_forced() -> None:
     out = Terminal()
-    configure_logs(stream=out, format="json")
+    configure_logs(stream=out, json=True)
     get_logger("x").info("hello")
     assert lines(out)[0]["event"] == "hello"

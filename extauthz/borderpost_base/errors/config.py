@@ -39,4 +39,10 @@ TABLE: tuple[ErrorSpec, ...] = (
         "A BORDERPOST_ variable names no configuration key.",
         "Unset it or correct its name; `borderpost help --variables` lists them.",
     ),
+    ErrorSpec(
+        "BP0108",
+        "one name for two things",
+        "Two entries claim the same name, and which of them it stands for would be chance.",
+        "Give each of the two a name of its own.",
+    ),
 )

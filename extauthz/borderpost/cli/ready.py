@@ -1,0 +1,46 @@
+"""Ask a running gateway whether it is ready: the health check of a container, without curl.
+
+Exit 0: ready. Exit 1: it answers that it is not. Exit 2: it does not answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+
+from borderpost.cli.options import add_config, add_json, load
+from borderpost.cli.output import CLEAN, FINDINGS, Output
+from borderpost_base.errors import BorderpostError, Place
+
+_TIMEOUT_S = 3.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--live", action="store_true", help="ask only whether the steward lives")
+    add_config(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Ask the admin server that the configuration names."""
+    admin = load(arguments).config.admin
+    path = "/livez" if arguments.live else "/readyz"
+    status, body = _ask(admin.host, admin.port, path)
+    if output.as_json:
+        output.result({"path": path, "status": status, "ready": status == 200})
+    else:
+        output.data(body.strip() or str(status))
+    return CLEAN if status == 200 else FINDINGS
+
+
+def _ask(host: str, port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read(4096).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise BorderpostError("BP0005", str(error), place=Place(f"{host}:{port}{path}")) from error
+    finally:
+        connection.close()

@@ -1,0 +1,49 @@
+"""What no section can see by itself: names that must exist elsewhere, or must not exist twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from borderpost.config.model import Config
+from borderpost.policy.bundle import PolicyBundle
+from borderpost_base.errors import BorderpostError
+from borderpost_base.yaml_source import KeyPath, YamlDocument, dotted
+
+
+def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocument) -> list[BorderpostError]:
+    """Return every disagreement between sections, each with its line.
+
+    Without a bundle, because the policy itself has mistakes, what depends on its groups is left for the next run.
+    """
+    found = [
+        BorderpostError(error.code, error.detail, place=document.place(path), mend=error.mend)
+        for path, error in (*_clusters(config), *_tenant_names(config))
+    ]
+    if bundle is not None:
+        paths = {dotted(path): path for path in document.lines}
+        for error in config.ranking.mistakes(config.regions.keys(), bundle.vocabulary.groups.keys()):
+            place = document.place(paths.get(error.place.key or "", ("ranking",)))
+            found.append(BorderpostError(error.code, error.detail, place=place, mend=error.mend))
+    return found
+
+
+def _clusters(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
+    """Find clusters that would stand for two regions: what the law allows one, Envoy could give to the other."""
+    owners: dict[str, str] = {}
+    for name, region in config.regions.items():
+        cluster = region.cluster or name
+        if cluster in owners:
+            detail = f"regions `{owners[cluster]}` and `{name}` share the cluster `{cluster}`"
+            yield ("regions", name, "cluster"), BorderpostError("BP0108", detail)
+        owners.setdefault(cluster, name)
+
+
+def _tenant_names(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
+    """Find certificate names that would prove two tenants."""
+    owners: dict[str, str] = {}
+    for name, tenant in config.tenants.items():
+        for index, san in enumerate(tenant.san):
+            if owners.get(san, name) != name:
+                detail = f"tenants `{owners[san]}` and `{name}` share the certificate name `{san}`"
+                yield ("tenants", name, "san", index), BorderpostError("BP0108", detail)
+            owners.setdefault(san, name)

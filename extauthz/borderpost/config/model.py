@@ -1,0 +1,78 @@
+"""The whole configuration as one strict model; each section lives with the part that it configures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from borderpost.audit.config import AuditSpec
+from borderpost.config.keys import config_keys
+from borderpost.config.operation import AnswersSpec, RuntimeSpec
+from borderpost.config.sections import AdminSpec, EventsSection, LogsSpec, ServerSpec
+from borderpost.geoip.config import GeoipSpec
+from borderpost.policy.fields import Identifier, Label
+from borderpost.policy.schema import EvidenceSpec, Here, PolicySection, RegionSpec, RouteSpec, TenantSpec
+from borderpost.regions.config import RankingSpec
+from borderpost_base.limits import REGIONS_MAX
+from borderpost_base.strict import StrictModel
+from borderpost_base.variables import VARIABLES
+
+
+class Config(StrictModel):
+    """The one YAML file. Only `here` and `regions` are required; every other default is meant to be lived with."""
+
+    here: Here
+    """This gateway's own place. It reads every request, so it is a processor that the law must allow; there is no
+    default, because nobody but you knows where it stands."""
+
+    regions: dict[Identifier, RegionSpec] = Field(min_length=1, max_length=REGIONS_MAX)
+    """The regions that requests can be sent to, by id."""
+
+    policy: PolicySection = PolicySection()
+    """The law: packs, and rules of your own that can only narrow them."""
+
+    evidence: EvidenceSpec = EvidenceSpec()
+    """Which evidence about the data subject's place is read, and what holds where it does not say enough."""
+
+    tenants: dict[Label, TenantSpec] = {}
+    """What holds for each tenant, by the name that its claim or certificate proves."""
+
+    routes: dict[Label, RouteSpec] = {}
+    """What holds for each Envoy route, by the route's name."""
+
+    events: EventsSection = EventsSection()
+    """Where legal events are read from."""
+
+    geoip: GeoipSpec = GeoipSpec()
+    """Where countries of client addresses come from."""
+
+    ranking: RankingSpec = RankingSpec()
+    """How a region is chosen among those that the law allows."""
+
+    audit: AuditSpec = AuditSpec()
+    """Where the record is kept."""
+
+    server: ServerSpec = ServerSpec()
+    """Where Envoy reaches the workers."""
+
+    answers: AnswersSpec = AnswersSpec()
+    """What callers are told beside the status."""
+
+    runtime: RuntimeSpec = RuntimeSpec()
+    """What the steward and its workers share on this machine."""
+
+    admin: AdminSpec = AdminSpec()
+    """Where health and metrics are served."""
+
+    logs: LogsSpec = LogsSpec()
+    """How the processes log."""
+
+
+def variables() -> Iterator[tuple[str, str]]:
+    """Yield every environment variable and its meaning: those of configuration keys first, then the others."""
+    for key in config_keys(Config):
+        if key.variable is not None:
+            yield key.variable, f"`{key.dotted}`: {key.kind}"
+    for variable in VARIABLES.values():
+        yield variable.name, variable.meaning

@@ -1,0 +1,129 @@
+"""The sections of the configuration that belong to no other part: server, admin, events, logs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from borderpost_base.errors import BadValue
+from borderpost_base.limits import WORKERS_MAX
+from borderpost_base.strict import StrictModel
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class TlsSpec(StrictModel):
+    """Certificates of a network listener."""
+
+    certificate: Path
+    """PEM file with the server's certificate and its chain."""
+
+    key: Path
+    """PEM file with the certificate's private key."""
+
+    client_ca: Path | None = None
+    """PEM file with the authorities whose client certificates are accepted. With it every client must present one,
+    which is how a gateway shows that it is the one allowed to ask; without it anyone who reaches the port may."""
+
+
+class ServerSpec(StrictModel):
+    """Where Envoy reaches the workers."""
+
+    listen: Literal["unix", "tcp"] = "unix"
+    """`unix` keeps the door in the file system, where permissions decide who may ask; `tcp` is for an Envoy in
+    another container or on another machine."""
+
+    directory: Path = Path("run/server")
+    """Directory of the sockets, `worker-0.sock` and so on. It is made with the mode that `mode` implies and should
+    hold nothing else: who may enter it may ask for decisions."""
+
+    mode: str = "0660"
+    """Permissions of the sockets, octal and quoted. 0660 lets the owner and one group in: Envoy's group."""
+
+    user: str | int | None = None
+    """Owner of the sockets, a name or a number; null leaves the user that runs Borderpost."""
+
+    group: str | int | None = None
+    """Group of the sockets, a name or a number: usually Envoy's; null leaves the group that runs Borderpost."""
+
+    host: str = "127.0.0.1"
+    """Address of a `tcp` listener. Beyond loopback it needs `tls` with `client_ca`, since whoever reaches the port
+    could ask for decisions and write into the record."""
+
+    port: int = Field(default=9443, ge=0, le=65535)
+    """Port of the first worker of a `tcp` listener; worker n listens on `port` + n. 0 lets the system choose."""
+
+    tls: TlsSpec | None = None
+    """Certificates of a `tcp` listener."""
+
+    engine: Literal["auto", "grpcio"] = "auto"
+    """Which gRPC server runs the workers. `auto` is the fastest one that fits the listener."""
+
+    workers: int = Field(default=1, ge=1, le=WORKERS_MAX)
+    """Worker processes, each with its own socket and audit stream. One decides several thousand requests a second;
+    add more up to the number of cores that Envoy leaves free."""
+
+    drain_s: float = Field(default=5.0, ge=0.0, le=600.0)
+    """Seconds that a worker goes on answering after it was told to stop, so that Envoy can turn to another."""
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _quoted_octal(cls, value: object) -> object:
+        if not isinstance(value, str) or not re.fullmatch(r"0[0-7]{3}", value):
+            raise BadValue("BP0104", "an octal mode of four digits is needed here", mend='Quote it: `"0660"`.')
+        if int(value, 8) & 0o007:
+            raise BadValue(
+                "BP0104",
+                f"mode {value} lets every local user ask for decisions",
+                mend='Use `"0660"` and give Envoy\'s group in `server.group`.',
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _door_is_guarded(self) -> Self:
+        if self.listen == "unix" and self.tls is not None:
+            raise BadValue("BP0104", "`tls` is for `listen: tcp`; a Unix socket is guarded by its permissions")
+        guarded = self.tls is not None and self.tls.client_ca is not None
+        if self.listen == "tcp" and self.host not in _LOOPBACK and not guarded:
+            raise BadValue(
+                "BP0104",
+                f"a listener on {self.host} without `tls.client_ca` lets anyone who reaches it ask for decisions",
+                mend="Set `server.tls` with `client_ca`, or listen on loopback or a Unix socket.",
+            )
+        if self.listen == "tcp" and self.port and self.port + self.workers - 1 > 65535:
+            raise BadValue("BP0104", "`port` + `workers` goes beyond port 65535")
+        return self
+
+
+class AdminSpec(StrictModel):
+    """Where health and metrics are served: `/livez`, `/readyz`, `/metrics`."""
+
+    host: str = "127.0.0.1"
+    """Address of the admin server. Loopback by default: it has no authentication, and what it shows (regions,
+    counts, versions) is nobody else's business. In a pod, name the pod's address for the prober and scraper."""
+
+    port: int = Field(default=9464, ge=0, le=65535)
+    """Port of the admin server; 9464 is what OpenTelemetry registers for Prometheus exporters. 0 lets the system
+    choose."""
+
+
+class EventsSection(StrictModel):
+    """Where legal events are read from."""
+
+    file: Path | None = None
+    """YAML file of legal events. It is watched: an event takes effect at its own instant, without a reload. null means
+    that there are none."""
+
+
+class LogsSpec(StrictModel):
+    """How the processes log, to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important level that is written. Decisions are never logged here, whatever the level: they are in the
+    audit log, and a client's address is in neither."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    """`auto` is readable lines in a terminal and JSON elsewhere."""

@@ -1,0 +1,194 @@
+"""Make the pages of docs/reference from the registries and models that the code itself uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from borderpost.audit.fields import COMMON, RECORD_TYPES, RESERVED_TYPES
+from borderpost.audit.kinds import Field, Kind, ListOf, Shape
+from borderpost.cli.main import COMMANDS, build_command, overview_parser
+from borderpost.config import Config
+from borderpost.config.keys import ConfigKey, config_keys
+from borderpost_base.errors import ERRORS
+from borderpost_base.limits import LIMITS
+from borderpost_base.metrics import METRICS
+from borderpost_base.variables import VARIABLES
+
+FOLDER = Path("docs/reference")
+_NOTE = "<!-- Made by `make generate`; edit what it is made from instead. -->"
+
+AREAS = {
+    "00": "Command line",
+    "01": "Configuration",
+    "02": "Policy",
+    "03": "GeoIP and facts",
+    "04": "Audit log",
+    "05": "Server",
+    "06": "Processes",
+    "07": "Regions",
+    "08": "Answers to callers",
+    "09": "Rendering and demo",
+}
+
+
+def generate(root: Path) -> dict[Path, bytes]:
+    """Return {path relative to the repository: content}; `root` is not looked at."""
+    pages: dict[str, Callable[[], list[str]]] = {
+        "configuration": _configuration,
+        "errors": _errors,
+        "metrics": _metrics,
+        "limits": _limits,
+        "variables": _variables,
+        "records": _records,
+        "cli": _cli,
+    }
+    return {FOLDER / f"{name}.md": "\n".join([_NOTE, "", *make(), ""]).encode() for name, make in pages.items()}
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+    return [*lines, *(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows), ""]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split()) or " "
+
+
+def _errors() -> list[str]:
+    lines = ["# Errors", "", "`borderpost help CODE` prints any of them. A code is never used for something else.", ""]
+    for area, title in AREAS.items():
+        inside = [spec for spec in ERRORS.values() if spec.code[2:4] == area]
+        lines += [f"# {title}", ""] if inside else []
+        for spec in inside:
+            lines += [f"## {spec.code}", "", f"**{spec.title}.** {spec.cause}", "", f"*Mend:* {spec.mend}", ""]
+    return lines[:-1]
+
+
+def _metrics() -> list[str]:
+    lines = [
+        "# Metrics",
+        "",
+        "Served by the steward at `/metrics` of the admin address. Counts of the workers are added up and outlive a "
+        "worker; a gauge of several workers becomes one value as the table says. Each label has a bounded number of "
+        "values; what comes after counts as `other`.",
+        "",
+    ]
+    rows = []
+    for spec in METRICS.values():
+        joined = spec.merge if spec.kind == "gauge" and spec.owner == "worker" else ""
+        rows.append((f"`{spec.name}`", spec.kind, ", ".join(f"`{x}`" for x in spec.labels), joined, spec.help))
+    return [*lines, *_table(("Name", "Kind", "Labels", "Workers joined by", "Meaning"), rows)][:-1]
+
+
+def _limits() -> list[str]:
+    rows = [(f"`{x.name}`", f"{x.value:,}", x.unit, x.reason) for x in LIMITS.values()]
+    lines = ["# Limits", "", "Bounds that are not configuration: beyond them a value is refused, never cut short.", ""]
+    return [*lines, *_table(("Name", "Value", "Unit", "Reason"), rows)][:-1]
+
+
+def _variables() -> list[str]:
+    lines = [
+        "# Environment variables",
+        "",
+        "Flags win over variables, variables over the file. Every configuration key has a variable: `BORDERPOST_` and "
+        "the key in capitals, levels parted by two underscores. In names of your own (regions, tenants) write `-` and "
+        "`.` as `_`; a variable changes such an entry and does not add one. Values are read as YAML. A variable with "
+        "the prefix that fits nothing is error BP0107.",
+        "",
+    ]
+    rows = [
+        (f"`{key.variable}`", f"`{key.dotted}`", key.kind)
+        for key in config_keys(Config)
+        if key.variable is not None and not key.kind.startswith("mapping")
+    ]
+    lines += _table(("Variable", "Key", "Value"), rows)
+    lines += [
+        "Besides:",
+        "",
+        *_table(("Variable", "Meaning"), [(f"`{x.name}`", x.meaning) for x in VARIABLES.values()]),
+    ]
+    return lines[:-1]
+
+
+def _configuration() -> list[str]:
+    lines = [
+        "# Configuration",
+        "",
+        "One YAML file, by the rules of YAML 1.2 (`NO` is Norway). A key that is not listed here is an error with its "
+        "line. Only `here` and `regions` are required. Relative paths start at the file's folder. `<name>` is a name "
+        "that you choose, `[]` an item of a list.",
+    ]
+    for key in config_keys(Config):
+        if len(key.path) == 1:
+            lines += ["", f"## `{key.dotted}`", "", key.description or "", ""]
+            lines += _keys_of(key.path[0])
+    return [line for line in lines if line is not None]
+
+
+def _keys_of(section: str) -> list[str]:
+    lines = []
+    for key in config_keys(Config):
+        if key.path[0] == section and len(key.path) > 1:
+            lines.append(f"- **`{key.dotted}`** ({_facts(key)}). {key.description}".rstrip())
+    return lines
+
+
+def _facts(key: ConfigKey) -> str:
+    if key.required:
+        return f"{key.kind}, required"
+    return f"{key.kind}, default `{key.default}`" if key.default is not None else key.kind
+
+
+def _records() -> list[str]:
+    lines = [
+        "# Records",
+        "",
+        "Each line of the audit log is one record: canonical JSON (RFC 8785) in a closed schema. A field without a "
+        "source is left out. Fields marked * are always there.",
+        "",
+        "## Every record",
+        "",
+        *_fields(COMMON),
+    ]
+    for record in RECORD_TYPES.values():
+        lines += [f"## `{record.name}`", "", record.about, "", *_fields(record.shape)]
+    lines += [f"Reserved for later: {', '.join(f'`{name}`' for name in sorted(RESERVED_TYPES))}."]
+    return lines
+
+
+def _fields(shape: Shape) -> list[str]:
+    rows = [
+        (f"`{name}`{'*' if field.required else ''}", field.kind.describe(), field.about) for name, field in _flat(shape)
+    ]
+    return _table(("Field", "Value", "Meaning"), rows)
+
+
+def _flat(shape: Shape, prefix: str = "") -> Iterable[tuple[str, Field]]:
+    """Yield the fields of a shape and of the shapes in it, with dotted names."""
+    for field in shape.fields:
+        name = prefix + field.name
+        yield name, field
+        inner: Kind = field.kind
+        suffix = "."
+        if isinstance(inner, ListOf):
+            inner, suffix = inner.kind, "[]."
+        if isinstance(inner, Shape):
+            yield from _flat(inner, name + suffix)
+
+
+def _cli() -> list[str]:
+    os.environ["COLUMNS"] = "100"  # argparse wraps to the terminal, and a page must not depend on one
+    os.environ["NO_COLOR"] = "1"
+    lines = [
+        "# Commands",
+        "",
+        "Exit codes: 0 clean, 1 findings, 2 could not run; `verify` tells the kind of finding by ",
+    ]
+    lines[-1] += "10 to 19. Data goes to stdout, all else to stderr."
+    lines += ["", "```text", overview_parser().format_help().rstrip(), "```"]
+    for name in COMMANDS:
+        parser, _command = build_command(name)
+        lines += ["", f"## `borderpost {name}`", "", "```text", parser.format_help().rstrip(), "```"]
+    return lines
