@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from envoy_data_plane.envoy.config.core import v3 as core
 from envoy_data_plane.envoy.config.route import v3 as route
+from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts
 from envoy_data_plane.envoy.extensions.router.cluster_specifiers.matcher import v3 as specifier
 from envoy_data_plane.envoy.type.matcher import v3 as envoy_match
 from envoy_data_plane.google import protobuf
@@ -20,6 +21,7 @@ from borderpost_base.names import (
     REGION_HEADER,
     ROUTE_KEY,
 )
+from borderpost_envoy.filters import HOST_SELECTIONS_MAX, PREVIOUS_HOSTS
 from borderpost_envoy.plan import EnvoyPlan, RoutePlan, RouteStyle
 
 _SPECIFIER = "borderpost.regions"
@@ -51,9 +53,7 @@ def _route(plan: EnvoyPlan, one: RoutePlan) -> route.Route:
     action = route.RouteAction(
         timeout=timedelta(milliseconds=one.timeout_ms),
         idle_timeout=timedelta(milliseconds=one.idle_timeout_ms),
-        retry_policy=(
-            route.RetryPolicy(retry_on=_RETRY_ON, num_retries=one.connect_retries) if one.connect_retries else None
-        ),
+        retry_policy=_retries(one.connect_retries) if one.connect_retries else None,
         auto_host_rewrite=True,
     )
     if plan.route_style is RouteStyle.MATCHER:
@@ -67,6 +67,19 @@ def _route(plan: EnvoyPlan, one: RoutePlan) -> route.Route:
         route=action,
         # ext_authz is not told the route's name; it is told this.
         metadata=core.Metadata(filter_metadata={METADATA_NAMESPACE: protobuf.Struct.from_dict(own)}),
+    )
+
+
+def _retries(count: int) -> route.RetryPolicy:
+    return route.RetryPolicy(
+        retry_on=_RETRY_ON,
+        num_retries=count,
+        retry_host_predicate=[
+            route.RetryPolicyRetryHostPredicate(
+                name=PREVIOUS_HOSTS, typed_config=protobuf.Any.pack(previous_hosts.PreviousHostsPredicate())
+            )
+        ],
+        host_selection_retry_max_attempts=HOST_SELECTIONS_MAX,
     )
 
 
