@@ -23,10 +23,10 @@ class GeoipSpec(StrictModel):
     subdivisions and is as old as the release that carries it. Replace a file by renaming a new one over it,
     never by writing into it: workers map it into memory."""
 
-    max_age_days: int = Field(default=60, ge=1, le=3650)
-    """Age in days of the database's build beyond which a warning is logged and `check-config` reports it.
-    Publishers bring out a new one each month or oftener; address blocks change hands all the time. Old data is
-    still used: an old answer narrows as well as a new one, and no answer at all would refuse everybody."""
+    max_age_days: int = Field(default=365, ge=1, le=3650)
+    """Age in days of the database's build beyond which a warning is given. A year by default: by then neither the
+    database nor the release that carries the embedded one has been renewed. Old data is still used: it narrows
+    as well as new data does, and no data at all would refuse everybody."""
 
     remembered_addresses: int = Field(default=limits.REMEMBERED_ADDRESSES_MAX, ge=2, le=1 << 20)
     """How many addresses each worker remembers the answer for, in memory alone. 65,536 take about 12 MiB."""
