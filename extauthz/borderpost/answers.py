@@ -1,0 +1,211 @@
+"""What Envoy is told: answer templates built once, with the decision id spliced in.
+
+An answer depends on few things (region and cluster, or the reason of a refusal), so its bytes are serialised
+once with a placeholder where the decision id goes, cut at the placeholder, and joined with the real id for
+each request.
+
+Two doors, two dialects of the same decision (facts about Envoy 1.40, each held by a black-box test):
+
+* ext_proc reads only `raw_value` of a header; dynamic metadata is a map of namespaces, of which the rendered
+  filter lets in `borderpost`. A header mutation and `clear_route_cache` must be in one message.
+* ext_authz reads only `value`; dynamic metadata is flat and lands in the filter's own namespace; the filter's
+  own configuration clears the route cache.
+
+A refusal carries a problem body (RFC 9457) and an explicit status; one by law, 451, also names who blocks
+(RFC 7725, `Link` with `rel="blocked-by"`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from borderpost_base.errors import ERRORS
+from borderpost_base.memo import Remembered
+from borderpost_proto import common_pb2
+from borderpost_proto import ext_authz_pb2 as authz
+from borderpost_proto import ext_proc_pb2 as proc
+
+CLUSTER_HEADER = "x-borderpost-cluster"
+"""The routing header; the rendered configuration strips it from clients and toward upstreams."""
+METADATA_NAMESPACE = "borderpost"
+"""Namespace of our dynamic metadata on the ext_proc door."""
+
+_PLACEHOLDER = b"\x7e" * 32
+"""Stands for a decision id (32 hex digits); `~` occurs in no id, region, reason or code."""
+_REMEMBERED_ANSWERS_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The request goes to this region's cluster."""
+
+    region: str
+    cluster: str
+    jurisdiction: str
+    """Effective jurisdictions joined by a comma, `-` if none."""
+    rule: str
+    """The legal basis of the chosen region."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The request is answered by Envoy itself."""
+
+    status: int
+    """HTTP status: 400, 403, 451 or 503."""
+    code: str
+    """Registered error code, BP08xx or BP03xx."""
+    reason: str
+    """Stable identifier of the particular reason, such as `embargo` or `evidence-required:token`."""
+    jurisdiction: str = "-"
+    regimes: tuple[str, ...] = ()
+
+
+Answer = Route | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSettings:
+    """What the operator may say in answers."""
+
+    blocked_by: str
+    """URI of whoever implements the blocking (RFC 7725, section 4)."""
+    retry_after_s: int
+    """Seconds a caller should wait after a 503."""
+
+
+class Door(ABC):
+    """One protocol's answers. `fill` gives the bytes for an answer and a decision id."""
+
+    def __init__(self, settings: AnswerSettings) -> None:
+        self._settings = settings
+        self._templates: Remembered[Answer, tuple[bytes, ...]] = Remembered(_REMEMBERED_ANSWERS_MAX)
+        self._unrecorded: Remembered[Refusal, bytes] = Remembered(_REMEMBERED_ANSWERS_MAX)
+
+    def fill(self, answer: Answer, decision_id: bytes) -> bytes:
+        """Return the message for this answer; `decision_id` is 32 ASCII hex digits."""
+        pieces = self._templates.get(answer)
+        if pieces is None:
+            pieces = tuple(self._serialise(answer, _PLACEHOLDER.decode()).split(_PLACEHOLDER))
+            if len(pieces) < 2:
+                raise AssertionError("an answer without a place for the decision id")
+            self._templates.put(answer, pieces)
+        return decision_id.join(pieces)
+
+    def unrecorded(self, refusal: Refusal) -> bytes:
+        """Return the message of a refusal that has no record and so no decision id."""
+        message = self._unrecorded.get(refusal)
+        if message is None:
+            message = self._serialise(refusal, None)
+            self._unrecorded.put(refusal, message)
+        return message
+
+    def _serialise(self, answer: Answer, decision: str | None) -> bytes:
+        if isinstance(answer, Route):
+            return self._route(answer, decision)
+        return self._refuse(answer, decision)
+
+    @abstractmethod
+    def _route(self, route: Route, decision: str | None) -> bytes:
+        """Serialise a route."""
+
+    @abstractmethod
+    def _refuse(self, refusal: Refusal, decision: str | None) -> bytes:
+        """Serialise a refusal."""
+
+    def _refusal_headers(self, refusal: Refusal) -> dict[str, str]:
+        headers = {"content-type": "application/problem+json", "cache-control": "no-store"}
+        if refusal.status == 451:
+            headers["link"] = f'<{self._settings.blocked_by}>; rel="blocked-by"'
+        if refusal.status == 503:
+            headers["retry-after"] = str(self._settings.retry_after_s)
+        return headers
+
+
+class ExtProcDoor(Door):
+    """Answers as `ProcessingResponse` (envoy.service.ext_proc.v3)."""
+
+    def _route(self, route: Route, decision: str | None) -> bytes:
+        response = proc.ProcessingResponse()
+        common = response.request_headers.response
+        option = common.header_mutation.set_headers.add()
+        option.header.key = CLUSTER_HEADER
+        option.header.raw_value = route.cluster.encode()
+        option.append_action = common_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+        common.clear_route_cache = True
+        response.dynamic_metadata.update({METADATA_NAMESPACE: _metadata(route, decision)})
+        return response.SerializeToString(deterministic=True)
+
+    def _refuse(self, refusal: Refusal, decision: str | None) -> bytes:
+        response = proc.ProcessingResponse()
+        immediate = response.immediate_response
+        immediate.status.code = refusal.status  # type: ignore[assignment]  # 451 is in no Envoy enum
+        immediate.body = _problem(refusal, decision)
+        immediate.details = f"borderpost {refusal.code} {refusal.reason}"
+        for key, value in self._refusal_headers(refusal).items():
+            option = immediate.headers.set_headers.add()
+            option.header.key = key
+            option.header.raw_value = value.encode()
+            option.append_action = common_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+        response.dynamic_metadata.update({METADATA_NAMESPACE: _metadata(refusal, decision)})
+        return response.SerializeToString(deterministic=True)
+
+
+class ExtAuthzDoor(Door):
+    """Answers as `CheckResponse` (envoy.service.auth.v3)."""
+
+    def _route(self, route: Route, decision: str | None) -> bytes:
+        response = authz.CheckResponse()
+        response.status.code = 0
+        option = response.ok_response.headers.add()
+        option.header.key = CLUSTER_HEADER
+        option.header.value = route.cluster
+        option.append_action = common_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+        response.dynamic_metadata.update(_metadata(route, decision))
+        return response.SerializeToString(deterministic=True)
+
+    def _refuse(self, refusal: Refusal, decision: str | None) -> bytes:
+        response = authz.CheckResponse()
+        response.status.code = 7  # PERMISSION_DENIED
+        denied = response.denied_response
+        denied.status.code = refusal.status  # type: ignore[assignment]  # 451 is in no Envoy enum
+        denied.body = _problem(refusal, decision).decode()
+        for key, value in self._refusal_headers(refusal).items():
+            option = denied.headers.add()
+            option.header.key = key
+            option.header.value = value
+            option.append_action = common_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+        response.dynamic_metadata.update(_metadata(refusal, decision))
+        return response.SerializeToString(deterministic=True)
+
+
+def _metadata(answer: Answer, decision: str | None) -> dict[str, str]:
+    """Return what access logs and later filters may see; the same keys on both doors."""
+    metadata = {"jurisdiction": answer.jurisdiction}
+    if decision is not None:
+        metadata["decision"] = decision
+    if isinstance(answer, Route):
+        metadata |= {"region": answer.region, "rule": answer.rule}
+    else:
+        metadata |= {"rule": answer.reason, "code": answer.code}
+    return metadata
+
+
+def _problem(refusal: Refusal, decision: str | None) -> bytes:
+    """Return the problem document (RFC 9457); `type` is a URN that `borderpost help CODE` explains."""
+    spec = ERRORS[refusal.code]
+    problem: Mapping[str, object] = {
+        "type": f"urn:borderpost:problem:{refusal.code}",
+        "title": spec.title,
+        "status": refusal.status,
+        "detail": spec.cause,
+        "code": refusal.code,
+        "reason": refusal.reason,
+        **({"regimes": list(refusal.regimes)} if refusal.regimes else {}),
+        **({"decision": decision} if decision is not None else {}),
+    }
+    return orjson.dumps(problem)

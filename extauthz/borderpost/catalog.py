@@ -1,0 +1,54 @@
+"""The catalogue: the regions that can be routed to and how they are ranked, as one value with one digest.
+
+Probes are not in it: they say how this gateway finds out what is up, not which region is better, and what they
+find out is in the signals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from borderpost.policy import canonical
+from borderpost.policy.fields import Identifier
+from borderpost.policy.schema import RegionSpec
+from borderpost.regions.config import RankingSpec
+from borderpost_base.strict import StrictModel
+
+
+class Catalog(StrictModel):
+    """Regions by id, and the ranking section without its probes."""
+
+    regions: dict[Identifier, RegionSpec]
+    """The regions by id."""
+
+    ranking: RankingSpec
+    """Latency table, preference and tie margin."""
+
+    @classmethod
+    def of(cls, regions: Mapping[str, RegionSpec], ranking: RankingSpec) -> Catalog:
+        """Make the catalogue of a configuration."""
+        return cls(regions=dict(regions), ranking=ranking.model_copy(update={"probes": {}}))
+
+    def canonical(self) -> bytes:
+        """Return the catalogue's one form in bytes."""
+        return canonical.canonical_bytes(self)
+
+    @property
+    def digest(self) -> str:
+        """Return `sha256:<hex>` of the canonical bytes."""
+        return canonical.digest_of(self.canonical())
+
+    @classmethod
+    def from_canonical(cls, raw: bytes) -> Catalog:
+        """Read a catalogue back. Raises BorderpostError BP0215."""
+        return canonical.from_canonical(cls, raw)
+
+    @property
+    def clusters(self) -> dict[str, str]:
+        """Return the Envoy cluster of each region."""
+        return {region: spec.cluster or region for region, spec in self.regions.items()}
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Return the most exact ISO code known of each region's place."""
+        return {region: spec.place for region, spec in self.regions.items()}

@@ -1,0 +1,131 @@
+"""One decision: facts, then law, then rank, then what to answer. The same function live, in `explain` and in replay.
+
+Law first: ranking sees only the legal set and can only choose inside it. Nothing here does I/O or reads a
+clock: the instant, the policy, the events and the signals are handed in by `View`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from borderpost.answers import Answer, Refusal, Route
+from borderpost.catalog import Catalog
+from borderpost.decision_record import fixed_fields
+from borderpost.geoip import GeoDatabase
+from borderpost.policy.bundle import PolicyBundle
+from borderpost.policy.compile import CompiledPolicy
+from borderpost.policy.decide import decide
+from borderpost.policy.events import CompiledEvents, EventList
+from borderpost.policy.model import Facts, Law, Ruling
+from borderpost.regions.rank import LatencyTable, Ranking, rank
+from borderpost.regions.signals import Signals
+from borderpost_base import limits
+from borderpost_base.memo import Remembered
+
+_CODE_OF_REASON = {
+    "embargo": "BP0802",
+    "here-not-allowed": "BP0803",
+    "evidence-required": "BP0804",
+    "unknown-subject": "BP0805",
+    "unknown-class": "BP0811",
+}
+"""Error code of a law's reason (the part before a colon); any other refusal by law is BP0801."""
+
+_STATUS_OF_RULING = {Ruling.FORBIDDEN: 451, Ruling.EVIDENCE: 403}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided for some facts, and everything that explains it."""
+
+    answer: Answer
+    facts: Facts
+    law: Law | None
+    """None where the request was refused before law was asked."""
+    ranking: Ranking | None
+    """None where there was nothing to rank."""
+    record: Mapping[str, Any]
+    """Fields of its record but for those that belong to one request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Everything that decides, at one generation, with its memory of answers.
+
+    The memory has two levels. Law is remembered by facts until its own `valid_until_us`, for this policy and
+    these events; the whole decision by facts too, for these signals. Both are bounded, and a new View (or new
+    signals) starts with an empty memory, so nothing remembered outlives what it was made from.
+    """
+
+    bundle: PolicyBundle
+    catalog: Catalog
+    policy: CompiledPolicy
+    event_list: EventList
+    events: CompiledEvents
+    signals: Signals
+    table: LatencyTable
+    geo: GeoDatabase
+    inputs: Mapping[str, str]
+    """Digests by part (`policy`, `events`, `catalog`, `signals`, `geoip`, `engine`), as records name them."""
+    parts: Mapping[str, str]
+    """Digests by part of the snapshot this view was made from."""
+    clusters: Mapping[str, str]
+    """Region id to Envoy cluster name."""
+    places: Mapping[str, str]
+    """Region id to ISO code."""
+    _laws: Remembered[Facts, Law] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
+    _decisions: Remembered[Facts, Decision] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
+
+    def decide(self, facts: Facts, now_us: int) -> Decision:
+        """Return the decision for these facts at this instant (microseconds since the epoch, UTC)."""
+        decision = self._decisions.get(facts)
+        if decision is not None and decision.law is not None and _holds(decision.law, now_us):
+            return decision
+        law = self._laws.get(facts)
+        if law is None or not _holds(law, now_us):
+            law = decide(facts, self.policy, self.events, now_us)
+            self._laws.put(facts, law)
+        decision = self._rank(facts, law)
+        self._decisions.put(facts, decision)
+        return decision
+
+    def with_signals(self, signals: Signals, parts: Mapping[str, str]) -> View:
+        """Return a view with other signals that keeps the memory of law and forgets the ranking."""
+        return replace(
+            self,
+            signals=signals,
+            inputs={**self.inputs, "signals": signals.digest},
+            parts=parts,
+            _decisions=Remembered(limits.REMEMBERED_FACTS_MAX),
+        )
+
+    def refuse(self, refusal: Refusal, facts: Facts) -> Decision:
+        """Return the decision for a request that is refused before law is asked."""
+        return self._decision(refusal, facts, None, None)
+
+    def _rank(self, facts: Facts, law: Law) -> Decision:
+        jurisdiction = ",".join(law.effective) or "-"
+        if law.ruling is not Ruling.LEGAL:
+            code = _CODE_OF_REASON.get(law.reason.partition(":")[0], "BP0801")
+            refusal = Refusal(_STATUS_OF_RULING[law.ruling], code, law.reason, jurisdiction, law.regimes)
+            return self._decision(refusal, facts, law, None)
+        ranking = rank(law.legal, law.effective, self.table, self.signals)
+        if ranking.chosen is None:
+            refusal = Refusal(503, "BP0806", "no-legal-region-up", jurisdiction, law.regimes)
+            return self._decision(refusal, facts, law, ranking)
+        region = ranking.chosen
+        route = Route(region, self.clusters[region], jurisdiction, law.bases[region])
+        return self._decision(route, facts, law, ranking)
+
+    def _decision(self, answer: Answer, facts: Facts, law: Law | None, ranking: Ranking | None) -> Decision:
+        record = fixed_fields(
+            answer, facts, law, ranking, inputs=self.inputs, seed=self.signals.seed,
+            here=self.bundle.here.place, places=self.places,
+        )  # fmt: skip
+        return Decision(answer, facts, law, ranking, record)
+
+
+def _holds(law: Law, now_us: int) -> bool:
+    return law.valid_until_us is None or now_us < law.valid_until_us

@@ -1,0 +1,117 @@
+"""A worker's hold on its audit stream: opens it, keeps it open, and says at once when it takes no records.
+
+Opening can fail (locked by a process that has not ended yet, damaged, disk read-only). The worker then stays
+up, refuses every request, and tries again every `audit.retry_s`: that is the closed door, with a clear log line
+instead of a crash loop.
+
+Announcements are records about the worker itself (which policy, catalogue, events, GeoIP came into use). They
+are chained before the first decision that they explain. When a commit fails they are lost with it, so all
+that still hold are made again before the next decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from borderpost.audit.committer import Commit, Committer, Release
+from borderpost.audit.config import AuditSpec
+from borderpost.audit.inputs import InputStore
+from borderpost.audit.record import Position
+from borderpost.audit.writer import AuditUnavailable, AuditWriter
+from borderpost_base.errors import BorderpostError
+from borderpost_base.logs import get_logger
+from borderpost_base.metrics import Metrics
+from borderpost_base.world import World
+
+Announcement = tuple[str, Mapping[str, Any]]
+"""Type of record, and its own fields."""
+
+
+class RecordKeeper:
+    """One worker's audit stream, whether it is open or not. Used on the loop's thread."""
+
+    def __init__(self, *, stream: str, spec: AuditSpec, inputs: InputStore, world: World, metrics: Metrics) -> None:
+        self._stream = stream
+        self._spec = spec
+        self._inputs = inputs
+        self._world = world
+        self._metrics = metrics
+        self._committer: Committer | None = None
+        self._standing: dict[str, Announcement] = {}
+        self._unsaid: dict[str, Announcement] = {}
+        self._opening: asyncio.Task[None] | None = None
+        self._log = get_logger("audit")
+
+    @property
+    def available(self) -> bool:
+        """Return True while records are taken."""
+        return self._committer is not None and self._committer.available
+
+    def silent_us(self) -> int:
+        """Return for how long the disk has not answered the write under way; 0 if none is."""
+        return self._committer.stalled_for_us() if self._committer is not None else 0
+
+    def open_soon(self) -> None:
+        """Begin to open the stream, and go on trying until it is open."""
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> None:
+        told = ""
+        while True:
+            try:
+                writer = await asyncio.to_thread(
+                    AuditWriter.open, self._spec.directory, self._stream, self._spec, self._world, self._inputs
+                )
+                break
+            except (BorderpostError, OSError) as error:
+                self._metrics.audit_unavailable.set(1)
+                if str(error) != told:
+                    told = str(error)
+                    detail = error.as_dict() if isinstance(error, BorderpostError) else {"detail": told}
+                    self._log.error("audit log cannot be opened: every request is refused", **detail)
+            await asyncio.sleep(self._spec.retry_s)
+        loop = asyncio.get_running_loop()
+        self._committer = Committer(writer, self._spec, self._world, loop, on_commit=self._count)
+        self._metrics.audit_unavailable.set(0)
+        self._log.info("audit log open", stream=self._stream, epoch=writer.epoch)
+
+    def announce(self, key: str, kind: str, fields: Mapping[str, Any]) -> None:
+        """Have a record written before the next decision; `key` names what it replaces (`policy`, `events`…)."""
+        self._standing[key] = self._unsaid[key] = (kind, fields)
+
+    def decide(self, fields: Mapping[str, Any], *, at_us: int) -> Position:
+        """Chain a decision after whatever is unsaid. Raises AuditUnavailable: refuse the request."""
+        if self._committer is None:
+            raise AuditUnavailable("BP0405", "the audit log is not open", reason="not-open")
+        if self._unsaid:
+            for key, (kind, own) in list(self._unsaid.items()):
+                self._committer.append(kind, own, at_us=at_us)
+                del self._unsaid[key]
+        return self._committer.append("decision", fields, at_us=at_us)
+
+    def when_durable(self, release: Release) -> None:
+        """Call `release(durable)` once all that was chained so far is on disk, or never will be."""
+        if self._committer is None:
+            raise AssertionError("nothing was chained: the log is not open")
+        self._committer.when_durable(release)
+
+    def _count(self, commit: Commit) -> None:
+        metrics = self._metrics
+        if commit.fault is not None:
+            self._unsaid = dict(self._standing)
+            metrics.audit_unavailable.set(1)
+            return
+        metrics.audit_unavailable.set(0)
+        metrics.audit_commit_seconds.observe(commit.took_us / 1e6)
+        metrics.audit_batch_records.observe(commit.records)
+        metrics.audit_records_total.inc(by=commit.records)
+        metrics.audit_bytes_total.inc(by=commit.size_bytes)
+
+    async def stop(self, *, within_s: float) -> None:
+        """Close the epoch in order; stop trying if the stream was never opened."""
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._committer is not None:
+            await self._committer.stop(within_s=within_s)

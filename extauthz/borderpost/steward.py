@@ -1,0 +1,222 @@
+"""The steward: one process a pod that does everything which must not stand on a request's path.
+
+It reads the configuration, publishes snapshots for the workers, keeps the workers alive, probes the regions,
+watches the events file and the GeoIP database, and serves the admin endpoints. It never sees a request.
+
+    SIGTERM, SIGINT   drain: readiness goes, workers answer what they have, close their epochs, end
+    SIGHUP            read the configuration again; the last good one stays in force if it has a mistake
+
+A steward that dies leaves the workers deciding by the last snapshot until `runtime.snapshot_max_age_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import uvloop
+
+from borderpost.admin.app import AdminServer, Check, make_app
+from borderpost.config import Loaded, load_config
+from borderpost.publication import Publication
+from borderpost.snapshots import SharedPage, SnapshotWriter, WorkerState
+from borderpost.supervisor import Supervisor
+from borderpost.worker_settings import WorkerSettings
+from borderpost_base import metrics as base_metrics
+from borderpost_base.errors import BorderpostError, Place, Problems
+from borderpost_base.logs import configure_logs, get_logger
+from borderpost_base.world import World
+
+_BEAT_S = 0.1
+_WORKER_SILENT_S = 1.0
+"""A worker that gave no sign of life for this long counts as hung (its loop is stuck)."""
+_KILL_AFTER_DRAIN_S = 10.0
+"""How long after `server.drain_s` a worker may take to close its epoch before it is killed."""
+
+
+def serve(config_path: Path, overrides: Mapping[str, str]) -> int:
+    """Run until told to stop; return the exit code. Raises BorderpostError or Problems if it cannot start."""
+    loaded = load_config(config_path, overrides)
+    logs = loaded.config.logs
+    configure_logs(
+        level=logs.level, json={"auto": None, "json": True, "console": False}[logs.format], process="steward"
+    )
+    with RuntimeDirectory(loaded.config.runtime.directory) as runtime:
+        return uvloop.run(Steward(loaded, runtime, config_path, overrides, World()).run())
+
+
+class RuntimeDirectory:
+    """The runtime directory, held by a lock so that no two stewards share one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock = -1
+
+    def __enter__(self) -> Path:
+        place = Place(str(self.path))
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise BorderpostError("BP0604", f"{error.strerror}", place=place) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise BorderpostError("BP0601", "its lock is held", place=place) from error
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._lock)
+
+
+class Steward:
+    """The steward of one instance."""
+
+    def __init__(
+        self, loaded: Loaded, runtime: Path, config_path: Path, overrides: Mapping[str, str], world: World
+    ) -> None:
+        self._config = loaded.config
+        self._runtime = runtime
+        self._config_path = config_path
+        self._overrides = overrides
+        self._world = world
+        self._log = get_logger("steward")
+        self._metrics = base_metrics.steward_metrics()
+        self._metrics_directory = runtime / "metrics"
+        self._page = SharedPage(runtime / "page", create=True)
+        self._publication = Publication(loaded, SnapshotWriter(runtime, self._page), world=world, metrics=self._metrics)
+        self._supervisor = Supervisor(
+            runtime=runtime,
+            count=self._config.server.workers,
+            page=self._page,
+            metrics_directory=self._metrics_directory,
+            on_restart=self._count_restart,
+        )
+        self._admin = AdminServer(
+            make_app(checks=self.checks, metrics=self.exposition),
+            host=self._config.admin.host,
+            port=self._config.admin.port,
+        )
+        self._stop = asyncio.Event()
+        self._draining = False
+
+    async def run(self) -> int:
+        """Start everything, wait for a signal or a failure, stop everything."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        base_metrics.clear_directory(self._metrics_directory)
+        for index in range(self._config.server.workers):
+            self._page.forget_worker(index)
+        self._settings().write(self._runtime)
+        admin = asyncio.create_task(self._serve_admin())
+        background = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
+        try:
+            self._publication.publish()
+            self._publication.start_probes()
+            self._supervisor.start()
+            self._log.info("started", pid=os.getpid(), workers=self._config.server.workers)
+            await self._until_stopped(admin, background)
+        finally:
+            await self._wind_down(admin, background)
+        return 0
+
+    async def _until_stopped(self, admin: asyncio.Task[None], background: list[asyncio.Task[None]]) -> None:
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait({stop, admin, *background}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # a background task ends only by failing: say how
+        finally:
+            stop.cancel()
+
+    async def _wind_down(self, admin: asyncio.Task[None], background: list[asyncio.Task[None]]) -> None:
+        self._draining = True
+        self._log.info("draining", drain_s=self._config.server.drain_s)
+        await self._supervisor.stop(grace_s=self._config.server.drain_s + _KILL_AFTER_DRAIN_S)
+        await self._publication.stop_probes()
+        self._admin.should_exit = True
+        for task in background:
+            task.cancel()
+        await asyncio.gather(admin, *background, return_exceptions=True)
+        self._page.close()
+        self._log.info("stopped")
+
+    def _settings(self) -> WorkerSettings:
+        config = self._config
+        return WorkerSettings(
+            server=config.server, audit=config.audit, geoip=config.geoip, answers=config.answers,
+            runtime=config.runtime, logs=config.logs,
+        )  # fmt: skip
+
+    async def _serve_admin(self) -> None:
+        try:
+            await self._admin.serve()
+        except (OSError, SystemExit) as error:  # uvicorn exits where it cannot bind
+            place = Place(key="admin.port")
+            detail = f"{self._config.admin.host}:{self._config.admin.port} cannot be bound"
+            raise BorderpostError("BP0605", detail, place=place) from error
+
+    async def _beat(self) -> None:
+        while True:
+            self._page.beat_steward(self._world.clock.mono_us())
+            await asyncio.sleep(_BEAT_S)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.runtime.watch_s)
+            await self._publication.look_for_changes()
+
+    def _reload_soon(self) -> None:
+        self._reload_task = asyncio.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        try:
+            loaded = await asyncio.to_thread(load_config, self._config_path, self._overrides)
+        except (BorderpostError, Problems) as error:
+            problems = error.errors if isinstance(error, Problems) else (error,)
+            for problem in problems:
+                self._log.error("configuration not taken: the last good one stays", **problem.as_dict())
+            self._metrics.reload_total.inc("config", "refused")
+            return
+        self._publication.replace(loaded)
+        self._metrics.reload_total.inc("config", "taken")
+
+    def _count_restart(self, index: int) -> None:
+        base_metrics.forget_worker(index, self._metrics_directory)
+        self._metrics.worker_restarts_total.inc(str(index))
+
+    def checks(self) -> list[Check]:
+        """Return the conditions of readiness, each with what was seen."""
+        checks = [
+            Check("steward/serving", not self._draining, "draining" if self._draining else "serving"),
+            Check("regions/probed", self._publication.probed, "first round of probes done"
+                  if self._publication.probed else "first round of probes under way"),
+        ]  # fmt: skip
+        return checks + [self._worker_check(index) for index in range(self._config.server.workers)]
+
+    def _worker_check(self, index: int) -> Check:
+        signs = self._page.worker(index)
+        silent_s = (self._world.clock.mono_us() - signs.beat_us) / 1e6
+        disk_s = signs.silent_us / 1e6
+        name = f"worker-{index}"
+        if signs.state is not WorkerState.SERVING:
+            return Check(name, False, signs.state.name.lower())
+        if silent_s > _WORKER_SILENT_S:
+            return Check(name, False, f"no sign of life for {silent_s:.1f} s")
+        if disk_s > self._config.runtime.hung_disk_s:
+            return Check(name, False, f"the audit log's disk has not answered for {disk_s:.1f} s")
+        return Check(name, True, "serving")
+
+    def exposition(self) -> bytes:
+        """Return the text of `/metrics`."""
+        for index in range(self._config.server.workers):
+            self._metrics.worker_up.set(float(self._worker_check(index).passed), str(index))
+        self._publication.set_gauges()
+        return base_metrics.exposition(self._metrics, self._metrics_directory)
