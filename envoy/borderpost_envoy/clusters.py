@@ -94,6 +94,8 @@ def region_cluster(region: RegionCluster) -> cluster.Cluster:
 def listener_socket(settings: ListenerTls) -> core.TransportSocket:
     """Return TLS toward clients; a client certificate is asked for where there is a CA to check it by."""
     context = tls.DownstreamTlsContext(
+        # A certificate is evidence, not admission; one that is presented and does not verify ends the connection.
+        require_client_certificate=False,
         common_tls_context=tls.CommonTlsContext(
             tls_certificates=[_certificate(settings.certificate, settings.private_key)],
             validation_context=(
@@ -102,7 +104,7 @@ def listener_socket(settings: ListenerTls) -> core.TransportSocket:
                 else None
             ),
             alpn_protocols=["h2", "http/1.1"],
-        )
+        ),
     )
     return core.TransportSocket(name=_TLS_SOCKET, typed_config=protobuf.Any.pack(context))
 

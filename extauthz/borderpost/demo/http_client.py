@@ -65,8 +65,8 @@ def send(
     Raises OSError (ConnectionError, TimeoutError) where there is none.
     """
     started_ns = time.monotonic_ns()
-    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as plain:
-        connection = tls.wrap_socket(plain, server_hostname="localhost") if tls else plain
+    plain = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    with tls.wrap_socket(plain, server_hostname="localhost") if tls else plain as connection:
         connection.sendall(request_bytes(method, path, headers, body))
         status, found, rest = read_response(connection, has_body=method != "HEAD")
     return Reply(status, found, rest, (time.monotonic_ns() - started_ns) // 1000)

@@ -1,0 +1,73 @@
+"""Golden renderings of Envoy's bootstrap: what `borderpost render envoy` writes for a plan of each kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from borderpost_envoy import (
+    EnvoyPlan,
+    HostPort,
+    JwtProvider,
+    ListenerTls,
+    RegionCluster,
+    RoutePlan,
+    RouteStyle,
+    UnixSocket,
+    UpstreamTls,
+    Via,
+    render_bootstrap,
+    to_yaml,
+)
+
+FOLDER = Path("envoy/rendered")
+
+_PLAIN: dict[str, Any] = {
+    "listen": HostPort("0.0.0.0", 8080),
+    "servers": (UnixSocket("/run/borderpost/worker-0.sock"),),
+    "regions": (
+        RegionCluster("eu-central-1", "eu-central-1", (HostPort("192.0.2.10", 8000), HostPort("192.0.2.11", 8000))),
+        RegionCluster(
+            "us-east-1",
+            "us-east-1",
+            (HostPort("inference.us-east-1.example.com", 443),),
+            UpstreamTls("inference.us-east-1.example.com"),
+        ),
+    ),
+    "headers_read": ("x-request-id", "x-data-class", "x-data-residency", "x-tenant", "x-model"),
+    "trusted_hops": 1,
+}
+_FULL: dict[str, Any] = {
+    **_PLAIN,
+    "servers": (UnixSocket("/run/borderpost/worker-0.sock"), UnixSocket("/run/borderpost/worker-1.sock")),
+    "routes": (
+        RoutePlan("chat", prefix="/v1/chat/"),
+        RoutePlan("embeddings", prefix="/v1/embeddings", timeout_ms=60_000, idle_timeout_ms=60_000, connect_retries=2),
+    ),
+    "hosts": ("inference.example.com",),
+    "tls": ListenerTls("/etc/envoy/tls.crt", "/etc/envoy/tls.key", "/etc/envoy/clients.pem"),
+    "jwt_providers": (JwtProvider("issuer", "https://id.example.com/", "/etc/envoy/jwks.json", ("inference",)),),
+    "access_log": "/dev/stdout",
+}
+PLANS: dict[str, EnvoyPlan] = {
+    "ext_proc": EnvoyPlan(**_PLAIN),
+    "ext_authz": EnvoyPlan(**_PLAIN, via=Via.EXT_AUTHZ),
+    "ext_proc-cluster_header": EnvoyPlan(**_PLAIN, route_style=RouteStyle.CLUSTER_HEADER),
+    "ext_proc-full": EnvoyPlan(**_FULL),
+    "ext_authz-full": EnvoyPlan(**_FULL, via=Via.EXT_AUTHZ),
+    "ext_proc-tcp": EnvoyPlan(
+        **{
+            **_PLAIN,
+            "servers": (HostPort("borderpost.internal.example", 9443),),
+            "server_tls": UpstreamTls(
+                "borderpost.internal.example", "/etc/envoy/ca.pem", "/etc/envoy/tls.crt", "/etc/envoy/tls.key"
+            ),
+        }
+    ),
+}
+"""Each golden file's name, without its ending, and the plan that it renders."""
+
+
+def generate(_root: Path) -> dict[Path, bytes]:
+    """Return every golden file by its path below the repository's root."""
+    return {FOLDER / f"{name}.yaml": to_yaml(render_bootstrap(plan)).encode() for name, plan in PLANS.items()}
