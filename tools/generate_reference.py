@@ -19,6 +19,40 @@ from borderpost_base.variables import VARIABLES
 FOLDER = Path("docs/reference")
 _NOTE = "<!-- Made by `make generate`; edit what it is made from instead. -->"
 
+_INTRODUCTIONS = {
+    "Configuration": """
+One YAML file, by the rules of YAML 1.2 (`NO` is Norway). A key that is not listed here is an error with its line. Only
+`here` and `regions` are required. Relative paths start at the file's folder. `<name>` is a name that you choose, `[]`
+an item of a list. Flags (`--set KEY=VALUE`) win over [variables](variables.md), variables over the file.
+""",
+    "Errors": """
+`borderpost help CODE` prints any of them. A code is never used for something else.
+""",
+    "Metrics": """
+Served by the steward at `/metrics` of the admin address. Counts of the workers are added up and outlive a worker; a
+gauge of several workers becomes one value as the table says. Each label has a bounded number of values; what comes
+after counts as `other`.
+""",
+    "Limits": """
+Bounds that are not configuration: beyond them a value is refused, never cut short.
+""",
+    "Environment variables": """
+Flags win over variables, variables over the file. Every configuration key has a variable: `BORDERPOST_` and the key
+in capitals, levels parted by two underscores. In names of your own (regions, tenants) write `-` and `.` as `_`; a
+variable changes such an entry and does not add one. Values are read as YAML. A variable with the prefix that fits
+nothing is error BP0107.
+""",
+    "Records": """
+Each line of the audit log is one record: canonical JSON (RFC 8785) in a closed schema. A field without a source is
+left out. Fields marked * are always there.
+""",
+    "Commands": """
+Exit codes: 0 clean, 1 findings, 2 could not run; `verify` tells the kind of finding by 10 to 19. Data goes to stdout,
+all else to stderr.
+""",
+}
+"""What stands under each page's title."""
+
 AREAS = {
     "00": "Command line",
     "01": "Configuration",
@@ -47,6 +81,10 @@ def generate(root: Path) -> dict[Path, bytes]:
     return {FOLDER / f"{name}.md": "\n".join([_NOTE, "", *make(), ""]).encode() for name, make in pages.items()}
 
 
+def _begin(title: str) -> list[str]:
+    return [f"# {title}", "", *_INTRODUCTIONS[title].strip().splitlines(), ""]
+
+
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
     return [*lines, *(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows), ""]
@@ -57,7 +95,7 @@ def _cell(text: str) -> str:
 
 
 def _errors() -> list[str]:
-    lines = ["# Errors", "", "`borderpost help CODE` prints any of them. A code is never used for something else.", ""]
+    lines = _begin("Errors")
     for area, title in AREAS.items():
         inside = [spec for spec in ERRORS.values() if spec.code[2:4] == area]
         lines += [f"# {title}", ""] if inside else []
@@ -67,14 +105,7 @@ def _errors() -> list[str]:
 
 
 def _metrics() -> list[str]:
-    lines = [
-        "# Metrics",
-        "",
-        "Served by the steward at `/metrics` of the admin address. Counts of the workers are added up and outlive a "
-        "worker; a gauge of several workers becomes one value as the table says. Each label has a bounded number of "
-        "values; what comes after counts as `other`.",
-        "",
-    ]
+    lines = _begin("Metrics")
     rows = []
     for spec in METRICS.values():
         joined = spec.merge if spec.kind == "gauge" and spec.owner == "worker" else ""
@@ -84,20 +115,12 @@ def _metrics() -> list[str]:
 
 def _limits() -> list[str]:
     rows = [(f"`{x.name}`", f"{x.value:,}", x.unit, x.reason) for x in LIMITS.values()]
-    lines = ["# Limits", "", "Bounds that are not configuration: beyond them a value is refused, never cut short.", ""]
+    lines = _begin("Limits")
     return [*lines, *_table(("Name", "Value", "Unit", "Reason"), rows)][:-1]
 
 
 def _variables() -> list[str]:
-    lines = [
-        "# Environment variables",
-        "",
-        "Flags win over variables, variables over the file. Every configuration key has a variable: `BORDERPOST_` and "
-        "the key in capitals, levels parted by two underscores. In names of your own (regions, tenants) write `-` and "
-        "`.` as `_`; a variable changes such an entry and does not add one. Values are read as YAML. A variable with "
-        "the prefix that fits nothing is error BP0107.",
-        "",
-    ]
+    lines = _begin("Environment variables")
     rows = [
         (f"`{key.variable}`", f"`{key.dotted}`", key.kind)
         for key in config_keys(Config)
@@ -113,26 +136,16 @@ def _variables() -> list[str]:
 
 
 def _configuration() -> list[str]:
-    lines = [
-        "# Configuration",
-        "",
-        "One YAML file, by the rules of YAML 1.2 (`NO` is Norway). A key that is not listed here is an error with its "
-        "line. Only `here` and `regions` are required. Relative paths start at the file's folder. `<name>` is a name "
-        "that you choose, `[]` an item of a list.",
-    ]
+    lines = _begin("Configuration")
     for key in config_keys(Config):
         if len(key.path) == 1:
-            lines += ["", f"## `{key.dotted}`", "", key.description or "", ""]
-            lines += _keys_of(key.path[0])
-    return [line for line in lines if line is not None]
+            lines += [f"## `{key.dotted}`", "", key.description, "", *_keys_of(key.path[0]), ""]
+    return lines[:-1]
 
 
 def _keys_of(section: str) -> list[str]:
-    lines = []
-    for key in config_keys(Config):
-        if key.path[0] == section and len(key.path) > 1:
-            lines.append(f"- **`{key.dotted}`** ({_facts(key)}). {key.description}".rstrip())
-    return lines
+    inside = [key for key in config_keys(Config) if key.path[0] == section and len(key.path) > 1]
+    return [f"- **`{key.dotted}`** ({_facts(key)}). {key.description}".rstrip() for key in inside]
 
 
 def _facts(key: ConfigKey) -> str:
@@ -142,16 +155,7 @@ def _facts(key: ConfigKey) -> str:
 
 
 def _records() -> list[str]:
-    lines = [
-        "# Records",
-        "",
-        "Each line of the audit log is one record: canonical JSON (RFC 8785) in a closed schema. A field without a "
-        "source is left out. Fields marked * are always there.",
-        "",
-        "## Every record",
-        "",
-        *_fields(COMMON),
-    ]
+    lines = [*_begin("Records"), "## Every record", "", *_fields(COMMON)]
     for record in RECORD_TYPES.values():
         lines += [f"## `{record.name}`", "", record.about, "", *_fields(record.shape)]
     lines += [f"Reserved for later: {', '.join(f'`{name}`' for name in sorted(RESERVED_TYPES))}."]
@@ -181,13 +185,8 @@ def _flat(shape: Shape, prefix: str = "") -> Iterable[tuple[str, Field]]:
 def _cli() -> list[str]:
     os.environ["COLUMNS"] = "100"  # argparse wraps to the terminal, and a page must not depend on one
     os.environ["NO_COLOR"] = "1"
-    lines = [
-        "# Commands",
-        "",
-        "Exit codes: 0 clean, 1 findings, 2 could not run; `verify` tells the kind of finding by ",
-    ]
-    lines[-1] += "10 to 19. Data goes to stdout, all else to stderr."
-    lines += ["", "```text", overview_parser().format_help().rstrip(), "```"]
+    lines = _begin("Commands")
+    lines += ["```text", overview_parser().format_help().rstrip(), "```"]
     for name in COMMANDS:
         parser, _command = build_command(name)
         lines += ["", f"## `borderpost {name}`", "", "```text", parser.format_help().rstrip(), "```"]

@@ -34,7 +34,7 @@ class ConfigKey:
     default: str | None
     """The default as YAML, or None where there is none (a required key, or a section)."""
     description: str
-    """The docstring of the field, on one line."""
+    """The docstring of the field, or else of its model (JSON Schema keeps one where the two agree), on one line."""
 
     @property
     def dotted(self) -> str:
@@ -74,7 +74,8 @@ def _key(path: tuple[str, ...], node: dict[str, Any], definitions: dict[str, Any
     default = None
     if not required and "default" in node and not isinstance(node["default"], dict):
         default = json.dumps(node["default"], ensure_ascii=False)
-    description = " ".join(node.get("description", "").split())
+    told = node.get("description") or schema_branches(node, definitions)[0].get("description", "")
+    description = " ".join(told.split())
     return ConfigKey(path, _kind(node, definitions), required, default, description)
 
 

@@ -28,6 +28,16 @@ class TlsSpec(StrictModel):
     """PEM file with the authorities whose client certificates are accepted. With it every client must present one,
     which is how a gateway shows that it is the one allowed to ask; without it anyone who reaches the port may."""
 
+    client_sans: tuple[str, ...] = ()
+    """Names of client certificates that may ask, by their subject alternative names; empty lets in whoever
+    `client_ca` vouches for. Name your gateway if that authority serves others too."""
+
+    @model_validator(mode="after")
+    def _names_need_an_authority(self) -> Self:
+        if self.client_sans and self.client_ca is None:
+            raise BadValue("BP0104", "`client_sans` needs `client_ca`: without it no certificate is asked for")
+        return self
+
 
 class ServerSpec(StrictModel):
     """Where Envoy reaches the workers."""
@@ -68,6 +78,10 @@ class ServerSpec(StrictModel):
 
     drain_s: float = Field(default=5.0, ge=0.0, le=600.0)
     """Seconds that a worker goes on answering after it was told to stop, so that Envoy can turn to another."""
+
+    def socket_of(self, index: int) -> Path:
+        """Return the socket of one worker."""
+        return self.directory / f"worker-{index}.sock"
 
     @field_validator("mode", mode="before")
     @classmethod

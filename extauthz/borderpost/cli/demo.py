@@ -1,0 +1,22 @@
+"""Show it all on a real Envoy: five regions, requests from many countries, failover, spoofs, a log tampered with.
+
+Ends by itself; exit 0 only if everything came true. With --live the stage is left running, with the curl lines to try.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from borderpost.cli.output import Output
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--live", action="store_true", help="leave it running until Ctrl-C")
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Run the demo."""
+    from borderpost.demo import run as run_demo
+
+    return run_demo(live=arguments.live)

@@ -1,0 +1,139 @@
+"""From a configuration and the command line to the plan that an Envoy bootstrap is rendered from.
+
+What the configuration knows (regions, clusters, sockets, headers, route names) is taken from it, so that Envoy and
+Borderpost cannot disagree; what only Envoy needs (endpoints, listener, certificates) comes from the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from borderpost_base.errors import BorderpostError, Place
+
+if TYPE_CHECKING:
+    from borderpost.config import Config, Loaded
+    from borderpost_envoy import EnvoyPlan, HostPort, ListenerTls, RegionCluster, RoutePlan, UnixSocket, UpstreamTls
+
+
+def make_plan(loaded: Loaded, arguments: argparse.Namespace) -> EnvoyPlan:
+    """Return the plan. Raises BorderpostError BP0004 for options that do not fit, BP09xx for a plan that cannot be."""
+    from borderpost.policy.schema import TokenSource
+    from borderpost_envoy import EnvoyPlan, HostPort, JwtProvider, RouteStyle, Via
+
+    token = loaded.config.evidence.token or TokenSource()
+    return EnvoyPlan(
+        listen=HostPort.parse(arguments.listen),
+        servers=servers_of(loaded.config),
+        regions=_regions(loaded, arguments),
+        headers_read=headers_read(loaded.config),
+        via=Via(arguments.via),
+        route_style=RouteStyle(arguments.route_style),
+        routes=_routes(loaded.config, arguments.route),
+        admin=None if arguments.admin == "none" else HostPort.parse(arguments.admin),
+        trusted_hops=arguments.trusted_hops,
+        message_timeout_ms=arguments.message_timeout_ms,
+        tls=_listener_tls(arguments),
+        server_tls=_server_tls(loaded.config, arguments),
+        jwt_providers=tuple(JwtProvider(name, issuer, jwks) for name, issuer, jwks in arguments.jwt),
+        access_log=arguments.access_log,
+        jwt_namespace=token.namespace,
+        jwt_payload_key=token.payload_key,
+    )
+
+
+def servers_of(config: Config) -> tuple[UnixSocket | HostPort, ...]:
+    """Return where each worker listens, in order of its index."""
+    from borderpost_envoy import HostPort, UnixSocket
+
+    server = config.server
+    if server.listen == "unix":
+        return tuple(UnixSocket(str(server.socket_of(index))) for index in range(server.workers))
+    if server.port == 0:
+        raise BorderpostError(
+            "BP0004", "`server.port` is 0, so nobody can know it before the start", place=Place(key="server.port")
+        )
+    return tuple(HostPort(server.host, server.port + index) for index in range(server.workers))
+
+
+def headers_read(config: Config) -> tuple[str, ...]:
+    """Return the request headers that Borderpost reads with this configuration, sorted."""
+    evidence = config.evidence
+    names = {evidence.headers.data_class, evidence.headers.tenant, evidence.headers.model}
+    names |= {"x-request-id", "traceparent"}
+    if evidence.header is not None:
+        names.add(evidence.header.name)
+    return tuple(sorted(names))
+
+
+def _regions(loaded: Loaded, arguments: argparse.Namespace) -> tuple[RegionCluster, ...]:
+    from borderpost_envoy import HostPort, RegionCluster, UpstreamTls
+
+    endpoints: dict[str, list[HostPort]] = {}
+    for region, address in _pairs("--upstream", arguments.upstream, loaded.regions):
+        endpoints.setdefault(region, []).append(HostPort.parse(address))
+    names = dict(_pairs("--upstream-tls", arguments.upstream_tls, loaded.regions))
+    bare = sorted(set(loaded.regions) - set(endpoints))
+    if bare:
+        raise BorderpostError("BP0004", f"no --upstream for: {', '.join(bare)}", place=Place("--upstream"))
+    return tuple(
+        RegionCluster(
+            region=region,
+            cluster=spec.cluster or region,
+            endpoints=tuple(endpoints[region]),
+            tls=UpstreamTls(sni=names[region]) if region in names else None,
+        )
+        for region, spec in loaded.regions.items()
+    )
+
+
+def _routes(config: Config, given: Iterable[str]) -> tuple[RoutePlan, ...]:
+    """Return the routes: those of `--route`, each known to the configuration if that names any; else one for all."""
+    from borderpost_envoy import RoutePlan
+
+    pairs = list(_pairs("--route", given, config.routes or None))
+    unplaced = sorted(set(config.routes) - {name for name, _ in pairs})
+    if unplaced and (pairs or len(config.routes) > 1):
+        raise BorderpostError("BP0004", f"no --route for: {', '.join(unplaced)}", place=Place("--route"))
+    if pairs:
+        return tuple(RoutePlan(name=name, prefix=prefix) for name, prefix in pairs)
+    return (RoutePlan(name=unplaced[0]) if unplaced else RoutePlan(),)
+
+
+def _pairs(option: str, given: Iterable[str], known: Iterable[str] | None) -> Iterable[tuple[str, str]]:
+    """Yield the parts of each `NAME=VALUE`. Raises BP0004 for another form or a name that is not known."""
+    names = None if known is None else set(known)
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise BorderpostError("BP0004", f"`{text}` is not NAME=VALUE", place=Place(option))
+        if names is not None and name not in names:
+            mend = f"the configuration knows: {', '.join(sorted(names))}"
+            raise BorderpostError("BP0004", f"`{name}` is not in the configuration", place=Place(option), mend=mend)
+        yield name, value
+
+
+def _listener_tls(arguments: argparse.Namespace) -> ListenerTls | None:
+    from borderpost_envoy import ListenerTls
+
+    if arguments.tls is None:
+        if arguments.client_ca is not None:
+            raise BorderpostError("BP0004", "--client-ca needs --tls", place=Place("--client-ca"))
+        return None
+    certificate, key = arguments.tls
+    return ListenerTls(certificate=certificate, private_key=key, client_ca=arguments.client_ca)
+
+
+def _server_tls(config: Config, arguments: argparse.Namespace) -> UpstreamTls | None:
+    """Return how Envoy reaches workers that listen on TCP with TLS."""
+    from borderpost_envoy import UpstreamTls
+
+    if config.server.tls is None:
+        return None
+    if arguments.server_ca is None:
+        raise BorderpostError("BP0004", "`server.tls` is set, so Envoy needs --server-ca", place=Place("--server-ca"))
+    certificate, key = arguments.server_client or (None, None)
+    name = arguments.server_name or config.server.host
+    return UpstreamTls(sni=name, ca=str(Path(arguments.server_ca)), certificate=certificate, private_key=key)

@@ -1,0 +1,68 @@
+"""Write Envoy's configuration: a full bootstrap that cannot leak, with the reasons beside the settings.
+
+    borderpost render envoy --via ext_proc --listen 0.0.0.0:8080 \\
+        --upstream eu-central-1=10.0.1.5:8000 --upstream us-east-1=10.1.1.5:8000 > envoy.yaml
+    envoy --mode validate -c envoy.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from borderpost.cli.options import add_config, add_json, load
+from borderpost.cli.output import CLEAN, Output
+
+_PAIR = ("CERTIFICATE", "KEY")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("what", choices=("envoy",), help="what to render")
+    parser.add_argument("--via", choices=("ext_proc", "ext_authz"), default="ext_proc", help="the door Envoy asks by")
+    parser.add_argument(
+        "--route", action="append", default=[], metavar="NAME=PREFIX",
+        help="a route by the name that the configuration's `routes` knows; may be repeated, the first that fits wins "
+        "(default: one route for everything)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--upstream", action="append", default=[], metavar="REGION=HOST:PORT",
+        help="an endpoint of a region; each region needs one, more are balanced over",
+    )  # fmt: skip
+    parser.add_argument(
+        "--upstream-tls", action="append", default=[], metavar="REGION=NAME",
+        help="speak TLS to a region, whose certificate must have this name",
+    )  # fmt: skip
+    parser.add_argument("--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="where clients connect")
+    parser.add_argument("--admin", default="127.0.0.1:9901", metavar="HOST:PORT", help="Envoy's admin, or `none`")
+    parser.add_argument("--tls", nargs=2, metavar=_PAIR, help="PEM files of the listener")
+    parser.add_argument("--client-ca", metavar="FILE", help="accept client certificates of these authorities")
+    parser.add_argument("--server-ca", metavar="FILE", help="authority of `server.tls`")
+    parser.add_argument("--server-name", metavar="NAME", help="name in `server.tls`'s certificate (default: the host)")
+    parser.add_argument("--server-client", nargs=2, metavar=_PAIR, help="Envoy's own PEM files towards `server.tls`")
+    parser.add_argument(
+        "--trusted-hops", type=int, default=0, metavar="N",
+        help="proxies of yours in front that append to x-forwarded-for; 0 takes the TCP peer",
+    )  # fmt: skip
+    parser.add_argument("--message-timeout-ms", type=int, default=250, metavar="N", help="bound on one decision")
+    parser.add_argument(
+        "--jwt", nargs=3, action="append", default=[], metavar=("NAME", "ISSUER", "JWKS_FILE"),
+        help="verify tokens of an issuer; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--access-log", metavar="FILE", help="write a JSON access log without client addresses")
+    parser.add_argument(
+        "--route-style", choices=("matcher", "cluster_header"), default="matcher",
+        help="how Envoy turns our header into a cluster (default: matcher, an allow-list)",
+    )  # fmt: skip
+    add_config(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Print the bootstrap as YAML, or with --json as the JSON that Envoy reads too."""
+    loaded = load(arguments)
+    from borderpost.cli.envoy_plan import make_plan
+    from borderpost_envoy import render_bootstrap, to_json, to_yaml
+
+    bootstrap = render_bootstrap(make_plan(loaded, arguments))
+    output.data((to_json(bootstrap) if output.as_json else to_yaml(bootstrap)).rstrip())
+    return CLEAN
