@@ -35,6 +35,19 @@ COUNTRIES: Final = ISO_3166_1 | USER_ASSIGNED
 RESERVED: Final[dict[str, str]] = {"UK": "GB", "EL": "GR"}
 """Codes that EU institutions write, and the ISO code meant."""
 
+OWN_CODE: Final[dict[str, str]] = {
+    **{f"FR-{code}": code for code in ("BL", "GF", "GP", "MF", "MQ", "NC", "PF", "PM", "RE", "TF", "WF", "YT")},
+    **{f"NL-{code}": code for code in ("AW", "CW", "SX")},
+    **{f"NL-BQ{number}": "BQ" for number in (1, 2, 3)},
+    **{f"US-{code}": code for code in ("AS", "GU", "MP", "PR", "UM", "VI")},
+    **{f"CN-{code}": code for code in ("HK", "MO", "TW")},
+    "FI-01": "AX",
+    "NO-21": "SJ",
+    "NO-22": "SJ",
+}
+"""Places that ISO 3166-2 lists below one country and ISO 3166-1 as a country of its own. Law tells them apart from
+the country (`FR-NC` is not in the EU), so the country code is the only one that rules may use."""
+
 ISO_SUFFIX_MAX: Final = 3
 """Longest suffix of ISO 3166-2, in characters; a longer one is a jurisdiction that ISO does not know."""
 
@@ -50,13 +63,16 @@ def split_code(code: str) -> tuple[str, str | None]:
         raise _malformed(code)
     if found[1] not in COUNTRIES:
         raise _unknown(code, found[1])
+    if code in OWN_CODE:
+        mend = f"did you mean `{OWN_CODE[code]}`?"
+        raise BorderpostError("BP0202", f"`{code}` has a country code of its own", mend=mend)
     return found[1], found[2]
 
 
 def is_code(code: str) -> bool:
-    """Say whether the code is well formed and its country known."""
+    """Say whether the code is well formed, its country known, and no other code the one to use for the place."""
     found = _CODE.fullmatch(code)
-    return found is not None and found[1] in COUNTRIES
+    return found is not None and found[1] in COUNTRIES and code not in OWN_CODE
 
 
 def looks_like_code(text: str) -> bool:

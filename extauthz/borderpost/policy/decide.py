@@ -48,6 +48,18 @@ class _Question(NamedTuple):
     """Next instant at which a regime that matters comes into force or ends."""
 
 
+class _Case(NamedTuple):
+    """One call of `decide`."""
+
+    facts: Facts
+    policy: CompiledPolicy
+    events: CompiledEvents
+    now_us: int
+    places: list[Place]
+    """One for each piece of evidence."""
+    question: _Question
+
+
 class _Weighed(NamedTuple):
     """What regimes say together."""
 
@@ -71,24 +83,24 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
     if len(known) < len(places):
         return _without_law("unknown-code", tuple(sorted({evidence.code for evidence in facts.evidence})), False, None)
     question = _read(facts, policy, known, now_us)
+    case = _Case(facts, policy, events, now_us, known, question)
     applying = question.active & _union(question.subjects)
     if embargoed := applying & policy.embargoes:
-        return _forbid(facts, policy, events, now_us, question, known, "embargo", _embargo_layers(policy, embargoed))
+        layers = tuple((policy.everyone, regime.refusing) for regime in policy.named(embargoed))
+        return _forbid(case, "embargo", layers, None)
     if refusal := _unread(facts, policy, question):
         return _without_law(refusal, question.effective, question.doubtful, question.until_us)
     uncovered = _uncovered(facts, policy, question)
     if uncovered and policy.no_regime_refuses:
-        layers = ((policy.everyone, NO_REGIME),)
-        return _forbid(facts, policy, events, now_us, question, known, "no-regime", layers)
+        return _forbid(case, "no-regime", ((policy.everyone, NO_REGIME),), None)
     weighed = _weigh(policy, applying, question, now_us)
     if weighed.here_refused_by is not None:
-        layers = (*weighed.refusals, (policy.everyone, f"{weighed.here_refused_by}/here-not-allowed"))
-        until = _earliest((question.until_us, weighed.until_us))
-        question = question._replace(until_us=until)
-        return _forbid(facts, policy, events, now_us, question, known, "here-not-allowed", layers)
+        here: Layer = (policy.everyone, f"{weighed.here_refused_by}/here-not-allowed")
+        return _forbid(case, "here-not-allowed", (*weighed.refusals, here), weighed.until_us)
     suspensions, events_until = events.suspended(now_us)
     legal = weighed.passing & ~_union(mask for mask, _ in suspensions) & policy.index.everyone
     bases = (*weighed.bases, (policy.everyone, NO_REGIME)) if uncovered else weighed.bases
+    conflict, _ = _conflict(case, legal)  # what it depends on is part of what the law depends on
     return Law(
         ruling=Ruling.LEGAL if legal else Ruling.FORBIDDEN,
         reason="ok" if legal else "no-legal-region",
@@ -97,7 +109,7 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
         regimes=tuple(regime.id for regime in policy.named(applying)),
         bases=AllBases(policy.index, legal, bases),
         refused=FirstReasons(policy.index, ~legal, (*weighed.refusals, *suspensions)),
-        conflict=_conflict(facts, policy, events, now_us, question, known, legal),
+        conflict=conflict,
         subdivision_unknown=question.doubtful,
         valid_until_us=_earliest((question.until_us, weighed.until_us, events_until)),
     )
@@ -187,33 +199,26 @@ def _weigh(policy: CompiledPolicy, applying: int, question: _Question, now_us: i
     return _Weighed(passing, tuple(refusals), tuple(bases), here_refused_by, until)
 
 
-def _conflict(
-    facts: Facts,
-    policy: CompiledPolicy,
-    events: CompiledEvents,
-    now_us: int,
-    question: _Question,
-    places: list[Place],
-    legal: int,
-) -> str | None:
-    """Name the disagreement between sources that matters most."""
-    if len(places) < 2:
-        return None
-    said = {evidence.source: place for evidence, place in zip(facts.evidence, places, strict=True)}
-    fixed = _disagreeing(said, _FIXED_CONFLICTS)
-    if fixed is not None:
-        return fixed
+def _conflict(case: _Case, legal: int) -> tuple[str | None, int | None]:
+    """Name the disagreement between sources that matters most, and when that may change."""
+    if len(case.places) < 2:
+        return None, None
+    policy = case.policy
+    said = {evidence.source: place for evidence, place in zip(case.facts.evidence, case.places, strict=True)}
     asserted = _disagreeing(said, _HEADER_CONFLICTS)
-    if asserted is None:
-        return None
+    fixed = _disagreeing(said, _FIXED_CONFLICTS)
+    if fixed is not None or asserted is None:
+        return fixed, None
     about = _about(policy, said[Source.HEADER])
-    alone = question._replace(subjects=(about,))
-    if (about & question.active & policy.embargoes) or (policy.no_regime_refuses and _uncovered(facts, policy, alone)):
-        return asserted
-    weighed = _weigh(policy, about & question.active, alone, now_us)
-    suspended = _union(mask for mask, _ in events.suspended(now_us)[0])
-    wished = weighed.passing & ~suspended & policy.index.everyone if weighed.here_refused_by is None else 0
-    return "header-widen" if wished & ~legal else asserted
+    alone = case.question._replace(subjects=(about,))
+    embargoed = about & case.question.active & policy.embargoes
+    if embargoed or (policy.no_regime_refuses and _uncovered(case.facts, policy, alone)):
+        return asserted, None
+    weighed = _weigh(policy, about & case.question.active, alone, case.now_us)
+    suspensions, events_until = case.events.suspended(case.now_us)
+    wished = weighed.passing & ~_union(mask for mask, _ in suspensions) & policy.index.everyone
+    widens = weighed.here_refused_by is None and wished & ~legal
+    return "header-widen" if widens else asserted, _earliest((weighed.until_us, events_until))
 
 
 def _disagreeing(said: dict[Source, Place], pairs: tuple[tuple[Source, Source], ...]) -> str | None:
@@ -223,22 +228,11 @@ def _disagreeing(said: dict[Source, Place], pairs: tuple[tuple[Source, Source], 
     return None
 
 
-def _embargo_layers(policy: CompiledPolicy, embargoed: int) -> tuple[Layer, ...]:
-    return tuple((policy.everyone, regime.refusing) for regime in policy.named(embargoed))
-
-
-def _forbid(
-    facts: Facts,
-    policy: CompiledPolicy,
-    events: CompiledEvents,
-    now_us: int,
-    question: _Question,
-    places: list[Place],
-    reason: str,
-    layers: tuple[Layer, ...],
-) -> Law:
+def _forbid(case: _Case, reason: str, layers: tuple[Layer, ...], until_us: int | None) -> Law:
     """Refuse every region for a reason that is not about regions."""
+    policy, question = case.policy, case.question
     applying = question.active & _union(question.subjects)
+    conflict, conflict_until = _conflict(case, 0)
     return Law(
         ruling=Ruling.FORBIDDEN,
         reason=reason,
@@ -247,9 +241,9 @@ def _forbid(
         regimes=tuple(regime.id for regime in policy.named(applying)),
         bases={},
         refused=FirstReasons(policy.index, policy.index.everyone, layers),
-        conflict=_conflict(facts, policy, events, now_us, question, places, 0),
+        conflict=conflict,
         subdivision_unknown=question.doubtful,
-        valid_until_us=question.until_us,
+        valid_until_us=_earliest((question.until_us, until_us, conflict_until)),
     )
 
 

@@ -79,10 +79,15 @@ class Places:
         return rows * columns
 
     def find(self, code: str) -> Place | None:
-        """Return what a code covers, None if it is malformed or its country unknown."""
+        """Return what a code covers, None if it is malformed or its country unknown.
+
+        Evidence may say `FR-NC` for `NC`; rules may not.
+        """
         known = self._known.get(code)
         if known is not None:
             return known
+        if code in codes.OWN_CODE:
+            return self._known[codes.OWN_CODE[code]]
         if not codes.is_code(code):
             return None
         return self._unnamed[code[:2], codes.is_iso_suffix(code[3:])]
