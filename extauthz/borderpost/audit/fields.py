@@ -240,7 +240,7 @@ _TYPES: tuple[RecordType, ...] = (
                 Field("bytes", COUNT, "Their size."),
                 Field("refused", COUNT, "Records refused outright while the log was down."),
                 Field("reason", NAME, "Name of the error, such as `ENOSPC`; `backlog` where too many waited."),
-                Field("during", NAME, "What failed: `write`, `fdatasync`, `open`…"),
+                Field("during", NAME, "What failed, such as `write`, `fdatasync` or `open`."),
                 Field("down_us", COUNT, "From the failure to this record, microseconds."),
                 Field("attempts", COUNT, "Attempts at repair, this one included."),
             )
