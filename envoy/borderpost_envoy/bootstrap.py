@@ -16,13 +16,24 @@ from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutatio
 from envoy_data_plane.envoy.type.matcher import v3 as match
 from envoy_data_plane.google import protobuf
 
-from borderpost_base.names import EXT_AUTHZ_NAMESPACE, HEADER_PREFIX, METADATA_NAMESPACE
+from borderpost_base.names import (
+    EXT_AUTHZ_FILTER,
+    EXT_AUTHZ_NAMESPACE,
+    EXT_PROC_FILTER,
+    HEADER_PREFIX,
+    METADATA_NAMESPACE,
+)
 from borderpost_envoy.clusters import listener_socket, region_cluster, server_cluster, socket_address
 from borderpost_envoy.filters import http_filters
 from borderpost_envoy.plan import EnvoyPlan, Via
 from borderpost_envoy.routes import route_configuration
 
 _MANAGER = "envoy.filters.network.http_connection_manager"
+_DECISION_TIMES = {
+    Via.EXT_PROC: f"%FILTER_STATE({EXT_PROC_FILTER}:FIELD:request_header_latency_us)%",
+    Via.EXT_AUTHZ: f"%FILTER_STATE({EXT_AUTHZ_FILTER}:FIELD:latency_us)%",
+}
+"""From the question to the answer as Envoy saw it, in microseconds."""
 _STRIPPED = (HEADER_PREFIX, "x-envoy-")
 """Prefixes of headers taken from every client: ours would be a decision, Envoy's steer retries and timeouts."""
 
@@ -69,7 +80,7 @@ def _connection_manager(plan: EnvoyPlan) -> hcm.HttpConnectionManager:
         common_http_protocol_options=core.HttpProtocolOptions(
             headers_with_underscores_action=core.HttpProtocolOptionsHeadersWithUnderscoresAction.DROP_HEADER
         ),
-        access_log=[_access_log(plan.access_log, namespace)] if plan.access_log else [],
+        access_log=[_access_log(plan.access_log, plan.via)] if plan.access_log else [],
         use_remote_address=True,
         xff_num_trusted_hops=plan.trusted_hops,
         internal_address_config=hcm.HttpConnectionManagerInternalAddressConfig(
@@ -102,8 +113,9 @@ def _strip_prefixes() -> core.TypedExtensionConfig:
     )
 
 
-def _access_log(path: str, namespace: str) -> accesslog.AccessLog:
+def _access_log(path: str, via: Via) -> accesslog.AccessLog:
     """Return a JSON line a request. No address, no path, no header of the client: none may be personal data."""
+    namespace = metadata_namespace(via)
     fields = {
         "time": "%START_TIME%",
         "request_id": "%STREAM_ID%",
@@ -114,6 +126,7 @@ def _access_log(path: str, namespace: str) -> accesslog.AccessLog:
         "status": "%RESPONSE_CODE%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "flags": "%RESPONSE_FLAGS%",
+        "decision_us": _DECISION_TIMES[via],
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
         "duration_ms": "%DURATION%",
     }

@@ -101,6 +101,7 @@ def _ext_authz(plan: EnvoyPlan) -> ext_authz.ExtAuthz:
         include_peer_certificate=_asks_for_certificates(plan),
         stat_prefix="borderpost",
         allowed_headers=_headers_read(plan),
+        emit_filter_state_stats=True,  # how long each decision took, for the access log
         encode_raw_headers=True,  # repeated headers stay apart and bytes stay bytes, as over ext_proc
         decoder_header_mutation_rules=_mutation_rules(),
     )

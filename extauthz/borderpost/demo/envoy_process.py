@@ -67,6 +67,7 @@ class EnvoyProcess:
                 *("--admin-address-path", str(self._admin_file)),
                 *("--concurrency", str(threads)),
                 *("--log-level", "info"),
+                *("--file-flush-interval-msec", "50"),  # access logs are read while it runs
                 "--use-dynamic-base-id",  # several Envoys on one machine
             ],
             directory / f"{name}.log",
