@@ -25,14 +25,10 @@ import orjson
 
 from borderpost_base.errors import ERRORS
 from borderpost_base.memo import Remembered
+from borderpost_base.names import CLUSTER_HEADER, METADATA_NAMESPACE
 from borderpost_proto import common_pb2
 from borderpost_proto import ext_authz_pb2 as authz
 from borderpost_proto import ext_proc_pb2 as proc
-
-CLUSTER_HEADER = "x-borderpost-cluster"
-"""The routing header; the rendered configuration strips it from clients and toward upstreams."""
-METADATA_NAMESPACE = "borderpost"
-"""Namespace of our dynamic metadata on the ext_proc door."""
 
 _PLACEHOLDER = b"\x7e" * 32
 """Stands for a decision id (32 hex digits); `~` occurs in no id, region, reason or code."""

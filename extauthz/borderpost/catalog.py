@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from borderpost.policy import canonical
+from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.fields import Identifier
+from borderpost.policy.pack import GroupRule
 from borderpost.policy.schema import RegionSpec
 from borderpost.regions.config import RankingSpec
+from borderpost.regions.rank import LatencyTable
 from borderpost_base.strict import StrictModel
 
 
@@ -52,3 +55,27 @@ class Catalog(StrictModel):
     def places(self) -> dict[str, str]:
         """Return the most exact ISO code known of each region's place."""
         return {region: spec.place for region, spec in self.regions.items()}
+
+    def latency_table(self, bundle: PolicyBundle) -> LatencyTable:
+        """Return the ranking section compiled for these regions; its areas may be groups of the policy."""
+        return LatencyTable.compile(self.ranking, self.regions, group_members(bundle))
+
+
+def group_members(bundle: PolicyBundle) -> dict[str, frozenset[str]]:
+    """Return the place codes that each group of the policy names, nested groups resolved (they have no cycles)."""
+    groups = bundle.vocabulary.groups
+    members: dict[str, frozenset[str]] = {}
+
+    def resolve(name: str) -> frozenset[str]:
+        if name not in members:
+            group = groups[name]
+            if isinstance(group, GroupRule):
+                named = frozenset[str]().union(*(resolve(part) for part in group.all_of))
+                members[name] = (named | frozenset(group.plus)) - frozenset(group.minus)
+            else:
+                members[name] = frozenset(group)
+        return members[name]
+
+    for name in groups:
+        resolve(name)
+    return members

@@ -19,7 +19,7 @@ from borderpost.policy.compile import CompiledPolicy
 from borderpost.policy.decide import decide
 from borderpost.policy.events import CompiledEvents, EventList
 from borderpost.policy.model import Facts, Law, Ruling
-from borderpost.regions.rank import LatencyTable, Ranking, rank
+from borderpost.regions.rank import LatencyTable, Ranking, areas_of, rank
 from borderpost.regions.signals import Signals
 from borderpost_base import limits
 from borderpost_base.memo import Remembered
@@ -28,7 +28,9 @@ _CODE_OF_REASON = {
     "embargo": "BP0802",
     "here-not-allowed": "BP0803",
     "evidence-required": "BP0804",
+    "unknown-code": "BP0805",
     "unknown-subject": "BP0805",
+    "subdivision-unknown": "BP0805",
     "unknown-class": "BP0811",
 }
 """Error code of a law's reason (the part before a colon); any other refusal by law is BP0801."""
@@ -111,7 +113,7 @@ class View:
             code = _CODE_OF_REASON.get(law.reason.partition(":")[0], "BP0801")
             refusal = Refusal(_STATUS_OF_RULING[law.ruling], code, law.reason, jurisdiction, law.regimes)
             return self._decision(refusal, facts, law, None)
-        ranking = rank(law.legal, law.effective, self.table, self.signals)
+        ranking = rank(law.legal, areas_of(facts.evidence), self.table, self.signals)
         if ranking.chosen is None:
             refusal = Refusal(503, "BP0806", "no-legal-region-up", jurisdiction, law.regimes)
             return self._decision(refusal, facts, law, ranking)

@@ -23,7 +23,6 @@ from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import compile_policy
 from borderpost.policy.events import EventList, compile_events
 from borderpost.policy.fields import to_us
-from borderpost.regions.rank import LatencyTable
 from borderpost.regions.signals import Signals
 from borderpost.snapshots import SharedPage, SnapshotReader
 from borderpost_base.errors import BorderpostError, Problems
@@ -134,7 +133,7 @@ class Live:
             "bundle": bundle,
             "catalog": catalog,
             "policy": compile_policy(bundle, catalog.regions),
-            "table": LatencyTable(catalog.ranking, tuple(catalog.regions), bundle),
+            "table": catalog.latency_table(bundle),
             "clusters": catalog.clusters,
             "places": catalog.places,
         }

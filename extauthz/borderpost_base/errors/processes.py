@@ -35,4 +35,10 @@ TABLE: tuple[ErrorSpec, ...] = (
         "The host and port of `admin` cannot be bound.",
         "Free the port or set `admin.port`.",
     ),
+    ErrorSpec(
+        "BP0606",
+        "events file is not an extension of the one in force",
+        "The list of legal events is append-only: leaving out or changing what was known would rewrite the past.",
+        "Put the event back as it was. To end a suspension early, restart with the changed file: the log shows that act.",
+    ),
 )

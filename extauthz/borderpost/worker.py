@@ -1,0 +1,235 @@
+"""A worker process: one event loop, one socket, one audit stream. It decides, records and answers; nothing else.
+
+    python -m borderpost.worker --runtime DIR --index N      (started by the steward)
+
+It serves from its first moment, and refuses until it has a snapshot and an open audit stream: a closed door is
+an answer, a missing socket is a guess. When told to stop it goes on answering for `server.drain_s` while health
+checks say that it is going, then ends what is open and closes its epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import grp
+import os
+import pwd
+import signal
+from pathlib import Path
+
+import uvloop
+
+from borderpost.answers import AnswerSettings
+from borderpost.audit.inputs import InputStore
+from borderpost.config.sections import ServerSpec
+from borderpost.decision import View
+from borderpost.live import Live, activations
+from borderpost.processor import AUTHORIZATION_SERVICE, EXTERNAL_PROCESSOR_SERVICE, Processor
+from borderpost.record_keeper import RecordKeeper
+from borderpost.snapshots import SharedPage, SnapshotReader, WorkerState
+from borderpost.worker_settings import WorkerSettings
+from borderpost_base import limits
+from borderpost_base.errors import BorderpostError, Place
+from borderpost_base.logs import configure_logs, get_logger
+from borderpost_base.metrics import worker_metrics
+from borderpost_base.world import World
+from borderpost_wire.engine import Engine, make_engine
+from borderpost_wire.errors import ListenError
+from borderpost_wire.health import HealthService
+from borderpost_wire.options import ServerOptions, TcpListen, TlsOptions, UnixListen
+
+_BEAT_S = 0.05
+_CLOSE_WITHIN_S = 5.0
+"""How long the last commit and `epoch.close` may take when stopping."""
+_EXIT_ORPHANED = 3
+
+
+class Worker:
+    """One worker of an instance."""
+
+    def __init__(self, runtime: Path, index: int, settings: WorkerSettings, world: World) -> None:
+        self._index = index
+        self._settings = settings
+        self._world = world
+        self._parent = os.getppid()
+        self._log = get_logger("worker")
+        self._metrics = worker_metrics(index, runtime / "metrics")
+        self._page = SharedPage(runtime / "page", create=False)
+        inputs = InputStore(settings.audit.directory, world)
+        self._keeper = RecordKeeper(
+            stream=f"worker-{index}", spec=settings.audit, inputs=inputs, world=world, metrics=self._metrics
+        )
+        self._live = Live(
+            page=self._page,
+            reader=SnapshotReader(runtime),
+            inputs=inputs,
+            remembered_addresses=settings.geoip.remembered_addresses,
+            max_age_us=round(settings.runtime.snapshot_max_age_s * 1e6),
+            adopt=self._adopt,
+        )
+        self._health = HealthService({"": False, EXTERNAL_PROCESSOR_SERVICE: False, AUTHORIZATION_SERVICE: False})
+        self._processor = Processor(
+            live=self._live, keeper=self._keeper, world=world, metrics=self._metrics, settings=answers_of(settings)
+        )
+        self._draining = False
+        self._orphaned_at_us: int | None = None
+        self._stop = asyncio.Event()
+        self._exit_code = 0
+
+    async def run(self) -> int:
+        """Serve until told to stop; return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        self._keeper.open_soon()
+        engine = make_engine(
+            self._settings.server.engine,
+            ServerOptions(
+                listen=(listen_of(self._settings.server, self._index),),
+                message_bytes_max=limits.REQUEST_MESSAGE_BYTES_MAX,
+            ),
+            [self._processor, self._health],
+        )
+        await engine.start()
+        self._log.info("listening", engine=engine.name, addresses=list(engine.addresses), pid=os.getpid())
+        beat = loop.create_task(self._beat())
+        try:
+            await self._until_stopped(engine, beat)
+            await self._drain(engine)
+        finally:
+            beat.cancel()
+            await engine.stop()
+            await self._keeper.stop(within_s=_CLOSE_WITHIN_S)
+        return self._exit_code
+
+    async def _until_stopped(self, engine: Engine, beat: asyncio.Task[None]) -> None:
+        stop = asyncio.create_task(self._stop.wait())
+        ended = asyncio.create_task(engine.wait())
+        done, _ = await asyncio.wait({stop, ended, beat}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (stop, ended):
+            task.cancel()
+        for task in done:
+            task.result()
+
+    async def _drain(self, engine: Engine) -> None:
+        """Say in health checks that we are going, answer on for the drain time, then end what is open."""
+        self._draining = True
+        self._say_health()
+        drain_s = self._settings.server.drain_s
+        self._log.info("draining", drain_s=drain_s)
+        deadline_us = self._world.clock.mono_us() + round(drain_s * 1e6)
+        while engine.calls_in_progress and self._world.clock.mono_us() < deadline_us:
+            await asyncio.sleep(0.02)
+        await engine.drain(max(0.1, (deadline_us - self._world.clock.mono_us()) / 1e6))
+
+    def _adopt(self, view: View, changed: frozenset[str]) -> None:
+        for key, kind, fields in activations(view, changed, self._page.generation):
+            self._keeper.announce(key, kind, fields)
+        self._processor.adopt(view)
+        self._log.info("snapshot taken", generation=self._page.generation, changed=sorted(changed))
+
+    async def _beat(self) -> None:
+        """Tell the steward how we are, look for snapshots even without traffic, notice a steward that is gone."""
+        while True:
+            mono_us = self._world.clock.mono_us()
+            view = self._live.current(mono_us)
+            state = self._state(view)
+            self._page.beat_worker(
+                self._index,
+                mono_us=mono_us,
+                state=state,
+                silent_us=self._keeper.silent_us(),
+                generation=self._live.generation,
+            )
+            self._say_health(state is WorkerState.SERVING)
+            self._metrics.snapshot_generation.set(self._live.generation)
+            self._metrics.snapshot_age_seconds.set(max(0, mono_us - self._page.steward_beat_us) / 1e6)
+            self._metrics.clock_ahead_seconds.set(self._world.ahead_of_wall_us() / 1e6)
+            self._notice_orphanhood(mono_us)
+            await asyncio.sleep(_BEAT_S)
+
+    def _state(self, view: View | None) -> WorkerState:
+        if self._draining:
+            return WorkerState.DRAINING
+        if view is None:
+            return WorkerState.STARTING
+        return WorkerState.SERVING if self._keeper.available else WorkerState.UNRECORDED
+
+    def _say_health(self, serving: bool = False) -> None:
+        for service in ("", EXTERNAL_PROCESSOR_SERVICE, AUTHORIZATION_SERVICE):
+            self._health.set_status(service, serving and not self._draining)
+
+    def _notice_orphanhood(self, mono_us: int) -> None:
+        """Without a steward nobody will ever publish again: serve on for the snapshot's age, then make room."""
+        if os.getppid() == self._parent:
+            return
+        if self._orphaned_at_us is None:
+            self._orphaned_at_us = mono_us
+            self._log.error("the steward is gone; deciding on by the last snapshot", until_s=self._max_age_s)
+        elif mono_us - self._orphaned_at_us > self._max_age_s * 1e6:
+            self._exit_code = _EXIT_ORPHANED
+            self._stop.set()
+
+    @property
+    def _max_age_s(self) -> float:
+        return self._settings.runtime.snapshot_max_age_s
+
+
+def answers_of(settings: WorkerSettings) -> AnswerSettings:
+    """Return what callers are told; who blocks is named by the log's origin unless the operator says otherwise."""
+    answers = settings.answers
+    return AnswerSettings(answers.blocked_by or f"https://{settings.audit.log}", answers.retry_after_s)
+
+
+def socket_path(server: ServerSpec, index: int) -> Path:
+    """Return where a worker's Unix socket stands."""
+    return server.directory.absolute() / f"worker-{index}.sock"
+
+
+def listen_of(server: ServerSpec, index: int) -> UnixListen | TcpListen:
+    """Return the listener of one worker. Raises BorderpostError BP0501 for a user or group that is not there."""
+    if server.listen == "unix":
+        uid = _number(server.user, "server.user")
+        gid = _number(server.group, "server.group")
+        return UnixListen(socket_path(server, index), mode=int(server.mode, 8), uid=uid, gid=gid)
+    tls = None
+    if server.tls is not None:
+        tls = TlsOptions(server.tls.certificate, server.tls.key, server.tls.client_ca)
+    return TcpListen(server.host, server.port + index if server.port else 0, tls)
+
+
+def _number(name: str | int | None, key: str) -> int | None:
+    if name is None or isinstance(name, int):
+        return name
+    try:
+        return pwd.getpwnam(name).pw_uid if key.endswith("user") else grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise BorderpostError("BP0501", f"`{name}` is not known on this machine", place=Place(key=key)) from error
+
+
+def main() -> int:
+    """Run one worker; the steward gives the arguments."""
+    parser = argparse.ArgumentParser(prog="python -m borderpost.worker", description=__doc__)
+    parser.add_argument("--runtime", type=Path, required=True)
+    parser.add_argument("--index", type=int, required=True)
+    arguments = parser.parse_args()
+    settings = WorkerSettings.read(arguments.runtime)
+    logs = settings.logs
+    as_json = {"auto": None, "json": True, "console": False}[logs.format]
+    configure_logs(level=logs.level, json=as_json, process=f"worker-{arguments.index}")
+    try:
+        return uvloop.run(_run(arguments.runtime, arguments.index, settings))
+    except ListenError as error:
+        told = BorderpostError("BP0502", error.reason, place=Place(error.address))
+    except BorderpostError as error:
+        told = error
+    get_logger("worker").error("worker cannot run", **told.as_dict())
+    return 2
+
+
+async def _run(runtime: Path, index: int, settings: WorkerSettings) -> int:
+    return await Worker(runtime, index, settings, World()).run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
