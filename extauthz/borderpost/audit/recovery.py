@@ -1,10 +1,10 @@
 """What a writer finds when it opens a stream: where the chain ends, and what the last crash tore.
 
 A crash can only tear the end: whatever was acknowledged is whole and on stable storage, and everything before
-it too. So the last segment is read forward, and the first line that is no record, or not the next one, starts
-the torn bytes. They are copied to `quarantine/` and made durable there before they are cut off, and a
-`recovery` record says what they were. If a valid record stands after such a line, this was no crash: the log
-is left as it is and the writer refuses to start (BP0403).
+it too. So the last segment is read forward, and the first line that is no record starts the torn bytes. They are
+copied to `quarantine/` and made durable there before they are cut off, and a `recovery` record says what they
+were. A whole record that is not the next one, or that stands after torn bytes, is no crash: the log is left as it
+is and the writer refuses to start (BP0403).
 
 Before it is read, the file is synced and its cached pages are dropped: the chain must go on from what the disk
 holds, not from what memory believes it holds.
@@ -88,31 +88,36 @@ def _recover_segment(path: Path, before: Path | None, log: str, disk: Disk) -> F
     found = Found(head=_head_before(path, before, log))
     lines = read_lines(path)
     for line in lines:
-        reason = _why_not_next(line, found, log)
-        if reason is None:
-            continue
-        _refuse_if_records_follow(path, line, reason, lines, log)
-        found.torn.append(_put_aside(path, line.offset, disk))
-        break
+        record = _record_of(line)
+        if record is None:
+            _refuse_if_records_follow(path, line, lines)
+            found.torn.append(_put_aside(path, line.offset, disk))
+            break
+        reason = _why_not_next(record, found.head, log)
+        if reason is not None:
+            raise BorderpostError("BP0403", reason, place=Place(str(path), line.number))
+        found.head = Head(record["seq"], records.digest_of(line.data))
+        found.last = record
     return found
 
 
-def _why_not_next(line: Line, found: Found, log: str) -> str | None:
-    """Take the line as the next record, or say why it is not."""
+def _record_of(line: Line) -> dict[str, Any] | None:
     if not line.ended:
-        return "has no end"
+        return None
     try:
-        record = records.parse(line.data)
-    except ProfileError as error:
-        return f"is no record: {error}"
+        return records.parse(line.data)
+    except ProfileError:
+        return None
+
+
+def _why_not_next(record: dict[str, Any], head: Head, log: str) -> str | None:
+    """Return why a whole record is not the next one, which no crash explains; None if it is."""
     if record["log"] != log:
-        return f"belongs to {record['log']!r}, not to {log!r}"
-    if record["seq"] != found.head.seq + 1:
-        return f"has sequence number {record['seq']} where {found.head.seq + 1} is due"
-    if found.head.digest not in ("", record["prev"]):
-        return "is not chained to the line before"
-    found.head = Head(record["seq"], records.digest_of(line.data))
-    found.last = record
+        return f"the record belongs to {record['log']!r}, and this writer is {log!r}"
+    if record["seq"] != head.seq + 1:
+        return f"the record has sequence number {record['seq']} where {head.seq + 1} is due"
+    if head.digest not in ("", record["prev"]):
+        return f"record {record['seq']} is not chained to the line before"
     return None
 
 
@@ -136,16 +141,11 @@ def _head_before(path: Path, before: Path | None, log: str) -> Head:
     return Head(first - 1, records.digest_of(line if line is not None else b""))
 
 
-def _refuse_if_records_follow(path: Path, bad: Line, reason: str, rest: Iterator[Line], log: str) -> None:
+def _refuse_if_records_follow(path: Path, bad: Line, rest: Iterator[Line]) -> None:
     for line in rest:
-        if not line.ended:
-            continue
-        try:
-            record = records.parse(line.data)
-        except ProfileError:
-            continue
-        if record["log"] == log:
-            detail = f"the line {reason}, and record {record['seq']} stands after it in line {line.number}"
+        record = _record_of(line)
+        if record is not None:
+            detail = f"the line is no record, and record {record['seq']} stands after it in line {line.number}"
             raise BorderpostError("BP0403", detail, place=Place(str(path), bad.number))
 
 
