@@ -166,6 +166,7 @@ def compile_policy(bundle: PolicyBundle, regions: Mapping[str, RegionSpec]) -> C
 def _mentioned(bundle: PolicyBundle, regions: Mapping[str, RegionSpec]) -> Iterator[str]:
     """Yield every code that policy or regions tell apart."""
     yield bundle.here.place
+    yield from bundle.evidence.unknown.treat_as if isinstance(bundle.evidence.unknown, TreatAs) else ()
     for region in regions.values():
         yield region.place
     yield from mentioned_in(bundle.vocabulary.groups.values())

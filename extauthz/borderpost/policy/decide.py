@@ -170,7 +170,7 @@ def _uncovered(facts: Facts, policy: CompiledPolicy, question: _Question) -> boo
     what was closed.
     """
     for name in facts.classes:
-        if name not in policy.free:
+        if name in policy.classes and name not in policy.free:  # an unknown class is refused by `_unread`
             laws = question.active & policy.covering & policy.about_data(policy.classes[name])
             if any(not laws & regimes for regimes in question.subjects):
                 return True
