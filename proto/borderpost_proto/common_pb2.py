@@ -27,13 +27,15 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62orderpost_proto/common.proto\x12\x14\x62orderpost.common.v1\x1a\x19google/protobuf/any.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1egoogle/protobuf/wrappers.proto\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"?\n\tHeaderMap\x12\x32\n\x07headers\x18\x01 \x03(\x0b\x32!.borderpost.common.v1.HeaderValue\"\xde\x02\n\x11HeaderValueOption\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32!.borderpost.common.v1.HeaderValue\x12*\n\x06\x61ppend\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.BoolValue\x12Q\n\rappend_action\x18\x03 \x01(\x0e\x32:.borderpost.common.v1.HeaderValueOption.HeaderAppendAction\x12\x18\n\x10keep_empty_value\x18\x04 \x01(\x08\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\",\n\x0eQueryParameter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\xd1\x02\n\x08Metadata\x12K\n\x0f\x66ilter_metadata\x18\x01 \x03(\x0b\x32\x32.borderpost.common.v1.Metadata.FilterMetadataEntry\x12V\n\x15typed_filter_metadata\x18\x02 \x03(\x0b\x32\x37.borderpost.common.v1.Metadata.TypedFilterMetadataEntry\x1aN\n\x13\x46ilterMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\x1aP\n\x18TypedFilterMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any:\x02\x38\x01\"\xcd\x01\n\x07\x41\x64\x64ress\x12=\n\x0esocket_address\x18\x01 \x01(\x0b\x32#.borderpost.common.v1.SocketAddressH\x00\x12*\n\x04pipe\x18\x02 \x01(\x0b\x32\x1a.borderpost.common.v1.PipeH\x00\x12L\n\x16\x65nvoy_internal_address\x18\x03 \x01(\x0b\x32*.borderpost.common.v1.EnvoyInternalAddressH\x00\x42\t\n\x07\x61\x64\x64ress\"\x8c\x02\n\rSocketAddress\x12>\n\x08protocol\x18\x01 \x01(\x0e\x32,.borderpost.common.v1.SocketAddress.Protocol\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x14\n\nport_value\x18\x03 \x01(\rH\x00\x12\x14\n\nnamed_port\x18\x04 \x01(\tH\x00\x12\x15\n\rresolver_name\x18\x05 \x01(\t\x12\x13\n\x0bipv4_compat\x18\x06 \x01(\x08\x12\"\n\x1anetwork_namespace_filepath\x18\x07 \x01(\t\"\x1c\n\x08Protocol\x12\x07\n\x03TCP\x10\x00\x12\x07\n\x03UDP\x10\x01\x42\x10\n\x0eport_specifier\"\"\n\x04Pipe\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\r\"e\n\x14\x45nvoyInternalAddress\x12\x1e\n\x14server_listener_name\x18\x01 \x01(\tH\x00\x12\x13\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x18\n\x16\x61\x64\x64ress_name_specifier\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"N\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"\x9c\x05\n\x0eProcessingMode\x12P\n\x13request_header_mode\x18\x01 \x01(\x0e\x32\x33.borderpost.common.v1.ProcessingMode.HeaderSendMode\x12Q\n\x14response_header_mode\x18\x02 \x01(\x0e\x32\x33.borderpost.common.v1.ProcessingMode.HeaderSendMode\x12L\n\x11request_body_mode\x18\x03 \x01(\x0e\x32\x31.borderpost.common.v1.ProcessingMode.BodySendMode\x12M\n\x12response_body_mode\x18\x04 \x01(\x0e\x32\x31.borderpost.common.v1.ProcessingMode.BodySendMode\x12Q\n\x14request_trailer_mode\x18\x05 \x01(\x0e\x32\x33.borderpost.common.v1.ProcessingMode.HeaderSendMode\x12R\n\x15response_trailer_mode\x18\x06 \x01(\x0e\x32\x33.borderpost.common.v1.ProcessingMode.HeaderSendMode\"1\n\x0eHeaderSendMode\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04SEND\x10\x01\x12\x08\n\x04SKIP\x10\x02\"n\n\x0c\x42odySendMode\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STREAMED\x10\x01\x12\x0c\n\x08\x42UFFERED\x10\x02\x12\x14\n\x10\x42UFFERED_PARTIAL\x10\x03\x12\x18\n\x14\x46ULL_DUPLEX_STREAMED\x10\x04\x12\x08\n\x04GRPC\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62orderpost_proto/common.proto\x12\x14\x62orderpost.common.v1\x1a\x19google/protobuf/any.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1egoogle/protobuf/wrappers.proto\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"?\n\tHeaderMap\x12\x32\n\x07headers\x18\x01 \x03(\x0b\x32!.borderpost.common.v1.HeaderValue\"\xe2\x02\n\x11HeaderValueOption\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32!.borderpost.common.v1.HeaderValue\x12.\n\x06\x61ppend\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.BoolValueB\x02\x18\x01\x12Q\n\rappend_action\x18\x03 \x01(\x0e\x32:.borderpost.common.v1.HeaderValueOption.HeaderAppendAction\x12\x18\n\x10keep_empty_value\x18\x04 \x01(\x08\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\",\n\x0eQueryParameter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\xd1\x02\n\x08Metadata\x12K\n\x0f\x66ilter_metadata\x18\x01 \x03(\x0b\x32\x32.borderpost.common.v1.Metadata.FilterMetadataEntry\x12V\n\x15typed_filter_metadata\x18\x02 \x03(\x0b\x32\x37.borderpost.common.v1.Metadata.TypedFilterMetadataEntry\x1aN\n\x13\x46ilterMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\x1aP\n\x18TypedFilterMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any:\x02\x38\x01\"\xcd\x01\n\x07\x41\x64\x64ress\x12=\n\x0esocket_address\x18\x01 \x01(\x0b\x32#.borderpost.common.v1.SocketAddressH\x00\x12*\n\x04pipe\x18\x02 \x01(\x0b\x32\x1a.borderpost.common.v1.PipeH\x00\x12L\n\x16\x65nvoy_internal_address\x18\x03 \x01(\x0b\x32*.borderpost.common.v1.EnvoyInternalAddressH\x00\x42\t\n\x07\x61\x64\x64ress\"\x8c\x02\n\rSocketAddress\x12>\n\x08protocol\x18\x01 \x01(\x0e\x32,.borderpost.common.v1.SocketAddress.Protocol\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x14\n\nport_value\x18\x03 \x01(\rH\x00\x12\x14\n\nnamed_port\x18\x04 \x01(\tH\x00\x12\x15\n\rresolver_name\x18\x05 \x01(\t\x12\x13\n\x0bipv4_compat\x18\x06 \x01(\x08\x12\"\n\x1anetwork_namespace_filepath\x18\x07 \x01(\t\"\x1c\n\x08Protocol\x12\x07\n\x03TCP\x10\x00\x12\x07\n\x03UDP\x10\x01\x42\x10\n\x0eport_specifier\"\"\n\x04Pipe\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\r\"e\n\x14\x45nvoyInternalAddress\x12\x1e\n\x14server_listener_name\x18\x01 \x01(\tH\x00\x12\x13\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x18\n\x16\x61\x64\x64ress_name_specifier\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"N\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"\x9c\x05\n\x0eProcessingMode\x12P\n\x13request_header_mode\x18\x01 \x01(\x0e\x32\x33.borderpost.common.v1.ProcessingMode.HeaderSendMode\x12Q\n\x14response_header_mode\x18\x02 \x01(\x0e\x32\x33.borderpost.common.v1.ProcessingMode.HeaderSendMode\x12L\n\x11request_body_mode\x18\x03 \x01(\x0e\x32\x31.borderpost.common.v1.ProcessingMode.BodySendMode\x12M\n\x12response_body_mode\x18\x04 \x01(\x0e\x32\x31.borderpost.common.v1.ProcessingMode.BodySendMode\x12Q\n\x14request_trailer_mode\x18\x05 \x01(\x0e\x32\x33.borderpost.common.v1.ProcessingMode.HeaderSendMode\x12R\n\x15response_trailer_mode\x18\x06 \x01(\x0e\x32\x33.borderpost.common.v1.ProcessingMode.HeaderSendMode\"1\n\x0eHeaderSendMode\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04SEND\x10\x01\x12\x08\n\x04SKIP\x10\x02\"n\n\x0c\x42odySendMode\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STREAMED\x10\x01\x12\x0c\n\x08\x42UFFERED\x10\x02\x12\x14\n\x10\x42UFFERED_PARTIAL\x10\x03\x12\x18\n\x14\x46ULL_DUPLEX_STREAMED\x10\x04\x12\x08\n\x04GRPC\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'borderpost_proto.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_HEADERVALUEOPTION'].fields_by_name['append']._loaded_options = None
+  _globals['_HEADERVALUEOPTION'].fields_by_name['append']._serialized_options = b'\030\001'
   _globals['_METADATA_FILTERMETADATAENTRY']._loaded_options = None
   _globals['_METADATA_FILTERMETADATAENTRY']._serialized_options = b'8\001'
   _globals['_METADATA_TYPEDFILTERMETADATAENTRY']._loaded_options = None
@@ -43,35 +45,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEADERMAP']._serialized_start=206
   _globals['_HEADERMAP']._serialized_end=269
   _globals['_HEADERVALUEOPTION']._serialized_start=272
-  _globals['_HEADERVALUEOPTION']._serialized_end=622
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=497
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=622
-  _globals['_QUERYPARAMETER']._serialized_start=624
-  _globals['_QUERYPARAMETER']._serialized_end=668
-  _globals['_METADATA']._serialized_start=671
-  _globals['_METADATA']._serialized_end=1008
-  _globals['_METADATA_FILTERMETADATAENTRY']._serialized_start=848
-  _globals['_METADATA_FILTERMETADATAENTRY']._serialized_end=926
-  _globals['_METADATA_TYPEDFILTERMETADATAENTRY']._serialized_start=928
-  _globals['_METADATA_TYPEDFILTERMETADATAENTRY']._serialized_end=1008
-  _globals['_ADDRESS']._serialized_start=1011
-  _globals['_ADDRESS']._serialized_end=1216
-  _globals['_SOCKETADDRESS']._serialized_start=1219
-  _globals['_SOCKETADDRESS']._serialized_end=1487
-  _globals['_SOCKETADDRESS_PROTOCOL']._serialized_start=1441
-  _globals['_SOCKETADDRESS_PROTOCOL']._serialized_end=1469
-  _globals['_PIPE']._serialized_start=1489
-  _globals['_PIPE']._serialized_end=1523
-  _globals['_ENVOYINTERNALADDRESS']._serialized_start=1525
-  _globals['_ENVOYINTERNALADDRESS']._serialized_end=1626
-  _globals['_HTTPSTATUS']._serialized_start=1628
-  _globals['_HTTPSTATUS']._serialized_end=1654
-  _globals['_STATUS']._serialized_start=1656
-  _globals['_STATUS']._serialized_end=1734
-  _globals['_PROCESSINGMODE']._serialized_start=1737
-  _globals['_PROCESSINGMODE']._serialized_end=2405
-  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_start=2244
-  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_end=2293
-  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_start=2295
-  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_end=2405
+  _globals['_HEADERVALUEOPTION']._serialized_end=626
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=501
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=626
+  _globals['_QUERYPARAMETER']._serialized_start=628
+  _globals['_QUERYPARAMETER']._serialized_end=672
+  _globals['_METADATA']._serialized_start=675
+  _globals['_METADATA']._serialized_end=1012
+  _globals['_METADATA_FILTERMETADATAENTRY']._serialized_start=852
+  _globals['_METADATA_FILTERMETADATAENTRY']._serialized_end=930
+  _globals['_METADATA_TYPEDFILTERMETADATAENTRY']._serialized_start=932
+  _globals['_METADATA_TYPEDFILTERMETADATAENTRY']._serialized_end=1012
+  _globals['_ADDRESS']._serialized_start=1015
+  _globals['_ADDRESS']._serialized_end=1220
+  _globals['_SOCKETADDRESS']._serialized_start=1223
+  _globals['_SOCKETADDRESS']._serialized_end=1491
+  _globals['_SOCKETADDRESS_PROTOCOL']._serialized_start=1445
+  _globals['_SOCKETADDRESS_PROTOCOL']._serialized_end=1473
+  _globals['_PIPE']._serialized_start=1493
+  _globals['_PIPE']._serialized_end=1527
+  _globals['_ENVOYINTERNALADDRESS']._serialized_start=1529
+  _globals['_ENVOYINTERNALADDRESS']._serialized_end=1630
+  _globals['_HTTPSTATUS']._serialized_start=1632
+  _globals['_HTTPSTATUS']._serialized_end=1658
+  _globals['_STATUS']._serialized_start=1660
+  _globals['_STATUS']._serialized_end=1738
+  _globals['_PROCESSINGMODE']._serialized_start=1741
+  _globals['_PROCESSINGMODE']._serialized_end=2409
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_start=2248
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_end=2297
+  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_start=2299
+  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_end=2409
 # @@protoc_insertion_point(module_scope)

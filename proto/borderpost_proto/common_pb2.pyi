@@ -26,6 +26,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -82,7 +87,7 @@ Global___HeaderMap: _TypeAlias = HeaderMap  # noqa: Y015
 @_typing.final
 class HeaderValueOption(_message.Message):
     """envoy.config.core.v3.HeaderValueOption. External processing ignores `append_action` and obeys `append`;
-    its absence means overwrite.
+    its absence means overwrite. Envoy calls `append` deprecated and external processing knows nothing else.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -113,6 +118,7 @@ class HeaderValueOption(_message.Message):
     @_builtins.property
     def header(self) -> Global___HeaderValue: ...
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def append(self) -> _wrappers_pb2.BoolValue: ...
     def __init__(
         self,

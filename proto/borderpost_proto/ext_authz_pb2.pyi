@@ -59,7 +59,10 @@ class AttributeContext(_message.Message):
 
     @_typing.final
     class Peer(_message.Message):
-        """One end of the connection. `address` of the source is the trusted client address."""
+        """One end of the connection. `address` of the source is the peer of the connection (the sender named by the
+        PROXY protocol where that is used), never an address out of x-forwarded-for: behind a trusted hop it is the
+        hop, unlike external processing's attribute `source.address`.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 
