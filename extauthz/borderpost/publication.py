@@ -17,6 +17,7 @@ from borderpost.config.load import load_events
 from borderpost.geoip import GeoDatabase
 from borderpost.policy.events import EventList, compile_events
 from borderpost.regions.probe import Prober
+from borderpost.regions.probe_once import ProbeResult
 from borderpost.regions.signals import Signals, State
 from borderpost.snapshots import SnapshotWriter
 from borderpost_base.errors import BorderpostError, Problems
@@ -148,8 +149,8 @@ class Publication:
         self._signals = signals
         self.publish()
 
-    def _count_probe(self, region: str, succeeded: bool) -> None:
-        self._metrics.probe_total.inc(region, "ok" if succeeded else "failed")
+    def _count_probe(self, region: str, result: ProbeResult) -> None:
+        self._metrics.probe_total.inc(region, result.outcome)
 
     def _age_days(self) -> float:
         return max(0.0, (self._world.clock.wall_us() / 1e6 - self._geo.build_epoch_s) / 86_400)

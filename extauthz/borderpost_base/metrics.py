@@ -209,6 +209,9 @@ class Metrics:
     decisions_total = _counter("worker", "Decisions made, by outcome and reason.", "outcome", "reason")
     routed_total = _counter("worker", "Requests routed, by the region chosen.", "region")
     refusals_total = _counter("worker", "Requests refused, by HTTP status and error code.", "status", "code")
+    unrecorded_total = _counter(
+        "worker", "Requests refused without a record: no current policy, or a log that takes none.", "code", "reason"
+    )
     decision_seconds = _histogram(
         "worker", "From a request's arrival to its answer, the durable record included.", _DECISION_SECONDS
     )
