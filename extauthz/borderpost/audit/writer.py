@@ -119,15 +119,12 @@ class AuditWriter:
         place = directory / stream
         log = f"{spec.log}/{stream}"
         try:
-            place.mkdir(mode=0o750, parents=True, exist_ok=True)
-            for folder in (directory, directory.parent):
-                world.disk.fsync_dir(folder)
-            lock = StreamLock.take(place, world.disk)
-        except OSError as error:
-            raise _cannot_open(place, error) from error
-        with contextlib.ExitStack() as undo:
-            undo.callback(lock.release)
-            try:
+            with contextlib.ExitStack() as undo:
+                place.mkdir(mode=0o750, parents=True, exist_ok=True)
+                for folder in (directory, directory.parent):
+                    world.disk.fsync_dir(folder)
+                lock = StreamLock.take(place, world.disk)
+                undo.callback(lock.release)
                 found = recover(place, log, world.disk)
                 world.never_before(found.last_us)
                 maker = RecordMaker(log, world.randomness.token(_EPOCH_BYTES).hex(), world.randomness)
@@ -136,12 +133,12 @@ class AuditWriter:
                 files.take_ballast()
                 writer = cls(maker, files, world, inputs, found, observer)
                 writer._begin(found)
-            except AuditUnavailable as error:
-                raise BorderpostError("BP0402", error.detail, place=error.place) from error
-            except OSError as error:
-                raise _cannot_open(place, error) from error
-            undo.pop_all()
-        return writer
+                undo.pop_all()
+                return writer
+        except AuditUnavailable as error:
+            raise BorderpostError("BP0402", error.detail, place=error.place) from error
+        except OSError as error:
+            raise _cannot_open(place, error) from error
 
     # Chain half.
 
