@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -20,69 +18,8 @@ from borderpost_wire.engine import make_engine, methods_of
 from borderpost_wire.errors import EngineUnavailable, OptionsError
 from borderpost_wire.options import ServerOptions, TcpListen, UnixListen
 from borderpost_wire.service import Call, MethodKind, StatusCode
-from support.wire_server import EngineThread, ScriptedService, answer_all, answer_nothing, serving
-
-UNARY, STREAM, MANY = "/test.Echo/Unary", "/test.Echo/Stream", "/test.Echo/Many"
-METHODS = {UNARY: MethodKind.UNARY, STREAM: MethodKind.STREAM, MANY: MethodKind.SERVER_STREAM}
-
-
-class Served:
-    """One engine, one scripted service, one client channel."""
-
-    def __init__(self, thread: EngineThread, service: ScriptedService, channel: grpc.Channel) -> None:
-        self.thread = thread
-        self.service = service
-        self.channel = channel
-        self.unary: Callable[..., bytes] = channel.unary_unary(UNARY)
-        self.stream: Callable[..., Any] = channel.stream_stream(STREAM)
-
-    def eventually(self, true: Callable[[], bool]) -> None:
-        """Wait until something holds on the engine's loop."""
-        until = time.monotonic() + 5
-        while not self.thread.call(true):
-            assert time.monotonic() < until, "it never came true"
-            time.sleep(0.005)
-
-
-@contextlib.contextmanager
-def served(
-    directory: Path, act: Callable[[Sequence[tuple[Call, bytes]]], None] = answer_all, **bounds: int
-) -> Iterator[Served]:
-    service = ScriptedService(METHODS, act)
-    options = ServerOptions(listen=(UnixListen(directory / "s.sock"),), **bounds)
-    with serving(options, service) as thread, grpc.insecure_channel(thread.engine.addresses[0]) as channel:
-        yield Served(thread, service, channel)
-
-
-class Feed:
-    """Requests of a stream that a test gives one by one."""
-
-    def __init__(self, *first: bytes) -> None:
-        self._items = list(first)
-        self._more = threading.Condition()
-        self._closed = False
-
-    def give(self, *items: bytes, close: bool = False) -> None:
-        with self._more:
-            self._items.extend(items)
-            self._closed = self._closed or close
-            self._more.notify()
-
-    def __iter__(self) -> Iterator[bytes]:
-        while True:
-            with self._more:
-                while not self._items and not self._closed:
-                    self._more.wait(10)
-                if not self._items:
-                    return
-                item = self._items.pop(0)
-            yield item
-
-
-def status_of(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    return caught.value.code(), caught.value.details()
+from support.wire_client import MANY, METHODS, STREAM, UNARY, Feed, served, status_of
+from support.wire_server import ScriptedService, answer_all, answer_nothing, serving
 
 
 def test_unary(tmp_path: Path) -> None:
@@ -373,84 +310,6 @@ def test_replies_to_a_peer_that_does_not_read_are_bounded(tmp_path: Path) -> Non
                 received += 1
         assert received == 50
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
-def test_drain_answers_what_is_open_and_refuses_what_is_new(tmp_path: Path) -> None:
-    with served(tmp_path, answer_nothing) as it, ThreadPoolExecutor(2) as threads:
-        unary = it.channel.unary_unary(UNARY).future(b"u")
-        feed = Feed(b"s")
-        stream = it.stream(iter(feed))
-        it.eventually(lambda: len(it.service.seen) == 2)
-        draining = threads.submit(it.thread.run, lambda: it.thread.engine.drain(10))
-        time.sleep(0.1)
-        assert status_of(lambda: it.unary(b"new")) == (grpc.StatusCode.UNAVAILABLE, "draining")
-        assert not draining.done()
-        it.thread.call(lambda: answer_all([pair for batch in it.service.batches for pair in batch]))
-        assert unary.result(5) == b"re:u"
-        assert next(stream) == b"re:s"
-        assert status_of(lambda: next(stream)) == (grpc.StatusCode.UNAVAILABLE, "draining")
-        draining.result(5)
-        assert it.thread.engine.calls_in_progress == 0
-        feed.give(close=True)
-
-
-def test_drain_past_its_grace_ends_the_unanswered_with_a_failure(tmp_path: Path) -> None:
-    with served(tmp_path, answer_nothing) as it:
-        unary = it.channel.unary_unary(UNARY).future(b"u")
-        stream = it.stream(iter([b"s"]))
-        it.eventually(lambda: len(it.service.seen) == 2)
-        began = time.monotonic()
-        it.thread.run(lambda: it.thread.engine.drain(0.2))
-        assert 0.15 < time.monotonic() - began < 2
-        assert status_of(unary.result)[0] is grpc.StatusCode.UNAVAILABLE
-        assert status_of(lambda: list(stream))[0] is grpc.StatusCode.UNAVAILABLE
-        it.eventually(lambda: len(it.service.gone_calls) == 2)
-
-
-def test_stop_under_load_never_ends_a_call_with_ok_unanswered(tmp_path: Path) -> None:
-    """Streams as Envoy opens them, half of them never answered, while the server stops."""
-
-    def answer_half(batch: Sequence[tuple[Call, bytes]]) -> None:
-        for call, message in batch:
-            if int(message) % 2:
-                call.reply(message)
-
-    outcomes: list[tuple[int, list[bytes], grpc.StatusCode]] = []
-
-    def client(address: str, first: int) -> None:
-        with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-            calls = []
-            for number in range(first, first + 60):
-                calls.append((number, channel.stream_stream(STREAM)(iter([b"%d" % number]), timeout=10)))
-                time.sleep(0.002)
-            for number, call in calls:
-                got: list[bytes] = []
-                with contextlib.suppress(grpc.RpcError):
-                    got.extend(call)
-                outcomes.append((number, got, call.code()))
-
-    with served(tmp_path, answer_half) as it:
-        clients = [threading.Thread(target=client, args=(it.thread.engine.addresses[0], 100 * n)) for n in range(3)]
-        for each in clients:
-            each.start()
-        time.sleep(0.08)
-        it.thread.run(it.thread.engine.stop)
-        for each in clients:
-            each.join(20)
-    assert len(outcomes) == 180
-    for number, got, code in outcomes:
-        if code is grpc.StatusCode.OK:
-            assert got == [b"%d" % number] and number % 2
-    assert {code for _, _, code in outcomes} >= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
-
-
-def test_wait_returns_after_stop(tmp_path: Path) -> None:
-    with served(tmp_path) as it, ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(it.thread.run, it.thread.engine.wait)
-        time.sleep(0.05)
-        assert not waiting.done()
-        it.thread.run(it.thread.engine.stop)
-        assert waiting.result(5) is None
 
 
 def test_two_services_share_an_engine(tmp_path: Path) -> None:
