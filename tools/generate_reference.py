@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import argparse
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from borderpost.audit.fields import COMMON, RECORD_TYPES, RESERVED_TYPES
 from borderpost.audit.kinds import Field, Kind, ListOf, Shape
-from borderpost.cli.main import COMMANDS, build_command, overview_parser
+from borderpost.cli.main import COMMANDS, build_command
 from borderpost.config import Config
 from borderpost.config.keys import ConfigKey, config_keys
 from borderpost_base.errors import ERRORS
@@ -183,11 +184,29 @@ def _flat(shape: Shape, prefix: str = "") -> Iterable[tuple[str, Field]]:
 
 
 def _cli() -> list[str]:
-    os.environ["COLUMNS"] = "100"  # argparse wraps to the terminal, and a page must not depend on one
-    os.environ["NO_COLOR"] = "1"
+    """Tell the commands from their parsers; argparse's own layout differs between versions of Python."""
     lines = _begin("Commands")
-    lines += ["```text", overview_parser().format_help().rstrip(), "```"]
     for name in COMMANDS:
-        parser, _command = build_command(name)
-        lines += ["", f"## `borderpost {name}`", "", "```text", parser.format_help().rstrip(), "```"]
-    return lines
+        parser, command = build_command(name)
+        positional = [_word(action) for action in parser._actions if not action.option_strings]
+        lines += [f"## `{' '.join(['borderpost', name, *positional])}`", ""]
+        lines += [*inspect.cleandoc(command.__doc__ or "").splitlines(), ""]
+        lines += [_option(action) for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+        lines += [""]
+    return lines[:-1]
+
+
+def _option(action: argparse.Action) -> str:
+    value = "" if action.nargs == 0 else _word(action)
+    names = [f"{option} {value}".rstrip() for option in action.option_strings] or [value]
+    told = " ".join((action.help or "").split())
+    if action.choices is not None:
+        told += f" ({', '.join(f'`{choice}`' for choice in action.choices)})"
+    return f"- {', '.join(f'`{name}`' for name in names)}: {told}"
+
+
+def _word(action: argparse.Action) -> str:
+    """Return what stands for an argument's value."""
+    metavar = action.metavar
+    word = " ".join(metavar) if isinstance(metavar, tuple) else metavar or action.dest.upper()
+    return f"[{word}]" if action.nargs == "?" and not action.option_strings else word

@@ -1,6 +1,8 @@
 """Print a completion script for bash, zsh or tcsh.
 
-borderpost completion bash > ~/.local/share/bash-completion/completions/borderpost
+For bash, once:
+
+    borderpost completion bash > ~/.local/share/bash-completion/completions/borderpost
 """
 
 from __future__ import annotations

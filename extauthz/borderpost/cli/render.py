@@ -1,5 +1,7 @@
 """Write Envoy's configuration: a full bootstrap that cannot leak, with the reasons beside the settings.
 
+What the configuration knows is taken from it; what only Envoy needs is given here.
+
     borderpost render envoy --via ext_proc --listen 0.0.0.0:8080 \\
         --upstream eu-central-1=10.0.1.5:8000 --upstream us-east-1=10.1.1.5:8000 > envoy.yaml
     envoy --mode validate -c envoy.yaml

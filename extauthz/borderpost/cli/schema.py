@@ -1,8 +1,10 @@
 """Print the JSON Schema of the configuration, of a policy pack or of an events file, for editors.
 
-borderpost schema > borderpost.schema.json
-# first line of borderpost.yaml:
-# yaml-language-server: $schema=borderpost.schema.json
+For editors that speak the YAML language server:
+
+    borderpost schema > borderpost.schema.json
+    # first line of borderpost.yaml:
+    # yaml-language-server: $schema=borderpost.schema.json
 """
 
 from __future__ import annotations

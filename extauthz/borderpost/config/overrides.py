@@ -25,11 +25,10 @@ def apply_variables(
     document: YamlDocument, model: type[BaseModel], environ: Mapping[str, str]
 ) -> list[BorderpostError]:
     """Lay the variables over the document; return what was wrong with them (BP0101, BP0104, BP0107)."""
-    schema = model.model_json_schema(by_alias=True)
+    names = sorted(name for name in environ if name.startswith(PREFIX) and name not in VARIABLES)
+    schema = model.model_json_schema(by_alias=True) if names else {}
     problems = []
-    for name in sorted(environ):
-        if not name.startswith(PREFIX) or name in VARIABLES:
-            continue
+    for name in names:
         try:
             path = _path_of(name, schema, document.data)
             if path is None:

@@ -1,0 +1,95 @@
+"""A decision of the log, explained: derived anew from the inputs that its record names, and compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from borderpost.answers import Answer, Refusal, Route
+from borderpost.audit.inputs import InputStore
+from borderpost.audit.kinds import parse_stamp
+from borderpost.audit.reader import find
+from borderpost.audit.record import table_digest
+from borderpost.audit.segment import INPUTS_NAME
+from borderpost.catalog import Catalog
+from borderpost.cli.explanation import Explanation
+from borderpost.decision_record import candidate_table
+from borderpost.engine_identity import engine_identity
+from borderpost.policy.bundle import PolicyBundle
+from borderpost.policy.compile import compile_policy
+from borderpost.policy.decide import decide
+from borderpost.policy.events import EventList, compile_events
+from borderpost.policy.model import Evidence, Facts, Law, Ruling, Source
+from borderpost.regions.rank import Ranking, areas_of, rank
+from borderpost.regions.signals import Signals
+from borderpost_base.errors import BorderpostError, Place
+from borderpost_base.world import World
+
+_MISSING = "evidence-required:"
+
+
+def explain_recorded(log: Path, decision_id: str) -> Explanation:
+    """Find a decision in an audit directory (or a stream of it) and derive it anew.
+
+    Raises BorderpostError: BP0408 for what is no log, BP0409 where the id is not in it or is no decision's, BP0407
+    where an input is missing or altered.
+    """
+    located = find(log, decision_id)
+    record = located.record
+    if record.get("type") != "decision":
+        detail = f"the record is of type `{record.get('type')}`, not a decision"
+        raise BorderpostError("BP0409", detail, place=Place(str(located.file), located.number))
+    directory = log if (log / INPUTS_NAME).is_dir() else log.absolute().parent  # inputs lie beside the streams
+    store = InputStore(directory, World())
+    return _derived(record, store, decision_id)
+
+
+def _derived(record: Mapping[str, Any], store: InputStore, decision_id: str) -> Explanation:
+    inputs = record["inputs"]
+    bundle = PolicyBundle.from_canonical(store.get(inputs["policy"]))
+    catalog = Catalog.from_canonical(store.get(inputs["catalog"]))
+    events = EventList.from_canonical(store.get(inputs["events"]))
+    at_us = parse_stamp(record["ts"])
+    measured = "signals" in inputs
+    signals = Signals.from_canonical(store.get(inputs["signals"])) if measured else Signals.empty(record["seed"], at_us)
+    facts = facts_of(record)
+    answer = answer_of(record)
+    notes = []
+    law = ranking = None
+    if "table" in record:  # else it was refused before law was asked
+        law = decide(facts, compile_policy(bundle, catalog.regions), compile_events(events, catalog.regions), at_us)
+        if law.ruling is Ruling.LEGAL:
+            ranking = rank(law.legal, areas_of(facts.evidence), catalog.latency_table(bundle), signals)
+        notes.append(_compared(record, law, ranking))
+    if inputs["engine"] != engine_identity():
+        notes.append(f"the record was made by engine {inputs['engine']}, this is {engine_identity()}")
+    return Explanation(
+        at_us, facts, law, ranking, answer, bundle, catalog, signals, dict(inputs), decision_id, tuple(notes)
+    )
+
+
+def _compared(record: Mapping[str, Any], law: Law, ranking: Ranking | None) -> str:
+    if table_digest(candidate_table(law, ranking)) == record["table"]:
+        return "derived anew from the inputs that the record names: the same table of regions"
+    return "derived anew from the inputs that the record names, the table of regions DIFFERS from the recorded one"
+
+
+def facts_of(record: Mapping[str, Any]) -> Facts:
+    """Return the facts that a decision record holds."""
+    evidence = tuple(
+        Evidence(Source(piece["src"]), piece["val"], piece.get("subdivision_unknown", False))
+        for piece in record["jur"]["evidence"]
+    )
+    reason = record["out"].get("reason", "")
+    missing = reason.removeprefix(_MISSING) if reason.startswith(_MISSING) else None
+    return Facts(evidence, tuple(record["class"]), record.get("tenant"), record.get("model"), missing)
+
+
+def answer_of(record: Mapping[str, Any]) -> Answer:
+    """Return the answer that a decision record holds."""
+    out = record["out"]
+    jurisdiction = ",".join(record["jur"]["effective"]) or "-"
+    if out["action"] == "route":
+        return Route(out["r"], out["cluster"], jurisdiction, out["basis"])
+    return Refusal(out["status"], out["code"], out["reason"], jurisdiction, tuple(record["jur"]["regimes"]))
