@@ -17,7 +17,7 @@ from borderpost.policy.bundle import PolicyBundle, check_regions
 from borderpost.policy.pack import DataClass
 from borderpost.policy.places import Place, Places, group_cells, mentioned_in
 from borderpost.policy.reasons import RegionIndex
-from borderpost.policy.regimes import ANY_DATA, Catalogue, CompiledRegime, Territory, Verdict
+from borderpost.policy.regimes import ANY_DATA, NEVER_US, Catalogue, CompiledRegime, Territory, Verdict
 from borderpost.policy.schema import RegionSpec, TreatAs
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
@@ -85,7 +85,7 @@ class CompiledPolicy:
         self.embargoes = sum(regime.bit for regime in self.regimes if regime.embargo)
         self.covering = sum(regime.bit for regime in self.regimes if regime.covers)
         self.windowed = sum(
-            regime.bit for regime in self.regimes if regime.start_us is not None or regime.end_us is not None
+            regime.bit for regime in self.regimes if (regime.start_us, regime.end_us) != (-NEVER_US, NEVER_US)
         )
         self._conditions = [
             (compiled.bit, regime.applies_when.tenant, regime.applies_when.model)
@@ -143,8 +143,8 @@ class CompiledPolicy:
             yield self.regimes[low.bit_length() - 1]
             mask ^= low
 
-    def verdict(self, regime: CompiledRegime, now_us: int, classes: int) -> tuple[Verdict, int | None]:
-        """Return what a regime says now, and the next instant at which one of its entries begins or ends."""
+    def verdict(self, regime: CompiledRegime, now_us: int, classes: int) -> tuple[Verdict, int]:
+        """Return what a regime says now, and when one of its entries begins or ends next (NEVER_US: none)."""
         boundaries = regime.boundaries
         interval = bisect_right(boundaries, now_us)
         key = (regime.bit, interval, classes & regime.classes)
@@ -152,7 +152,7 @@ class CompiledPolicy:
         if found is None:
             found = regime.verdict(now_us, classes, self.everyone)
             _remember(self._verdicts, key, found)
-        return found, boundaries[interval] if interval < len(boundaries) else None
+        return found, boundaries[interval]
 
 
 def compile_policy(bundle: PolicyBundle, regions: Mapping[str, RegionSpec]) -> CompiledPolicy:

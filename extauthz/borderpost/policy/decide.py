@@ -16,6 +16,8 @@ Refusals come in this order, the first that fits is the reason: `unknown-code`, 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 from borderpost.policy.compile import CompiledPolicy
@@ -23,6 +25,7 @@ from borderpost.policy.events import CompiledEvents
 from borderpost.policy.model import Evidence, Facts, Law, Ruling, Source, Trust
 from borderpost.policy.places import Place
 from borderpost.policy.reasons import AllBases, FirstReasons, Layer
+from borderpost.policy.regimes import NEVER_US
 
 NO_REGIME = "policy/no-regime"
 """Reason, and under `no_regime: allow` the basis, where no regime is the law of a subject's place and data."""
@@ -44,7 +47,7 @@ class _Question(NamedTuple):
     """Regimes in force now whose conditions on data, tenant and model hold."""
     doubtful: bool
     """Whether a regime is about a part of a place of which only the whole is known."""
-    until_us: int | None
+    until_us: int
     """Next instant at which a regime that matters comes into force or ends."""
 
 
@@ -67,7 +70,7 @@ class _Weighed(NamedTuple):
     refusals: tuple[Layer, ...]
     bases: tuple[Layer, ...]
     here_refused_by: str | None
-    until_us: int | None
+    until_us: int
 
 
 def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us: int) -> Law:
@@ -81,18 +84,20 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
     places = [policy.places.find(evidence.code) for evidence in facts.evidence]
     known = [place for place in places if place is not None]
     if len(known) < len(places):
-        return _without_law("unknown-code", tuple(sorted({evidence.code for evidence in facts.evidence})), False, None)
+        return _without_law(
+            "unknown-code", tuple(sorted({evidence.code for evidence in facts.evidence})), False, NEVER_US
+        )
     question = _read(facts, policy, known, now_us)
     case = _Case(facts, policy, events, now_us, known, question)
     applying = question.active & _union(question.subjects)
     if embargoed := applying & policy.embargoes:
         layers = tuple((policy.everyone, regime.refusing) for regime in policy.named(embargoed))
-        return _forbid(case, "embargo", layers, None)
+        return _forbid(case, "embargo", layers, NEVER_US)
     if refusal := _unread(facts, policy, question):
         return _without_law(refusal, question.effective, question.doubtful, question.until_us)
     uncovered = _uncovered(facts, policy, question)
     if uncovered and policy.no_regime_refuses:
-        return _forbid(case, "no-regime", ((policy.everyone, NO_REGIME),), None)
+        return _forbid(case, "no-regime", ((policy.everyone, NO_REGIME),), NEVER_US)
     weighed = _weigh(policy, applying, question, now_us)
     if weighed.here_refused_by is not None:
         here: Layer = (policy.everyone, f"{weighed.here_refused_by}/here-not-allowed")
@@ -111,7 +116,7 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
         refused=FirstReasons(policy.index, ~legal, (*weighed.refusals, *suspensions)),
         conflict=conflict,
         subdivision_unknown=question.doubtful,
-        valid_until_us=_earliest((question.until_us, weighed.until_us, events_until)),
+        valid_until_us=_dated(min(question.until_us, weighed.until_us, events_until)),
     )
 
 
@@ -127,15 +132,15 @@ def _read(facts: Facts, policy: CompiledPolicy, places: list[Place], now_us: int
     partly = _union(policy.applicable(place).partly for place in places)
     about = policy.about_data(classes) & policy.about_party(facts.tenant, facts.model if policy.trust_model else None)
     active = about
-    until: int | None = None
+    until = NEVER_US
     for regime in policy.named(about & policy.windowed & (_union(subjects) | partly | policy.embargoes)):
-        if regime.start_us is not None and now_us < regime.start_us:
+        if now_us < regime.start_us:
             active &= ~regime.bit
-            until = _earliest((until, regime.start_us))
-        elif regime.end_us is not None and now_us >= regime.end_us:
+            until = min(until, regime.start_us)
+        elif now_us >= regime.end_us:
             active &= ~regime.bit
         else:
-            until = _earliest((until, regime.end_us))
+            until = min(until, regime.end_us)
     return _Question(tuple(sorted(codes)), subjects, classes, active, bool(partly & active), until)
 
 
@@ -183,7 +188,7 @@ def _weigh(policy: CompiledPolicy, applying: int, question: _Question, now_us: i
     refusals: list[Layer] = []
     bases: list[Layer] = []
     here_refused_by: str | None = None
-    until: int | None = None
+    until = NEVER_US
     for regime in policy.named(applying | (question.active & policy.embargoes)):
         if regime.embargo:
             passing &= ~regime.embargoed
@@ -193,32 +198,33 @@ def _weigh(policy: CompiledPolicy, applying: int, question: _Question, now_us: i
             passing &= verdict.passing
             refusals.extend(verdict.refusals)
             bases.extend(verdict.bases)
-            until = _earliest((until, following))
+            if following < until:
+                until = following
         if here_refused_by is None and not passing & policy.index.here:
             here_refused_by = regime.id
     return _Weighed(passing, tuple(refusals), tuple(bases), here_refused_by, until)
 
 
-def _conflict(case: _Case, legal: int) -> tuple[str | None, int | None]:
+def _conflict(case: _Case, legal: int) -> tuple[str | None, int]:
     """Name the disagreement between sources that matters most, and when that may change."""
     if len(case.places) < 2:
-        return None, None
+        return None, NEVER_US
     policy = case.policy
     said = {evidence.source: place for evidence, place in zip(case.facts.evidence, case.places, strict=True)}
     asserted = _disagreeing(said, _HEADER_CONFLICTS)
     fixed = _disagreeing(said, _FIXED_CONFLICTS)
     if fixed is not None or asserted is None:
-        return fixed, None
+        return fixed, NEVER_US
     about = _about(policy, said[Source.HEADER])
     alone = case.question._replace(subjects=(about,))
     embargoed = about & case.question.active & policy.embargoes
     if embargoed or (policy.no_regime_refuses and _uncovered(case.facts, policy, alone)):
-        return asserted, None
+        return asserted, NEVER_US
     weighed = _weigh(policy, about & case.question.active, alone, case.now_us)
     suspensions, events_until = case.events.suspended(case.now_us)
     wished = weighed.passing & ~_union(mask for mask, _ in suspensions) & policy.index.everyone
     widens = weighed.here_refused_by is None and wished & ~legal
-    return "header-widen" if widens else asserted, _earliest((weighed.until_us, events_until))
+    return "header-widen" if widens else asserted, min(weighed.until_us, events_until)
 
 
 def _disagreeing(said: dict[Source, Place], pairs: tuple[tuple[Source, Source], ...]) -> str | None:
@@ -228,7 +234,7 @@ def _disagreeing(said: dict[Source, Place], pairs: tuple[tuple[Source, Source], 
     return None
 
 
-def _forbid(case: _Case, reason: str, layers: tuple[Layer, ...], until_us: int | None) -> Law:
+def _forbid(case: _Case, reason: str, layers: tuple[Layer, ...], until_us: int) -> Law:
     """Refuse every region for a reason that is not about regions."""
     policy, question = case.policy, case.question
     applying = question.active & _union(question.subjects)
@@ -243,11 +249,11 @@ def _forbid(case: _Case, reason: str, layers: tuple[Layer, ...], until_us: int |
         refused=FirstReasons(policy.index, policy.index.everyone, layers),
         conflict=conflict,
         subdivision_unknown=question.doubtful,
-        valid_until_us=_earliest((question.until_us, until_us, conflict_until)),
+        valid_until_us=_dated(min(question.until_us, until_us, conflict_until)),
     )
 
 
-def _without_law(reason: str, effective: tuple[str, ...], doubtful: bool, until_us: int | None) -> Law:
+def _without_law(reason: str, effective: tuple[str, ...], doubtful: bool, until_us: int) -> Law:
     """Refuse before the law is read: nothing is said of any region."""
     return Law(
         ruling=Ruling.EVIDENCE,
@@ -259,16 +265,13 @@ def _without_law(reason: str, effective: tuple[str, ...], doubtful: bool, until_
         refused={},
         conflict=None,
         subdivision_unknown=doubtful,
-        valid_until_us=until_us,
+        valid_until_us=_dated(until_us),
     )
 
 
 def _union(masks: Iterable[int]) -> int:
-    union = 0
-    for mask in masks:
-        union |= mask
-    return union
+    return reduce(or_, masks, 0)
 
 
-def _earliest(instants: Iterable[int | None]) -> int | None:
-    return min((at for at in instants if at is not None), default=None)
+def _dated(until_us: int) -> int | None:
+    return until_us if until_us < NEVER_US else None

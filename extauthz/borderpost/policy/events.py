@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from borderpost.policy import canonical, check
 from borderpost.policy.fields import to_us
 from borderpost.policy.reasons import Layer, RegionIndex
+from borderpost.policy.regimes import NEVER_US
 from borderpost.policy.schema import EventsFile, LegalEvent
 from borderpost_base.strict import validate
 from borderpost_base.yaml_source import YamlDocument
@@ -53,25 +54,24 @@ class CompiledEvents:
     def __init__(self, events: EventList, index: RegionIndex) -> None:
         self.index = index
         """The catalogue that the masks are about."""
-        dated: list[tuple[int, int | None, Layer]] = []
+        dated: list[tuple[int, int, Layer]] = []
         for event in sorted(events.events, key=lambda event: event.id):
             start = max(to_us(event.effective_from), to_us(event.recorded_at))
-            end = to_us(event.effective_until) if event.effective_until else None
-            if end is not None and end <= start:
+            end = to_us(event.effective_until) if event.effective_until else NEVER_US
+            if end <= start:
                 continue  # it became known after it had ended
             mask = sum(index.bits[region_id] for region_id in set(event.scope.regions))
             dated.append((start, end, (mask, f"event/{event.id}")))
-        self._boundaries = tuple(sorted({at for start, end, _ in dated for at in (start, end) if at is not None}))
+        self._boundaries = (*sorted({at for start, end, _ in dated for at in (start, end)} - {NEVER_US}), NEVER_US)
         self._suspensions: list[tuple[Layer, ...]] = [()]
-        for at in self._boundaries:
-            in_force = (layer for start, end, layer in dated if start <= at and (end is None or at < end))
+        for at in self._boundaries[:-1]:
+            in_force = (layer for start, end, layer in dated if start <= at < end)
             self._suspensions.append(tuple(in_force))
 
-    def suspended(self, now_us: int) -> tuple[tuple[Layer, ...], int | None]:
-        """Return what is suspended at an instant, by which event, and the next instant at which that changes."""
+    def suspended(self, now_us: int) -> tuple[tuple[Layer, ...], int]:
+        """Return what is suspended at an instant, by which event, and when that changes next (NEVER_US: never)."""
         interval = bisect_right(self._boundaries, now_us)
-        following = self._boundaries[interval] if interval < len(self._boundaries) else None
-        return self._suspensions[interval], following
+        return self._suspensions[interval], self._boundaries[interval]
 
 
 def read_events(document: YamlDocument, regions: Iterable[str]) -> EventList:

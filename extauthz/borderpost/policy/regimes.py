@@ -15,6 +15,9 @@ from borderpost.policy.places import Places
 from borderpost.policy.reasons import Layer, RegionIndex
 from borderpost.policy.schema import Here, Processor, RegionSpec
 
+NEVER_US = 1 << 63
+"""An instant after all instants, microseconds since 1970: the end of what has no end."""
+
 ClassBits = Mapping[str, int]
 """Mask of each data class."""
 
@@ -36,8 +39,10 @@ class Verdict(NamedTuple):
 class CompiledEntry(NamedTuple):
     """One dated or conditional entry."""
 
-    start_us: int | None
-    end_us: int | None
+    start_us: int
+    """First instant, -NEVER_US if since ever."""
+    end_us: int
+    """First instant no longer, NEVER_US if for good."""
     classes: int
     """Allow: classes that switch it off. Deny: classes that it is about, or ANY_DATA."""
     regions: int
@@ -74,8 +79,7 @@ class CompiledRegime:
         self.bit = bit
         """The regime's bit in masks of regimes."""
         self.id = regime.id
-        self.start_us = to_us(regime.from_) if regime.from_ else None
-        self.end_us = to_us(regime.until) if regime.until else None
+        self.start_us, self.end_us = _window(regime)
         self.opens = regime.default == "allow"
         self.embargo = regime.kind == "embargo"
         self.covers = not self.embargo and (regime.default == "deny" or regime.basis is not None)
@@ -103,9 +107,9 @@ class CompiledRegime:
             entry = CompiledEntry(*_window(deny), about, reached, f"{regime.id}/{deny.basis}")
             _file(entry, ANY_DATA, self.lasting_deny, self.deny)
         entries = (*self.allow, *self.deny)
-        dates = {at for entry in entries for at in (entry.start_us, entry.end_us) if at is not None}
-        self.boundaries = tuple(sorted(dates))
-        """Every instant at which an entry begins or ends, microseconds since 1970."""
+        dates = {at for entry in entries for at in (entry.start_us, entry.end_us) if abs(at) < NEVER_US}
+        self.boundaries = (*sorted(dates), NEVER_US)
+        """Every instant at which an entry begins or ends, microseconds since 1970, and NEVER_US."""
         self.classes = 0
         """Classes that make a difference inside the regime."""
         for entry in entries:
@@ -116,10 +120,10 @@ class CompiledRegime:
         allowed = dict(self.lasting_allow)
         denied = dict(self.lasting_deny)
         for entry in self.allow:
-            if _holds(entry, at_us) and not entry.classes & classes:
+            if entry.start_us <= at_us < entry.end_us and not entry.classes & classes:
                 allowed[entry.label] = allowed.get(entry.label, 0) | entry.regions
         for entry in self.deny:
-            if _holds(entry, at_us) and (entry.classes == ANY_DATA or entry.classes & classes):
+            if entry.start_us <= at_us < entry.end_us and (entry.classes == ANY_DATA or entry.classes & classes):
                 denied[entry.label] = denied.get(entry.label, 0) | entry.regions
         passing = everyone if self.opens else 0
         for mask in allowed.values():
@@ -209,17 +213,13 @@ def classes_mask(names: tuple[str, ...], own_bits: ClassBits) -> int:
     return mask
 
 
-def _window(entry: AllowEntry | DenyEntry) -> tuple[int | None, int | None]:
-    return to_us(entry.from_) if entry.from_ else None, to_us(entry.until) if entry.until else None
-
-
-def _holds(entry: CompiledEntry, at_us: int) -> bool:
-    return (entry.start_us is None or entry.start_us <= at_us) and (entry.end_us is None or at_us < entry.end_us)
+def _window(dated: AllowEntry | DenyEntry | Regime) -> tuple[int, int]:
+    return to_us(dated.from_) if dated.from_ else -NEVER_US, to_us(dated.until) if dated.until else NEVER_US
 
 
 def _file(entry: CompiledEntry, always: int, lasting: dict[str, int], others: list[CompiledEntry]) -> None:
     """Fold an entry that holds at all times for all data into one mask a label; keep the others apart."""
-    if entry.start_us is None and entry.end_us is None and entry.classes == always:
+    if (entry.start_us, entry.end_us, entry.classes) == (-NEVER_US, NEVER_US, always):
         lasting[entry.label] = lasting.get(entry.label, 0) | entry.regions
     else:
         others.append(entry)
