@@ -68,6 +68,10 @@ REMEMBERED_RANKINGS_MAX = _limit(
 REMEMBERED_FACTS_MAX = _limit(
     "remembered_facts_max", 65_536, "entries", "bounds the memo against floods of distinct facts"
 )
+ADDRESS_BYTES_MAX = _limit("address_bytes_max", 64, "bytes", "an IPv6 address with a zone; longer text is no address")
+REMEMBERED_REQUESTS_MAX = _limit(
+    "remembered_requests_max", 16_384, "entries", "raw values of at most 2 KiB each; bounds the memo of facts"
+)
 REMEMBERED_ADDRESSES_MAX = _limit(
     "remembered_addresses_max", 65_536, "entries", "bounds the GeoIP memo against floods of addresses"
 )

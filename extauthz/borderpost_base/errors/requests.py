@@ -71,4 +71,34 @@ TABLE: tuple[ErrorSpec, ...] = (
         "The request's data class is not defined, so the law that applies to it cannot be read.",
         "Send a class that the policy defines, or add the class to the policy.",
     ),
+    ErrorSpec(
+        "BP0821",
+        "malformed header",
+        "A header that Borderpost reads is too long, or does not hold the codes and names that belong there.",
+        "Correct the header that the problem's `reason` names: places are ISO 3166 codes in capitals (`DE`, `CA-QC`).",
+    ),
+    ErrorSpec(
+        "BP0822",
+        "contradictory headers",
+        "A header that has one meaning was sent more than once with different values.",
+        "Send the header that the problem's `reason` names once.",
+    ),
+    ErrorSpec(
+        "BP0823",
+        "unknown tenant",
+        "The tenant header names a tenant that is not configured, so what holds for its data is not known.",
+        "Correct the name, or leave the header out.",
+    ),
+    ErrorSpec(
+        "BP0824",
+        "token claim does not hold",
+        "The token is genuine, but its claim of residence or tenant is not a place code or a name.",
+        "Have the issuer correct the claim that the problem's `reason` names.",
+    ),
+    ErrorSpec(
+        "BP0825",
+        "certificate names do not hold",
+        "The client certificate is genuine, but what it says of residence or tenant is malformed or contradictory.",
+        "Use a certificate with one name of each kind; the problem's `reason` tells which it is.",
+    ),
 )

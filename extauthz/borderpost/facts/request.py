@@ -1,0 +1,109 @@
+"""What is taken out of Envoy's message, before anything is believed: the raw values, and who is asking.
+
+A request has two parts. What may change the law is a `RawRequest`, hashable, so that facts are worked out once for
+all requests that are alike. What only joins our record to other logs is an `Identity`, new for each request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from google.protobuf.struct_pb2 import Struct
+
+from borderpost.policy.schema import TokenSource
+from borderpost_base import limits
+
+MALFORMED_CLAIM: Final = ""
+"""Stands for a claim that is there and is no text; no claim that holds is empty."""
+
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]+")
+_TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+class RawRequest(NamedTuple):
+    """Everything of a request that may change the law, as Envoy sent it."""
+
+    address: str
+    """`source.address`: the client as Envoy trusts it, with or without a port (`192.0.2.1:0`, `[2001:db8::1]:443`)."""
+    headers: tuple[tuple[str, bytes], ...] = ()
+    """(lower-case name, value) of the headers in `Extractor.headers`, duplicates kept, in Envoy's order."""
+    residency_claim: str | None = None
+    """The verified token's residency claim (`read_claims`); None without one."""
+    tenant_claim: str | None = None
+    """The verified token's tenant claim (`read_claims`); None without one."""
+    sans: tuple[str, ...] = ()
+    """URI and DNS SANs of a client certificate that Envoy has verified; empty without mTLS."""
+    route: str | None = None
+    """Name of Envoy's route, by `xds.route_name` or route metadata."""
+    route_tenant: str | None = None
+    """Tenant that the route's own metadata name; configuration, so verified."""
+
+
+class Identity(NamedTuple):
+    """What joins a record to other logs; never a reason for a decision."""
+
+    request_id: str | None
+    """`x-request-id`, at most 128 bytes of visible ASCII."""
+    trace_id: str | None
+    """32 hex digits of `traceparent` (W3C Trace Context, section 3.2)."""
+    dropped: tuple[str, ...] = ()
+    """Names of the headers that were there and did not fit; they are left out of the record, not refused."""
+
+
+def client_host(address: str) -> str:
+    """Return the address without its port: of `1.2.3.4:80`, `[::1]:80`, or an address that has none.
+
+    Anything may come back for text that is no address (a pipe's path, say); it is not validated here.
+    """
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address
+
+
+def read_identity(request_ids: Sequence[bytes], traceparents: Sequence[bytes]) -> Identity:
+    """Return what the values of `x-request-id` and `traceparent` give; a header sent twice gives nothing."""
+    dropped: list[str] = []
+    request_id = trace_id = None
+    if request_ids:
+        value = request_ids[0]
+        if len(request_ids) == 1 and len(value) <= limits.REQUEST_ID_BYTES_MAX and _REQUEST_ID.fullmatch(value):
+            request_id = value.decode("ascii")
+        else:
+            dropped.append("x-request-id")
+    if traceparents:
+        value = traceparents[0]
+        bounded = len(traceparents) == 1 and len(value) <= limits.HEADER_VALUE_BYTES_MAX
+        found = _TRACEPARENT.fullmatch(value) if bounded else None
+        if found is not None and (found[3] is None or found[1] != b"00"):  # version 00 has no further fields
+            trace_id = found[2].decode("ascii")
+        else:
+            dropped.append("traceparent")
+    return Identity(request_id, trace_id, tuple(dropped))
+
+
+def read_claims(filter_metadata: Mapping[str, Struct], token: TokenSource | None) -> tuple[str | None, str | None]:
+    """Return (residency, tenant) of a verified token: None where absent, `MALFORMED_CLAIM` where it is no text.
+
+    Only Envoy's `jwt_authn` writes that namespace, and only after the signature, issuer and times hold.
+    """
+    if token is None or token.namespace not in filter_metadata:
+        return None, None
+    fields = filter_metadata[token.namespace].fields
+    if token.payload_key not in fields:
+        return None, None
+    payload = fields[token.payload_key]
+    if payload.WhichOneof("kind") != "struct_value":
+        return MALFORMED_CLAIM, MALFORMED_CLAIM
+    claims = payload.struct_value.fields
+    return _claim(claims, token.residency_claim), _claim(claims, token.tenant_claim)
+
+
+def _claim(claims: Mapping[str, object], name: str) -> str | None:
+    if name not in claims:
+        return None
+    value = claims[name]
+    # string_value is empty for every other kind of value
+    text: str = getattr(value, "string_value", MALFORMED_CLAIM)
+    return text
