@@ -139,7 +139,7 @@ class ExtProcDoor(Door):
     def _refuse(self, refusal: Refusal, decision: str | None) -> bytes:
         response = proc.ProcessingResponse()
         immediate = response.immediate_response
-        immediate.status.code = refusal.status  # type: ignore[assignment]  # 451 is in no Envoy enum
+        immediate.status.code = refusal.status
         immediate.body = _problem(refusal, decision)
         immediate.details = f"borderpost {refusal.code} {refusal.reason}"
         for key, value in self._refusal_headers(refusal).items():
@@ -168,7 +168,7 @@ class ExtAuthzDoor(Door):
         response = authz.CheckResponse()
         response.status.code = 7  # PERMISSION_DENIED
         denied = response.denied_response
-        denied.status.code = refusal.status  # type: ignore[assignment]  # 451 is in no Envoy enum
+        denied.status.code = refusal.status
         denied.body = _problem(refusal, decision).decode()
         for key, value in self._refusal_headers(refusal).items():
             option = denied.headers.add()

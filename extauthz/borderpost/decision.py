@@ -13,6 +13,7 @@ from typing import Any
 from borderpost.answers import Answer, Refusal, Route
 from borderpost.catalog import Catalog
 from borderpost.decision_record import fixed_fields
+from borderpost.facts import Extractor, RawRequest, Rejected
 from borderpost.geoip import GeoDatabase
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import CompiledPolicy
@@ -21,6 +22,7 @@ from borderpost.policy.events import CompiledEvents, EventList
 from borderpost.policy.model import Facts, Law, Ruling
 from borderpost.regions.rank import LatencyTable, Ranking, areas_of, rank
 from borderpost.regions.signals import Signals
+from borderpost.requests import Reading
 from borderpost_base import limits
 from borderpost_base.memo import Remembered
 
@@ -69,6 +71,8 @@ class View:
     signals: Signals
     table: LatencyTable
     geo: GeoDatabase
+    extractor: Extractor
+    reading: Reading
     inputs: Mapping[str, str]
     """Digests by part (`policy`, `events`, `catalog`, `signals`, `geoip`, `engine`), as records name them."""
     parts: Mapping[str, str]
@@ -79,6 +83,14 @@ class View:
     """Region id to ISO code."""
     _laws: Remembered[Facts, Law] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
     _decisions: Remembered[Facts, Decision] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
+
+    def answer(self, raw: RawRequest, now_us: int) -> Decision:
+        """Return the decision for a request as Envoy sent it: facts first, then law, then rank."""
+        extracted = self.extractor.extract(raw)
+        if isinstance(extracted, Rejected):
+            refusal = Refusal(extracted.status, extracted.code, extracted.reason)
+            return self._decision(refusal, extracted.facts, None, None)
+        return self.decide(extracted.facts, now_us)
 
     def decide(self, facts: Facts, now_us: int) -> Decision:
         """Return the decision for these facts at this instant (microseconds since the epoch, UTC)."""
@@ -102,10 +114,6 @@ class View:
             parts=parts,
             _decisions=Remembered(limits.REMEMBERED_FACTS_MAX),
         )
-
-    def refuse(self, refusal: Refusal, facts: Facts) -> Decision:
-        """Return the decision for a request that is refused before law is asked."""
-        return self._decision(refusal, facts, None, None)
 
     def _rank(self, facts: Facts, law: Law) -> Decision:
         jurisdiction = ",".join(law.effective) or "-"

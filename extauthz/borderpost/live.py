@@ -18,12 +18,14 @@ from borderpost.audit.inputs import InputStore
 from borderpost.catalog import Catalog
 from borderpost.decision import View
 from borderpost.engine_identity import engine_identity
+from borderpost.facts import Extractor
 from borderpost.geoip import GeoDatabase
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import compile_policy
 from borderpost.policy.events import EventList, compile_events
 from borderpost.policy.fields import to_us
 from borderpost.regions.signals import Signals
+from borderpost.requests import Reading
 from borderpost.snapshots import SharedPage, SnapshotReader
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.logs import get_logger
@@ -112,8 +114,12 @@ class Live:
         inputs = {part: manifest[part] for part in ("policy", "events", "catalog", "signals")}
         inputs |= {"geoip": geo.digest, "engine": engine_identity()}
         law = self._law(manifest, held if {*LAW_PARTS} <= same else None)
+        bundle = law["bundle"]
+        extractor = Extractor(bundle.evidence, bundle.tenants, bundle.routes, geo)
         return View(
             **law,
+            extractor=extractor,
+            reading=Reading(extractor.headers, bundle.evidence.token),
             event_list=event_list,
             events=compile_events(event_list, law["catalog"].regions),
             signals=signals,

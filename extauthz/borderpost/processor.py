@@ -19,9 +19,11 @@ from typing import NamedTuple
 
 from borderpost.answers import Answer, AnswerSettings, Door, ExtAuthzDoor, ExtProcDoor, Refusal, Route
 from borderpost.audit.writer import AuditUnavailable
-from borderpost.decision import View
+from borderpost.decision import Decision, View
 from borderpost.decision_record import own_fields
+from borderpost.facts import Identity
 from borderpost.live import Live, events_changed_between
+from borderpost.policy.model import Source
 from borderpost.record_keeper import RecordKeeper
 from borderpost.requests import CheckReader, ProcessReader, RequestReader, UnexpectedMessage
 from borderpost_base.logs import get_logger
@@ -114,20 +116,22 @@ class Processor:
             raise UnexpectedMessage("this stream has its answer")
         call.state = True
         entrance = self._entrances[call.method]
-        raw = entrance.reader.read(message)
+        question = entrance.reader.parse(message)
         if view is None:
             self._unrecorded(call, _NO_POLICY)
             return None
-        asked = view.ask(raw, now_us)
+        raw, identity = entrance.reader.read(question, view.reading)
+        decision = view.answer(raw, now_us)
+        self._count_facts(decision, identity)
         fields = own_fields(
-            asked.decision.record, request_id=asked.request_id, trace_id=asked.trace_id, via=entrance.via
+            decision.record, request_id=identity.request_id, trace_id=identity.trace_id, via=entrance.via
         )
         try:
             position = self._keeper.decide(fields, at_us=now_us)
         except AuditUnavailable as error:
             self._unrecorded(call, Refusal(503, "BP0808", error.reason))
             return None
-        return Pending(call, entrance, asked.decision.answer, position.decision_id.encode())
+        return Pending(call, entrance, decision.answer, position.decision_id.encode())
 
     def _release(self, pending: list[Pending], durable: bool, began_us: int) -> None:
         """Answer a batch whose records are durable; refuse one whose records never will be."""
@@ -151,6 +155,14 @@ class Processor:
             self._keeper.announce(f"event/{event}", "legal_event.apply", fields)
         self._last_now_us = now_us
 
+    def _count_facts(self, decision: Decision, identity: Identity) -> None:
+        if isinstance(decision.answer, Refusal) and decision.law is None:
+            self._metrics.facts_rejected_total.inc(decision.answer.reason)
+        for name in identity.dropped:
+            self._metrics.facts_rejected_total.inc(f"dropped:{name}")
+        if all(piece.source is not Source.GEOIP for piece in decision.facts.evidence):
+            self._metrics.geoip_unknown_total.inc()
+
     def _count(self, pending: list[Pending], began_us: int) -> None:
         took_s = (self._world.clock.mono_us() - began_us) / 1e6
         for answer, count in Counter(one.answer for one in pending).items():
@@ -162,5 +174,3 @@ class Processor:
                 self._metrics.refusals_total.inc(str(answer.status), answer.code, by=count)
         for _ in pending:
             self._metrics.decision_seconds.observe(took_s)
-
-

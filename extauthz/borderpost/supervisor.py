@@ -38,7 +38,7 @@ class Supervisor:
         self._on_restart = on_restart
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._log = get_logger("supervisor")
 
     @property
@@ -54,12 +54,12 @@ class Supervisor:
         pause_s = _PAUSE_S_FIRST
         young_deaths = 0
         loop = asyncio.get_running_loop()
-        while not self._stopping:
+        while not self._stopping.is_set():
             born_s = loop.time()
             process = await self._spawn(index)
             status = await process.wait()
             self._page.forget_worker(index)
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             lived_s = loop.time() - born_s
             young_deaths = young_deaths + 1 if lived_s < _YOUNG_S else 0
@@ -83,7 +83,7 @@ class Supervisor:
 
     async def stop(self, *, grace_s: float) -> None:
         """Ask every worker to drain; kill what has not ended after `grace_s`."""
-        self._stopping = True
+        self._stopping.set()
         alive = [process for process in self._processes.values() if process.returncode is None]
         for process in alive:
             _signal(process, signal.SIGTERM)

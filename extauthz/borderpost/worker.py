@@ -16,6 +16,7 @@ import os
 import pwd
 import signal
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -41,6 +42,8 @@ from borderpost_wire.options import ServerOptions, TcpListen, TlsOptions, UnixLi
 _BEAT_S = 0.05
 _CLOSE_WITHIN_S = 5.0
 """How long the last commit and `epoch.close` may take when stopping."""
+_OPEN_CALLS_S = 1.0
+"""How long calls that are open at the end of the drain may still wait for their answer."""
 _EXIT_ORPHANED = 3
 
 
@@ -105,11 +108,12 @@ class Worker:
     async def _until_stopped(self, engine: Engine, beat: asyncio.Task[None]) -> None:
         stop = asyncio.create_task(self._stop.wait())
         ended = asyncio.create_task(engine.wait())
-        done, _ = await asyncio.wait({stop, ended, beat}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (stop, ended):
+        tasks: set[asyncio.Task[Any]] = {stop, ended, beat}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks - done - {beat}:
             task.cancel()
         for task in done:
-            task.result()
+            task.result()  # the engine and the beat end only by failing
 
     async def _drain(self, engine: Engine) -> None:
         """Say in health checks that we are going, answer on for the drain time, then end what is open."""
@@ -117,10 +121,8 @@ class Worker:
         self._say_health()
         drain_s = self._settings.server.drain_s
         self._log.info("draining", drain_s=drain_s)
-        deadline_us = self._world.clock.mono_us() + round(drain_s * 1e6)
-        while engine.calls_in_progress and self._world.clock.mono_us() < deadline_us:
-            await asyncio.sleep(0.02)
-        await engine.drain(max(0.1, (deadline_us - self._world.clock.mono_us()) / 1e6))
+        await asyncio.sleep(drain_s)
+        await engine.drain(_OPEN_CALLS_S)
 
     def _adopt(self, view: View, changed: frozenset[str]) -> None:
         for key, kind, fields in activations(view, changed, self._page.generation):

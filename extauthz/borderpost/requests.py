@@ -1,0 +1,159 @@
+"""Envoy's messages to raw requests: the one place that knows the shape of a question.
+
+Each door has a reader. It parses (upb), refuses what is not a question of that door, and takes out only what the
+configuration reads. Facts about the two protocols in Envoy 1.40, each held by a recorded message or a
+black-box test:
+
+* ext_proc gives attributes under one constant key whatever the filter is called; `source.address` there is the
+  trusted client. Header values are in `raw_value`.
+* ext_authz gives as source the peer of the connection, which behind a trusted hop is the hop. So the rendered
+  filter chain writes the trusted address into a header of ours, over anything a client sent. A request without
+  that header has an unknown address, which the law refuses unless a verified claim resolves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from google.protobuf.message import DecodeError
+
+from borderpost.facts import Identity, RawRequest, read_claims, read_identity
+from borderpost.facts.needs import MTLS_ATTRIBUTE, ROUTE_ATTRIBUTE, SAN_ATTRIBUTES, SOURCE_ATTRIBUTE
+from borderpost.policy.schema import TokenSource
+from borderpost_base.names import CLIENT_HEADER, METADATA_NAMESPACE, ROUTE_KEY
+from borderpost_proto import ext_authz_pb2 as authz
+from borderpost_proto import ext_proc_pb2 as proc
+
+_ATTRIBUTES_KEY = "envoy.filters.http.ext_proc"
+_TENANT_KEY = "tenant"
+"""Key of a route's tenant in route metadata under our namespace."""
+_REQUEST_ID, _TRACEPARENT = "x-request-id", "traceparent"
+
+
+class UnexpectedMessage(Exception):
+    """A message that is no question of this door; its text is ASCII and holds nothing of the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the configuration reads of a request."""
+
+    headers: frozenset[str]
+    """Lower-case names of the headers that may change the law."""
+    token: TokenSource | None
+    """Where a verified token's claims stand."""
+
+
+class RequestReader(Protocol):
+    """One door's way of reading."""
+
+    def parse(self, message: bytes) -> Any:
+        """Return the parsed question. Raises UnexpectedMessage."""
+        ...
+
+    def read(self, question: Any, reading: Reading) -> tuple[RawRequest, Identity]:
+        """Return what may change the law, and what joins the record to other logs."""
+        ...
+
+
+class ProcessReader:
+    """Reads `ProcessingRequest` (envoy.service.ext_proc.v3)."""
+
+    def parse(self, message: bytes) -> proc.ProcessingRequest:
+        """Parse the question; only the request-headers phase is one."""
+        try:
+            question = proc.ProcessingRequest.FromString(message)
+        except DecodeError as error:
+            raise UnexpectedMessage("not a ProcessingRequest") from error
+        phase = question.WhichOneof("request")
+        if phase != "request_headers":
+            raise UnexpectedMessage(f"unexpected phase: {phase or 'none'}; only request_headers is answered")
+        if question.observability_mode:
+            raise UnexpectedMessage("observability_mode cannot enforce; it is not answered")
+        return question
+
+    def read(self, question: proc.ProcessingRequest, reading: Reading) -> tuple[RawRequest, Identity]:
+        """Take out what is read."""
+        found = question.request_headers.headers.headers
+        headers, identity = _headers(((h.key, h.raw_value or h.value.encode()) for h in found), reading)
+        fields = question.attributes[_ATTRIBUTES_KEY].fields if _ATTRIBUTES_KEY in question.attributes else {}
+        residency, tenant = read_claims(question.metadata_context.filter_metadata, reading.token)
+        raw = RawRequest(
+            address=_text(fields, SOURCE_ATTRIBUTE) or "",
+            headers=headers,
+            residency_claim=residency,
+            tenant_claim=tenant,
+            sans=_sans(fields),
+            route=_text(fields, ROUTE_ATTRIBUTE),
+        )
+        return raw, identity
+
+
+class CheckReader:
+    """Reads `CheckRequest` (envoy.service.auth.v3)."""
+
+    def parse(self, message: bytes) -> authz.CheckRequest:
+        """Parse the question; one without an HTTP request is none."""
+        try:
+            question = authz.CheckRequest.FromString(message)
+        except DecodeError as error:
+            raise UnexpectedMessage("not a CheckRequest") from error
+        if not question.attributes.request.HasField("http"):
+            raise UnexpectedMessage("a CheckRequest without an HTTP request")
+        return question
+
+    def read(self, question: authz.CheckRequest, reading: Reading) -> tuple[RawRequest, Identity]:
+        """Take out what is read."""
+        attributes = question.attributes
+        http = attributes.request.http
+        found: Iterable[tuple[str, bytes]]
+        if http.header_map.headers:
+            found = [(h.key, h.raw_value or h.value.encode()) for h in http.header_map.headers]
+        else:
+            found = [(key, value.encode()) for key, value in http.headers.items()]
+        headers, identity = _headers(found, reading)
+        addresses = {value for key, value in found if key == CLIENT_HEADER}
+        address = addresses.pop().decode("ascii", "replace") if len(addresses) == 1 else ""
+        route = attributes.route_metadata_context.filter_metadata
+        fields = route[METADATA_NAMESPACE].fields if METADATA_NAMESPACE in route else {}
+        residency, tenant = read_claims(attributes.metadata_context.filter_metadata, reading.token)
+        raw = RawRequest(
+            # An IPv6 address stands here without port or brackets; facts take it either way.
+            address=address,
+            headers=headers,
+            residency_claim=residency,
+            tenant_claim=tenant,
+            sans=(attributes.source.principal,) if attributes.source.principal else (),
+            route=_text(fields, ROUTE_KEY),
+            route_tenant=_text(fields, _TENANT_KEY),
+        )
+        return raw, identity
+
+
+def _headers(found: Iterable[tuple[str, bytes]], reading: Reading) -> tuple[tuple[tuple[str, bytes], ...], Identity]:
+    """Return the headers that may change the law, duplicates kept, and what identifies the request."""
+    kept: list[tuple[str, bytes]] = []
+    request_ids: list[bytes] = []
+    traceparents: list[bytes] = []
+    for key, value in found:
+        if key in reading.headers:
+            kept.append((key, value))
+        elif key == _REQUEST_ID:
+            request_ids.append(value)
+        elif key == _TRACEPARENT:
+            traceparents.append(value)
+    return tuple(kept), read_identity(request_ids, traceparents)
+
+
+def _text(fields: Any, name: str) -> str | None:
+    """Return a Struct field's text; None where it is absent, empty or no text."""
+    return fields[name].string_value or None if name in fields else None
+
+
+def _sans(fields: Any) -> tuple[str, ...]:
+    """Return the SANs of a certificate that Envoy verified; without mutual TLS they say nothing."""
+    if MTLS_ATTRIBUTE not in fields or not fields[MTLS_ATTRIBUTE].bool_value:
+        return ()
+    return tuple(text for name in SAN_ATTRIBUTES if (text := _text(fields, name)))
