@@ -1,8 +1,7 @@
-"""`python -m borderpost.cli`: the same as the console script."""
+"""`python -m borderpost.cli`: the console script where only the interpreter's path is known."""
 
 from __future__ import annotations
 
 from borderpost.cli.main import console
 
-if __name__ == "__main__":
-    console()
+console()

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import argparse
 
+from borderpost.cli.options import add_json
 from borderpost.cli.output import Output
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--live", action="store_true", help="leave it running until Ctrl-C")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Run the demo."""
     from borderpost.demo import run as run_demo
 
-    return run_demo(live=arguments.live)
+    return run_demo(output, live=arguments.live)

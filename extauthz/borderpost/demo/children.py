@@ -21,7 +21,7 @@ _POLL_S = 0.02
 
 
 class ChildProcess:
-    """One child. Its stdout and stderr go to `log`; `user` is the id to run it by, which needs root."""
+    """One child. Its stdout and stderr go to `log`. `user`, an id, runs it by that user and group alone (needs root)."""
 
     def __init__(
         self,
@@ -43,6 +43,8 @@ class ChildProcess:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environ or {})},
                 user=user,
+                group=user,
+                extra_groups=None if user is None else (),
                 start_new_session=True,  # a Ctrl-C at the terminal reaches us alone; we end the children in order
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import importlib.metadata
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,6 +56,8 @@ class EnvoyProcess:
         user: int | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        if user is not None:
+            os.chown(directory, user, user)
         config = directory / f"{name}.json"
         self._admin_file = directory / f"{name}.admin"
         self._admin_file.unlink(missing_ok=True)

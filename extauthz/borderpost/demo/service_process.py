@@ -36,7 +36,7 @@ class BorderpostProcess:
         self.admin_port = admin_port
         self.process = ChildProcess(
             name,
-            [*prefix, sys.executable, "-m", "borderpost.cli.main", "serve", "--config", str(config), *arguments],
+            [*prefix, sys.executable, "-m", "borderpost.cli", "serve", "--config", str(config), *arguments],
             log or config.with_suffix(".log"),
             environ=environ,
         )

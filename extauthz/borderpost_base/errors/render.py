@@ -33,6 +33,6 @@ TABLE: tuple[ErrorSpec, ...] = (
         "BP0911",
         "a process of the demo did not start",
         "Envoy or Borderpost ended, or did not become ready in time; its last log lines stand above.",
-        "Read those lines; `--keep` leaves the demo's directory for a closer look.",
+        "Read those lines; a port or memory that is taken, or a second demo, are the usual reasons.",
     ),
 )

@@ -1,0 +1,66 @@
+"""The order of the acts, and the stage left open for the audience."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from borderpost.demo.acts import failover, silence, spoofs, suspension, travellers
+from borderpost.demo.evidence import evidence
+from borderpost.demo.stage import Stage
+from borderpost.demo.telling import Story, Teller
+from borderpost.demo.travellers import AE, DE, UNKNOWN, US
+
+
+def play(teller: Teller) -> int:
+    """Play all acts; return 0 if every claim came true, else 1."""
+    story = Story(teller)
+    started = time.monotonic()
+    story.say("Setting the stage: five regions, Borderpost, Envoy 1.40 …")
+    with Stage() as stage:
+        story.say(f"Ready after {time.monotonic() - started:.1f} s.")
+        for act in (travellers, failover, suspension, spoofs, silence, evidence):
+            act(stage, story)
+        return story.end(time.monotonic() - started)
+
+
+def stay(teller: Teller) -> int:
+    """Set the stage, print what to try, and leave it until Ctrl-C or SIGTERM; return 0."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Stage() as stage:
+        for line in _invitation(stage):
+            teller.data(line)
+        teller.stdout.flush()
+        try:
+            while stage.service.process.returncode is None and stage.envoy.process.returncode is None:
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            teller.data("\nEnding.")
+            return 0
+        teller.data("Borderpost or Envoy has ended by itself.")
+        return 1
+
+
+def _invitation(stage: Stage) -> list[str]:
+    url = f"http://127.0.0.1:{stage.envoy.port}/v1/chat/completions"
+    ask = f'curl -si {url} -d \'{{"model":"example-7b","messages":[]}}\''
+    token = stage.issuer.token(residency="DE")
+    return [
+        "The stage is set. The hop in front of Envoy is you: x-forwarded-for says who the client is.",
+        "",
+        "# from Germany, the United States, the Emirates, an unknown place",
+        *(f"{ask} -H 'x-forwarded-for: {address}'" for address in (DE, US, AE, UNKNOWN)),
+        "# from the United States, of a person who lives in Germany: verified, then only asserted",
+        f"{ask} -H 'x-forwarded-for: {US}' -H 'authorization: Bearer {token}'",
+        f"{ask} -H 'x-forwarded-for: {US}' -H 'x-data-residency: DE'",
+        "# health data from the Emirates; a spoof from Germany",
+        f"{ask} -H 'x-forwarded-for: {AE}' -H 'x-data-class: health'",
+        f"{ask} -H 'x-forwarded-for: {DE}' -H 'x-borderpost-cluster: us-east-1'",
+        "# why, with the id of an answer's x-borderpost-decision",
+        f"borderpost explain --log {stage.audit} DECISION_ID",
+        f"borderpost verify {stage.audit}",
+        f"curl -s http://127.0.0.1:{stage.service.admin_port}/metrics",
+        f"# legal events: edit {stage.directory}/events.yaml",
+        "",
+        "Ctrl-C ends it.",
+    ]
