@@ -282,6 +282,28 @@ def check_record(record: Any) -> None:
     shape.check(record)
 
 
+def check_fields(kind: str, own: Any) -> None:
+    """Raise ProfileError unless the own fields of a record, without the common ones, fit its type.
+
+    The writer does not check decisions one by one; whoever remembers their fixed part checks it once.
+    """
+    known = RECORD_TYPES.get(kind)
+    if known is None:
+        raise ProfileError(f"is of no known type: {kind!r:.80}", "type")
+    known.shape.check(own)
+
+
+def check_common(record: Mapping[str, Any]) -> None:
+    """Raise ProfileError unless a record has the common fields, whatever else it has."""
+    for each in COMMON.fields:
+        if each.name not in record:
+            raise ProfileError(f"lacks {each.name}")
+        try:
+            each.kind.check(record[each.name])
+        except ProfileError as error:
+            raise error.within(each.name) from None
+
+
 def named_inputs(record: Mapping[str, Any]) -> Iterator[str]:
     """Give the digests (`sha256:<hex>`) of the inputs a record names: files that must be in the store."""
     kind = record.get("type")

@@ -15,13 +15,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as attribute
 from pathlib import Path
 from typing import Any
 
+from borderpost.audit import fields
 from borderpost.audit import record as records
 from borderpost.audit.kinds import parse_stamp
-from borderpost.audit.profile import ProfileError
+from borderpost.audit.profile import ProfileError, decode, encode
 from borderpost.audit.record import NO_RECORD, Head
 from borderpost.audit.segment import (
     CLOSED_MODE,
@@ -34,6 +36,7 @@ from borderpost.audit.segment import (
     segments_of,
     write_all,
 )
+from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.world import Disk
 
@@ -55,7 +58,7 @@ class Found:
     head: Head = NO_RECORD
     last: dict[str, Any] | None = None
     """The last record; None in a new stream."""
-    torn: list[TornBytes] = field(default_factory=list)
+    torn: list[TornBytes] = attribute(default_factory=list)
 
     @property
     def last_us(self) -> int:
@@ -102,16 +105,28 @@ def _recover_segment(path: Path, before: Path | None, log: str, disk: Disk) -> F
 
 
 def _record_of(line: Line) -> dict[str, Any] | None:
-    if not line.ended:
+    """Return the object of a whole line of canonical JSON; None for anything else.
+
+    No more is asked here: what a tear leaves is never that, and a record that a newer version wrote, or one
+    outside its schema, may have been acknowledged and must not be put aside.
+    """
+    if not line.ended or len(line.data) > limits.RECORD_BYTES_MAX:
         return None
     try:
-        return records.parse(line.data)
+        record = decode(line.data)
+        if type(record) is not dict or encode(record) != line.data:
+            return None
     except ProfileError:
         return None
+    return record
 
 
 def _why_not_next(record: dict[str, Any], head: Head, log: str) -> str | None:
     """Return why a whole record is not the next one, which no crash explains; None if it is."""
+    try:
+        fields.check_common(record)
+    except ProfileError as error:
+        return f"the record is none of this version's: {error}"
     if record["log"] != log:
         return f"the record belongs to {record['log']!r}, and this writer is {log!r}"
     if record["seq"] != head.seq + 1:
@@ -130,22 +145,21 @@ def _head_before(path: Path, before: Path | None, log: str) -> Head:
         return NO_RECORD
     if before is None:
         return Head(first - 1, "")
-    line = last_line(before, before.stat().st_size)
-    try:
-        record = records.parse(line if line is not None else b"")
-    except ProfileError as error:
-        raise BorderpostError("BP0403", f"the last line is no record: {error}", place=Place(str(before))) from error
-    if record["seq"] != first - 1 or record["log"] != log:
-        detail = f"ends with record {record['seq']} of {record['log']!r}, and {path.name} follows"
+    data = last_line(before, before.stat().st_size)
+    record = _record_of(Line(0, 0, data, True)) if data is not None else None
+    if data is None or record is None:
+        raise BorderpostError("BP0403", "the last line is no record", place=Place(str(before)))
+    if record.get("seq") != first - 1 or record.get("log") != log:
+        detail = f"ends with record {record.get('seq')} of {record.get('log')!r:.200}, and {path.name} follows"
         raise BorderpostError("BP0403", detail, place=Place(str(before)))
-    return Head(first - 1, records.digest_of(line if line is not None else b""))
+    return Head(first - 1, records.digest_of(data))
 
 
 def _refuse_if_records_follow(path: Path, bad: Line, rest: Iterator[Line]) -> None:
     for line in rest:
         record = _record_of(line)
         if record is not None:
-            detail = f"the line is no record, and record {record['seq']} stands after it in line {line.number}"
+            detail = f"the line is no record, and record {record.get('seq')} stands after it in line {line.number}"
             raise BorderpostError("BP0403", detail, place=Place(str(path), bad.number))
 
 
