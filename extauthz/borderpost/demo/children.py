@@ -21,7 +21,7 @@ _POLL_S = 0.02
 
 
 class ChildProcess:
-    """One child. Its stdout and stderr go to `log`. `user`, an id, runs it by that user and group alone (needs root)."""
+    """One child. Its stdout and stderr go to `log`. `user`, an id, runs it as that user and group (needs root)."""
 
     def __init__(
         self,

@@ -12,6 +12,8 @@ from borderpost.demo.stage import Stage, command
 from borderpost.demo.telling import Story
 
 _TAMPERING_CODES = range(10, 20)
+_PLACE = "DE-HE"
+"""Place of the region whose records there are most of; its first letter is what is changed."""
 
 
 def evidence(stage: Stage, story: Story) -> None:
@@ -25,7 +27,7 @@ def evidence(stage: Stage, story: Story) -> None:
     shutil.copytree(stage.audit, copy)
     changed = _change_one_byte(copy)
     told = command("verify", str(copy), "--json")
-    story.say(f"  in a copy, line {changed.number} of {changed.file.name} now says AE where it said DE")
+    story.say(f"  in a copy, line {changed.number} of {changed.file.name} now says AE-HE where it said DE-HE")
     story.claim(
         f"borderpost verify ends with status {told.exit_code}, a kind of tampering",
         told.exit_code in _TAMPERING_CODES,
@@ -60,10 +62,10 @@ def _compare(stage: Stage, story: Story) -> None:
 
 def _change_one_byte(copy: Path) -> Located:
     """Change one byte of a record in the middle of the copy: the place of the region that served."""
-    routed = [found for found in read_log(copy) if found.record.get("out", {}).get("cc") == "DE"]
+    routed = [found for found in read_log(copy) if found.record.get("out", {}).get("cc") == _PLACE]
     chosen = routed[len(routed) // 2]
     data = chosen.file.read_bytes()
-    at = data.index(chosen.line) + chosen.line.index(b'"cc":"DE"') + len(b'"cc":"')
+    at = data.index(chosen.line) + chosen.line.index(f'"cc":"{_PLACE}"'.encode()) + len('"cc":"')
     chosen.file.chmod(0o600)
     chosen.file.write_bytes(data[:at] + b"A" + data[at + 1 :])
     return chosen
