@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from borderpost.cli.options import pairs
 from borderpost_base.errors import BorderpostError, Place
 
 if TYPE_CHECKING:
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
 
 def make_plan(loaded: Loaded, arguments: argparse.Namespace) -> EnvoyPlan:
     """Return the plan. Raises BorderpostError BP0004 for options that do not fit, BP09xx for a plan that cannot be."""
+    from borderpost.facts import needed_attributes, needed_headers
     from borderpost.policy.schema import TokenSource
     from borderpost_envoy import EnvoyPlan, HostPort, JwtProvider, RouteStyle, Via
 
-    token = loaded.config.evidence.token or TokenSource()
+    evidence = loaded.config.evidence
+    token = evidence.token or TokenSource()
     return EnvoyPlan(
         listen=HostPort.parse(arguments.listen),
         servers=servers_of(loaded.config),
         regions=_regions(loaded, arguments),
-        headers_read=headers_read(loaded.config),
+        headers_read=needed_headers(evidence, loaded.config.tenants),
+        attributes=needed_attributes(evidence, loaded.config.tenants),
         via=Via(arguments.via),
         route_style=RouteStyle(arguments.route_style),
         routes=_routes(loaded.config, arguments.route),
@@ -58,23 +62,13 @@ def servers_of(config: Config) -> tuple[UnixSocket | HostPort, ...]:
     return tuple(HostPort(server.host, server.port + index) for index in range(server.workers))
 
 
-def headers_read(config: Config) -> tuple[str, ...]:
-    """Return the request headers that Borderpost reads with this configuration, sorted."""
-    evidence = config.evidence
-    names = {evidence.headers.data_class, evidence.headers.tenant, evidence.headers.model}
-    names |= {"x-request-id", "traceparent"}
-    if evidence.header is not None:
-        names.add(evidence.header.name)
-    return tuple(sorted(names))
-
-
 def _regions(loaded: Loaded, arguments: argparse.Namespace) -> tuple[RegionCluster, ...]:
     from borderpost_envoy import HostPort, RegionCluster, UpstreamTls
 
     endpoints: dict[str, list[HostPort]] = {}
-    for region, address in _pairs("--upstream", arguments.upstream, loaded.regions):
+    for region, address in _known_pairs("--upstream", arguments.upstream, loaded.regions):
         endpoints.setdefault(region, []).append(HostPort.parse(address))
-    names = dict(_pairs("--upstream-tls", arguments.upstream_tls, loaded.regions))
+    names = dict(_known_pairs("--upstream-tls", arguments.upstream_tls, loaded.regions))
     bare = sorted(set(loaded.regions) - set(endpoints))
     if bare:
         raise BorderpostError("BP0004", f"no --upstream for: {', '.join(bare)}", place=Place("--upstream"))
@@ -93,26 +87,24 @@ def _routes(config: Config, given: Iterable[str]) -> tuple[RoutePlan, ...]:
     """Return the routes: those of `--route`, each known to the configuration if that names any; else one for all."""
     from borderpost_envoy import RoutePlan
 
-    pairs = list(_pairs("--route", given, config.routes or None))
-    unplaced = sorted(set(config.routes) - {name for name, _ in pairs})
-    if unplaced and (pairs or len(config.routes) > 1):
+    placed = _known_pairs("--route", given, config.routes) if config.routes else pairs("--route", given)
+    unplaced = sorted(set(config.routes) - {name for name, _ in placed})
+    if unplaced and (placed or len(config.routes) > 1):
         raise BorderpostError("BP0004", f"no --route for: {', '.join(unplaced)}", place=Place("--route"))
-    if pairs:
-        return tuple(RoutePlan(name=name, prefix=prefix) for name, prefix in pairs)
+    if placed:
+        return tuple(RoutePlan(name=name, prefix=prefix) for name, prefix in placed)
     return (RoutePlan(name=unplaced[0]) if unplaced else RoutePlan(),)
 
 
-def _pairs(option: str, given: Iterable[str], known: Iterable[str] | None) -> Iterable[tuple[str, str]]:
-    """Yield the parts of each `NAME=VALUE`. Raises BP0004 for another form or a name that is not known."""
-    names = None if known is None else set(known)
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name or not value:
-            raise BorderpostError("BP0004", f"`{text}` is not NAME=VALUE", place=Place(option))
-        if names is not None and name not in names:
+def _known_pairs(option: str, given: Iterable[str], known: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the parts of each `NAME=VALUE`, whose names the configuration must know. Raises BP0004."""
+    names = set(known)
+    found = pairs(option, given)
+    for name, _value in found:
+        if name not in names:
             mend = f"the configuration knows: {', '.join(sorted(names))}"
             raise BorderpostError("BP0004", f"`{name}` is not in the configuration", place=Place(option), mend=mend)
-        yield name, value
+    return found
 
 
 def _listener_tls(arguments: argparse.Namespace) -> ListenerTls | None:

@@ -20,6 +20,9 @@ from borderpost.regions.signals import Signals
 from borderpost_base.errors import ERRORS
 
 
+_YES_NO = {True: "yes", False: "no", None: "-"}
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """A decision with everything that explains it."""
@@ -54,7 +57,7 @@ class Explanation:
             yield {
                 "region": region,
                 "place": self.catalog.regions[region].place,
-                "legal": region in legal,
+                "legal": region in legal if self.law else None,
                 "why": why or refused or "law was not asked",
                 "state": self.signals.of(region).state.value,
                 "latency_us": latency.get(region),
@@ -127,7 +130,7 @@ def tell(explanation: Explanation, output: Output) -> None:
     _tell_law(told, output)
     rows = [
         (
-            "→" if row["chosen"] else "", row["region"], row["place"], "yes" if row["legal"] else "no", row["state"],
+            "→" if row["chosen"] else "", row["region"], row["place"], _YES_NO[row["legal"]], row["state"],
             "-" if row["latency_us"] is None else f"{row['latency_us'] / 1000:.1f} ms", row["why"],
         )
         for row in told.regions()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,13 +41,18 @@ def config_path(arguments: argparse.Namespace) -> Path:
 
 def overrides_of(arguments: argparse.Namespace) -> dict[str, str]:
     """Return what `--set` gave as key to value. Raises BorderpostError BP0004."""
-    overrides = {}
-    for given in arguments.overrides:
-        key, equals, value = given.partition("=")
-        if not key or not equals:
-            raise BorderpostError("BP0004", f"`{given}` is not KEY=VALUE", place=Place("--set"))
-        overrides[key] = value
-    return overrides
+    return dict(pairs("--set", arguments.overrides))
+
+
+def pairs(option: str, given: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the parts of each `NAME=VALUE` given to an option. Raises BorderpostError BP0004 for another form."""
+    found = []
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise BorderpostError("BP0004", f"`{text}` is not NAME=VALUE", place=Place(option))
+        found.append((name, value))
+    return found
 
 
 def load(arguments: argparse.Namespace) -> Loaded:

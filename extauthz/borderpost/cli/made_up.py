@@ -1,0 +1,164 @@
+"""A made-up request, decided by the code that decides live ones: the same extractor, law, ranking and answers."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from borderpost.catalog import Catalog
+from borderpost.cli.explanation import Explanation
+from borderpost.cli.options import pairs
+from borderpost.config import Loaded
+from borderpost.decision import View
+from borderpost.engine_identity import engine_identity
+from borderpost.facts import Extractor, RawRequest
+from borderpost.geoip import GeoAnswer, GeoDatabase
+from borderpost.policy.codes import split_code
+from borderpost.policy.compile import compile_policy
+from borderpost.policy.events import compile_events
+from borderpost.policy.fields import parse_instant, to_us
+from borderpost.regions.signals import RegionSignal, Signals, State
+from borderpost.requests import Reading
+from borderpost_base.errors import BorderpostError, Place
+from borderpost_base.world import World
+
+_SEED = "0" * 16
+"""Ties of made-up requests always fall the same way; live ones are dealt by each snapshot's own seed."""
+
+
+class _StatedPlace:
+    """Stands in for the GeoIP database: every address is where `--country` says."""
+
+    def __init__(self, answer: GeoAnswer, digest: str) -> None:
+        self._answer = answer
+        self.digest = digest
+
+    def lookup(self, _address: str | bytes) -> GeoAnswer:
+        """Return the stated place."""
+        return self._answer
+
+
+def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanation:
+    """Decide a request that the arguments make up. Raises BorderpostError BP0004 or BP0207 for a wrong argument."""
+    at_us = to_us(parse_instant(arguments.at)) if arguments.at is not None else World().now_us()
+    signals = _signals(loaded, arguments, at_us)
+    view = _view(loaded, _geo(loaded, arguments.country), signals)
+    decision = view.answer(_request(loaded, arguments, view.extractor.headers), at_us)
+    return Explanation(
+        at_us=at_us,
+        facts=decision.facts,
+        law=decision.law,
+        ranking=decision.ranking,
+        answer=decision.answer,
+        bundle=loaded.bundle,
+        catalog=view.catalog,
+        signals=signals,
+        inputs=dict(view.inputs),
+        notes=tuple(_notes(arguments)),
+    )
+
+
+def _view(loaded: Loaded, geo: GeoDatabase, signals: Signals) -> View:
+    catalog = Catalog.of(loaded.regions, loaded.config.ranking)
+    bundle = loaded.bundle
+    extractor = Extractor(bundle.evidence, bundle.tenants, bundle.routes, geo)
+    parts = {
+        "policy": bundle.digest,
+        "events": loaded.events.digest,
+        "catalog": catalog.digest,
+        "signals": signals.digest,
+        "geoip": geo.digest,
+    }
+    return View(
+        bundle=bundle,
+        catalog=catalog,
+        policy=compile_policy(bundle, catalog.regions),
+        event_list=loaded.events,
+        events=compile_events(loaded.events, catalog.regions),
+        signals=signals,
+        table=catalog.latency_table(bundle),
+        geo=geo,
+        extractor=extractor,
+        reading=Reading(extractor.headers, bundle.evidence.token),
+        inputs={**parts, "engine": engine_identity()},
+        parts=parts,
+        clusters=catalog.clusters,
+        places=catalog.places,
+    )
+
+
+def _geo(loaded: Loaded, stated: str | None) -> GeoDatabase:
+    if stated is None:
+        return GeoDatabase.of(loaded.config.geoip)
+    country, suffix = split_code(stated)
+    answer = GeoAnswer(country, stated if suffix is not None else None)
+    return cast("GeoDatabase", _StatedPlace(answer, "stated on the command line"))
+
+
+def _request(loaded: Loaded, arguments: argparse.Namespace, read: Iterable[str]) -> RawRequest:
+    """Return the request as Envoy would hand it over: only headers that are read, claims by their configured names."""
+    evidence = loaded.config.evidence
+    wanted = set(read)
+    given = [(name.lower(), value) for name, value in pairs("--header", arguments.header)]
+    for name, value in (
+        (evidence.headers.tenant, arguments.tenant),
+        (evidence.headers.data_class, arguments.data_class),
+        (evidence.headers.model, arguments.model),
+    ):
+        if value is not None:
+            given.append((name, value))
+    claims = dict(pairs("--claim", arguments.claim))
+    token = evidence.token
+    if token is None and claims:
+        raise BorderpostError("BP0004", "`evidence.token` is null, so no claim is read", place=Place("--claim"))
+    known = {token.residency_claim, token.tenant_claim} if token is not None else set()
+    unread = sorted(set(claims) - known)
+    if unread:
+        mend = f"claims that are read: {', '.join(sorted(known))}"
+        raise BorderpostError("BP0004", f"the claim `{unread[0]}` is not read", place=Place("--claim"), mend=mend)
+    return RawRequest(
+        address=arguments.address or "",
+        headers=tuple((name, value.encode()) for name, value in given if name in wanted),
+        residency_claim=claims.get(token.residency_claim) if token is not None else None,
+        tenant_claim=claims.get(token.tenant_claim) if token is not None else None,
+        sans=tuple(arguments.san),
+        route=arguments.route,
+    )
+
+
+def _signals(loaded: Loaded, arguments: argparse.Namespace, at_us: int) -> Signals:
+    """Return what the probes would say: up, but for `--down`; no latency, but for `--latency`."""
+    latencies = dict(pairs("--latency", arguments.latency))
+    _need_regions(loaded.regions, "--down", arguments.down)
+    _need_regions(loaded.regions, "--latency", latencies)
+    signals = {}
+    for region in {*arguments.down, *latencies}:
+        state = State.DOWN if region in arguments.down else State.UP
+        signals[region] = RegionSignal(state, _latency_us(latencies[region]) if region in latencies else None)
+    return Signals(signals, _SEED, at_us)
+
+
+def _latency_us(text: str) -> int:
+    try:
+        latency_us = round(float(text) * 1000)
+    except (ValueError, OverflowError) as error:
+        raise BorderpostError("BP0004", f"`{text}` is no number of milliseconds", place=Place("--latency")) from error
+    if latency_us < 0:
+        raise BorderpostError("BP0004", f"`{text}` is below 0", place=Place("--latency"))
+    return latency_us
+
+
+def _need_regions(known: Mapping[str, object], option: str, named: Iterable[str]) -> None:
+    for region in named:
+        if region not in known:
+            mend = f"configured: {', '.join(sorted(known))}"
+            raise BorderpostError("BP0211", f"no region `{region}`", place=Place(option), mend=mend)
+
+
+def _notes(arguments: argparse.Namespace) -> Iterable[str]:
+    """Yield what a reader of a made-up explanation should know."""
+    if arguments.address is None and arguments.country is None:
+        yield "neither --address nor --country was given, so GeoIP knows nothing of the client"
+    if not arguments.down and not arguments.latency:
+        yield "no probe was asked: every region is taken to be able to serve"
