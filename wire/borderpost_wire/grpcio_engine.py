@@ -111,7 +111,8 @@ class GrpcioEngine:
         if self._server is None:
             raise RuntimeError("the engine has not been started")
         try:
-            await self._server.wait_for_termination()
+            # Shielded: a waiter that is cancelled would cancel the future that the shutdown itself waits for.
+            await asyncio.shield(asyncio.ensure_future(self._server.wait_for_termination()))
         except Exception as error:
             raise EngineFailed(f"grpcio's server ended by itself: {type(error).__name__}") from error
         if not self._stopped:
