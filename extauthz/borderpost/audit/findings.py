@@ -20,23 +20,28 @@ CAVEAT: Final = (
 
 
 class Kind(enum.IntEnum):
-    """A kind of damage. Its number is the exit status of `verify`, and `BP04` plus it the error code."""
+    """A kind of damage. Its number is the exit status of `verify`; the lower, the graver."""
 
-    ALTERED = 10
-    MISSING = 11
-    REORDERED = 12
-    UNCLOSED = 13
-    PROFILE = 14
-    TORN = 15
-    INPUT = 16
-    DUPLICATE = 17
-    UNKNOWN = 18
-    INCONSISTENT = 19
+    code: str
+    """The registered error code that tells of it."""
 
-    @property
-    def code(self) -> str:
-        """Return the registered error code."""
-        return f"BP04{self.value}"
+    def __new__(cls, number: int, code: str) -> Kind:
+        """Make a member that is its number and carries its code."""
+        kind = int.__new__(cls, number)
+        kind._value_ = number
+        kind.code = code
+        return kind
+
+    ALTERED = 10, "BP0410"
+    MISSING = 11, "BP0411"
+    REORDERED = 12, "BP0412"
+    UNCLOSED = 13, "BP0413"
+    PROFILE = 14, "BP0414"
+    TORN = 15, "BP0415"
+    INPUT = 16, "BP0416"
+    DUPLICATE = 17, "BP0417"
+    UNKNOWN = 18, "BP0418"
+    INCONSISTENT = 19, "BP0419"
 
     @property
     def title(self) -> str:
