@@ -49,6 +49,11 @@ class RecordKeeper:
         """Return True while records are taken."""
         return self._committer is not None and self._committer.available
 
+    @property
+    def pending(self) -> int:
+        """Return how many records are not durable yet."""
+        return self._committer.pending if self._committer is not None else 0
+
     def silent_us(self) -> int:
         """Return for how long the disk has not answered the write under way; 0 if none is."""
         return self._committer.stalled_for_us() if self._committer is not None else 0

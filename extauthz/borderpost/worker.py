@@ -144,6 +144,7 @@ class Worker:
                 generation=self._live.generation,
             )
             self._say_health(state is WorkerState.SERVING)
+            self._metrics.audit_pending.set(self._keeper.pending)
             self._metrics.snapshot_generation.set(self._live.generation)
             self._metrics.snapshot_age_seconds.set(max(0, mono_us - self._page.steward_beat_us) / 1e6)
             self._metrics.clock_ahead_seconds.set(self._world.ahead_of_wall_us() / 1e6)
