@@ -36,7 +36,12 @@ PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
 HOST_SELECTIONS_MAX = 20
 """Random draws before a retry takes an endpoint that was tried: of two, one in a million misses the good one."""
 _CLIENT_FILTER = "borderpost.client"
-_CERTIFICATE_ATTRIBUTES = ("connection.mtls", "connection.uri_san_peer_certificate")
+_CERTIFICATE_ATTRIBUTES = (
+    "connection.mtls",
+    "connection.uri_san_peer_certificate",
+    "connection.dns_san_peer_certificate",
+)
+"""Sent where client certificates are asked for; Envoy gives the first name of each kind."""
 
 
 def http_filters(plan: EnvoyPlan) -> list[hcm.HttpFilter]:

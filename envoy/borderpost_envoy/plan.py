@@ -147,7 +147,7 @@ class EnvoyPlan:
     """In order: the first whose prefix matches."""
     hosts: tuple[str, ...] = ("*",)
     attributes: tuple[str, ...] = ("source.address", "xds.route_name")
-    """Envoy attributes sent over ext_proc; a client CA adds the certificate's URI SAN."""
+    """Envoy attributes sent over ext_proc; a client CA adds the certificate's first URI and DNS SAN."""
     admin: HostPort | None = HostPort("127.0.0.1", 9901)
     trusted_hops: int = 0
     """Proxies of yours in front of this Envoy that append to x-forwarded-for. Too high a number lets
