@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from borderpost_base.errors import NOWHERE, BorderpostError, Place, Problems
 from borderpost_base.yaml_source import KeyPath, YamlDocument
 
+__all__ = ["KeyPath", "StrictModel", "YamlDocument", "validate"]
+
 
 class StrictModel(BaseModel):
     """A frozen model that refuses unknown keys; the base of configuration, policy and event files."""

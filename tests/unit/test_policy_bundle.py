@@ -19,7 +19,6 @@ from borderpost.policy.bundle import PolicyBundle, build_bundle, check_regions
 from borderpost.policy.compile import compile_policy
 from borderpost.policy.decide import decide
 from borderpost.policy.events import EventList, compile_events
-from borderpost.policy.floors import classes_that_count
 from borderpost.policy.model import Facts
 from borderpost.policy.pack import PolicyPack
 from borderpost.policy.schema import EvidenceSpec, Here, PolicySection, RegionSpec, RouteSpec, TenantSpec
@@ -241,7 +240,6 @@ def test_policy_imports_no_io_and_asks_no_clock() -> None:
                     "borderpost_base.errors",
                     "borderpost_base.limits",
                     "borderpost_base.strict",
-                    "borderpost_base.yaml_source",
                 )
                 assert ours or name.split(".")[0] in PURE, f"{file.name} imports {name}"
             if isinstance(node, ast.Call):
@@ -270,23 +268,3 @@ def test_policy_and_events_over_different_regions_are_a_mistake() -> None:
 def test_a_bundle_refuses_inconsistency_however_it_is_made() -> None:
     with pytest.raises(ValidationError):
         PolicyBundle.model_validate({"here": {"country": "DE"}})  # default_classes names a class that nobody defines
-
-
-@pytest.mark.parametrize(
-    ("declared", "tenant", "route", "counted"),
-    [
-        ((), None, None, ("personal",)),
-        (("public",), None, None, ("personal", "public")),
-        (("health",), None, {"classes": ["public"]}, ("health", "public")),
-        ((), {"classes": ["health"]}, {"classes": ["public"]}, ("health", "public")),
-        ((), {"classes": []}, None, ()),
-        ((), {}, {}, ("personal",)),
-        (("public",), {"classes": ["health"]}, None, ("health", "public")),
-        (("public",), {"classes": ["health"], "trust_declared_class": True}, {"classes": ["health"]}, ("public",)),
-        ((), {"classes": ["health"], "trust_declared_class": True}, None, ("health",)),
-    ],
-)
-def test_floors_of_data_classes(declared: tuple[str, ...], tenant: Any, route: Any, counted: tuple[str, ...]) -> None:
-    tenant = None if tenant is None else TenantSpec.model_validate(tenant)
-    route = None if route is None else RouteSpec.model_validate(route)
-    assert classes_that_count(declared, evidence=EvidenceSpec(), tenant=tenant, route=route) == counted

@@ -7,8 +7,8 @@ own, since a request must satisfy every regime that applies.
 
 from __future__ import annotations
 
+import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from importlib.resources.abc import Traversable
 
 from pydantic import ValidationError, model_validator
@@ -18,8 +18,7 @@ from borderpost.policy.fields import Label, RouteName, refuse_at
 from borderpost.policy.pack import PolicyPack, Regime, Rules
 from borderpost.policy.schema import EvidenceSpec, Here, InlineRules, PolicySection, RegionSpec, RouteSpec, TenantSpec
 from borderpost_base.errors import BorderpostError
-from borderpost_base.strict import StrictModel, validate
-from borderpost_base.yaml_source import YamlDocument
+from borderpost_base.strict import StrictModel, YamlDocument, validate
 
 BUILT_IN_PACKS = ("starter",)
 """Packs that the product carries."""
@@ -142,4 +141,4 @@ def built_in_pack(name: str) -> Traversable:
         raise BorderpostError(
             "BP0213", f"no built-in pack `{name}`", mend=f"built in: {', '.join(BUILT_IN_PACKS)}; or give a .yaml path"
         )
-    return resources.files("borderpost.policy") / "packs" / f"{name}.yaml"
+    return importlib.resources.files("borderpost.policy") / "packs" / f"{name}.yaml"

@@ -14,7 +14,7 @@ from borderpost.policy import codes
 from borderpost.policy.pack import DataClass, Group, GroupRule, Regime, Rules
 from borderpost.policy.schema import EvidenceSpec, RegionSpec, RouteSpec, TenantSpec
 from borderpost_base.errors import BorderpostError, Place, Problems
-from borderpost_base.yaml_source import KeyPath, YamlDocument
+from borderpost_base.strict import KeyPath, YamlDocument
 
 Finding = tuple[KeyPath, BorderpostError]
 

@@ -70,9 +70,9 @@ def split_code(code: str) -> tuple[str, str | None]:
 
 
 def is_code(code: str) -> bool:
-    """Say whether the code is well formed, its country known, and no other code the one to use for the place."""
+    """Say whether the code is well formed and its country known; evidence may use those of `OWN_CODE`, rules not."""
     found = _CODE.fullmatch(code)
-    return found is not None and found[1] in COUNTRIES and code not in OWN_CODE
+    return found is not None and found[1] in COUNTRIES
 
 
 def looks_like_code(text: str) -> bool:

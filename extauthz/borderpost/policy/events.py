@@ -15,8 +15,7 @@ from borderpost.policy.fields import to_us
 from borderpost.policy.reasons import Layer, RegionIndex
 from borderpost.policy.regimes import NEVER_US
 from borderpost.policy.schema import EventsFile, LegalEvent
-from borderpost_base.strict import validate
-from borderpost_base.yaml_source import YamlDocument
+from borderpost_base.strict import YamlDocument, validate
 
 
 @dataclass(frozen=True, slots=True)
