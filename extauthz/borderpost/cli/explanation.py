@@ -19,7 +19,6 @@ from borderpost.regions.rank import Ranking
 from borderpost.regions.signals import Signals
 from borderpost_base.errors import ERRORS
 
-
 _YES_NO = {True: "yes", False: "no", None: "-"}
 
 

@@ -43,7 +43,7 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
     """Decide a request that the arguments make up. Raises BorderpostError BP0004 or BP0207 for a wrong argument."""
     at_us = to_us(parse_instant(arguments.at)) if arguments.at is not None else World().now_us()
     signals = _signals(loaded, arguments, at_us)
-    view = _view(loaded, _geo(loaded, arguments.country), signals)
+    view = view_of(loaded, _geo(loaded, arguments.country), signals)
     decision = view.answer(_request(loaded, arguments, view.extractor.headers), at_us)
     return Explanation(
         at_us=at_us,
@@ -59,7 +59,8 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
     )
 
 
-def _view(loaded: Loaded, geo: GeoDatabase, signals: Signals) -> View:
+def view_of(loaded: Loaded, geo: GeoDatabase, signals: Signals) -> View:
+    """Return everything that decides, compiled from a configuration as a worker compiles it from a snapshot."""
     catalog = Catalog.of(loaded.regions, loaded.config.ranking)
     bundle = loaded.bundle
     extractor = Extractor(bundle.evidence, bundle.tenants, bundle.routes, geo)
