@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from google.protobuf.struct_pb2 import Struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from borderpost.facts import (
     Extracted,
     Extractor,
-    Identity,
     RawRequest,
     Rejected,
-    client_host,
-    needed_attributes,
-    needed_headers,
-    read_claims,
-    read_identity,
 )
 from borderpost.geoip import GeoDatabase
 from borderpost.policy.codes import is_code
 from borderpost.policy.model import Evidence, Facts, Source
-from borderpost.policy.schema import EvidenceSpec, RouteSpec, TenantSpec, TokenSource
+from borderpost.policy.schema import EvidenceSpec, RouteSpec, TenantSpec
 from borderpost_base import limits
 from borderpost_base.errors import ERRORS, BorderpostError
 from support.mmdb_writer import write_mmdb
@@ -91,23 +84,6 @@ def test_a_plain_request_has_its_address_and_the_default_classes(extractor: Extr
 
 def test_subdivision_of_the_address(extractor: Extractor) -> None:
     assert facts_of(extractor, "24.48.1.1:7").evidence == (Evidence(Source.GEOIP, "CA-QC", False),)
-
-
-@pytest.mark.parametrize(
-    ("address", "host"),
-    [
-        ("1.2.3.4:80", "1.2.3.4"),
-        ("1.2.3.4:0", "1.2.3.4"),
-        ("1.2.3.4", "1.2.3.4"),
-        ("[2001:db8::1]:443", "2001:db8::1"),
-        ("[::ffff:1.2.3.4]:0", "::ffff:1.2.3.4"),
-        ("2001:db8::1", "2001:db8::1"),
-        ("", ""),
-        ("/run/pipe", "/run/pipe"),
-    ],
-)
-def test_port_is_cut_off_and_nothing_else(address: str, host: str) -> None:
-    assert client_host(address) == host
 
 
 def test_ipv6_in_brackets(extractor: Extractor) -> None:
@@ -320,79 +296,6 @@ def test_requests_alike_but_for_the_port_are_worked_out_once(geo: GeoDatabase) -
     assert extractor.extract(raw._replace(route="chat")) != first
 
 
-def metadata(payload: Any, namespace: str = "envoy.filters.http.jwt_authn") -> dict[str, Struct]:
-    struct = Struct()
-    struct.update({"payload": payload})
-    return {namespace: struct}
-
-
-@pytest.mark.parametrize(
-    ("given_metadata", "expected"),
-    [
-        ({}, (None, None)),
-        (metadata({}), (None, None)),
-        (metadata({"residency": "DE", "tenant": "acme", "sub": "x"}), ("DE", "acme")),
-        (metadata({"residency": "DE"}), ("DE", None)),
-        (metadata({"residency": ["DE"], "tenant": {"a": 1}}), ("", "")),
-        (metadata({"residency": None, "tenant": 7}), ("", "")),
-        (metadata({"residency": True, "tenant": ""}), ("", "")),
-        (metadata("DE"), ("", "")),
-        (metadata(["DE"]), ("", "")),
-        (metadata({"residency": "DE"}, "envoy.filters.http.other"), (None, None)),
-    ],
-)
-def test_claims(given_metadata: Mapping[str, Struct], expected: tuple[str | None, str | None]) -> None:
-    assert read_claims(given_metadata, TokenSource()) == expected
-    assert read_claims(given_metadata, None) == (None, None)
-
-
-def test_claims_under_names_of_ones_own() -> None:
-    source = TokenSource(residency_claim="https://example/residency", tenant_claim="org")
-    assert read_claims(metadata({"https://example/residency": "CA-QC", "org": "x"}), source) == ("CA-QC", "x")
-    other_key = TokenSource(payload_key="claims")
-    assert read_claims(metadata({"residency": "DE"}), other_key) == (None, None)
-
-
-TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-
-def test_identity() -> None:
-    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
-    assert read_identity([b"6f1c-1"], [TRACE]) == Identity("6f1c-1", trace_id)
-    assert read_identity([], []) == Identity(None, None)
-    assert read_identity([], [b"cc" + TRACE[2:] + b"-what-comes"]).trace_id == trace_id
-    both = ("x-request-id", "traceparent")
-    assert read_identity([b"a", b"a"], [TRACE, TRACE]) == Identity(None, None, both)
-
-
-@pytest.mark.parametrize("value", [b"", b"a b", b"x" * 129, b"\xff", "é".encode(), b"a\n"])
-def test_request_ids_that_do_not_fit_are_left_out(value: bytes) -> None:
-    assert read_identity([value], []) == Identity(None, None, ("x-request-id",))
-
-
-@pytest.mark.parametrize(
-    "value",
-    [b"", TRACE[:-1], TRACE + b"0", TRACE + b"-more", b"ff" + TRACE[2:], TRACE.upper(), TRACE + b"\n",
-     b"00-" + b"0" * 32 + TRACE[35:], TRACE[:36] + b"0" * 16 + b"-01", b"cc" + TRACE[2:] + b"-" + b"x" * 300],
-)  # fmt: skip
-def test_traceparents_that_do_not_fit_are_left_out(value: bytes) -> None:
-    assert read_identity([], [value]) == Identity(None, None, ("traceparent",))
-
-
-def test_what_envoy_is_asked_for() -> None:
-    spec = EvidenceSpec()
-    named = ("traceparent", "x-data-class", "x-data-residency", "x-model", "x-request-id")
-    assert needed_headers(spec, {}) == named
-    assert needed_headers(spec) == needed_headers(spec, TENANTS) == tuple(sorted((*named, "x-tenant")))
-    assert needed_headers(EvidenceSpec(header=None), {}) == tuple(name for name in named if "residency" not in name)
-    plain = ("source.address", "xds.route_name")
-    assert needed_attributes(spec) == needed_attributes(spec, {"a": TenantSpec()}) == plain
-    with_certificates = (
-        *plain, "connection.mtls", "connection.uri_san_peer_certificate", "connection.dns_san_peer_certificate"
-    )  # fmt: skip
-    assert needed_attributes(EVIDENCE) == needed_attributes(spec, TENANTS) == with_certificates
-
-
 NAMES = st.sampled_from(["x-data-residency", "x-data-class", "x-tenant", "x-model", "x-other"])
 GOOD = st.sampled_from([b"DE", b"CA-QC", b"health", b"public", b"acme", b"globex", b"initech", b"a,b", b"DE,DE"])
 ANY_HEADERS = st.lists(st.tuples(NAMES, GOOD | st.binary(max_size=300)), max_size=6).map(tuple)
@@ -443,11 +346,3 @@ def test_no_header_weakens_what_holds_without_it(extractor: Extractor, raw: RawR
     assert before.missing is None or before.missing == after.missing
     trusted = raw.tenant_claim in {"globex", "initech"} or raw.route_tenant == "initech"
     assert trusted or set(before.classes) <= set(after.classes)
-
-
-@given(st.lists(st.binary(max_size=200), max_size=3), st.lists(st.binary(max_size=300), max_size=3))
-@settings(max_examples=300, deadline=None)
-def test_identity_never_raises_and_is_plain_ascii(request_ids: list[bytes], traceparents: list[bytes]) -> None:
-    identity = read_identity(request_ids, traceparents)
-    assert identity.request_id is None or (identity.request_id.isprintable() and identity.request_id.isascii())
-    assert identity.trace_id is None or len(identity.trace_id) == 32

@@ -19,7 +19,6 @@ from typing import Final
 
 import maxminddb
 
-import borderpost
 from borderpost.geoip.addresses import Address, has_place, parse_address
 from borderpost.geoip.config import EMBEDDED, GeoipSpec
 from borderpost.geoip.records import UNKNOWN, GeoAnswer, Shape, shape_of
@@ -30,7 +29,7 @@ from borderpost_base.memo import Remembered
 ATTRIBUTION: Final = "IP Geolocation by DB-IP"
 """What CC BY 4.0 asks of whoever shows results of the embedded database, linked to `ATTRIBUTION_URL`."""
 ATTRIBUTION_URL: Final = "https://db-ip.com"
-EMBEDDED_PATH: Final = Path(borderpost.__file__).with_name("data") / "dbip-country-lite.mmdb"
+EMBEDDED_PATH: Final = Path(__file__).parent.parent / "data" / "dbip-country-lite.mmdb"
 """DB-IP Country Lite; its licence stands beside it."""
 
 _METADATA_MARK = b"\xab\xcd\xefMaxMind.com"
