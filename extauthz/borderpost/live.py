@@ -82,6 +82,9 @@ class Live:
         except (BorderpostError, Problems, OSError) as error:
             self._refused_generation = generation
             self._log.error("snapshot not taken: the last good one stays", generation=generation, error=str(error))
+        except Exception:  # noqa: BLE001 - a bug in one snapshot must not be tried again at every batch
+            self._refused_generation = generation
+            self._log.exception("snapshot not taken: the last good one stays", generation=generation)
         finally:
             self._loading = None
 
