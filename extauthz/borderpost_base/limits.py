@@ -86,10 +86,13 @@ AUDIT_PENDING_BYTES_MAX = _limit(
     "audit_pending_bytes_max", 32 << 20, "bytes", "memory that a hanging disk may take in one worker"
 )
 RECORDED_NAME_BYTES_MAX = _limit(
-    "recorded_name_bytes_max", 64, "bytes", "ids of regions, regimes, clusters, tenants and classes in a record"
+    "recorded_name_bytes_max", 64, "bytes", "ids of regions, regimes and data classes in a record"
+)
+RECORDED_LABEL_BYTES_MAX = _limit(
+    "recorded_label_bytes_max", 128, "bytes", "names that others choose, of tenants and models, in a record"
 )
 RECORDED_REASON_BYTES_MAX = _limit(
-    "recorded_reason_bytes_max", 130, "bytes", "a reason is `regime/why`, two names and what joins them"
+    "recorded_reason_bytes_max", 193, "bytes", "a reason is `regime/basis`: a name, a label and what joins them"
 )
 REFUSAL_REASONS_MAX = _limit(
     "refusal_reasons_max", 24, "reasons a record", "counts by reason beyond this are added up as `other`"

@@ -81,7 +81,7 @@ def test_the_largest_record_a_schema_allows_is_within_the_limit(name: str) -> No
 
 def test_a_decision_over_300_regions_with_the_longest_names_fits() -> None:
     own = decision()
-    refused = [f"regime-{n}".ljust(64, "x") + "/" + f"why-{n}".ljust(64, "y") for n in range(300)]
+    refused = [f"regime-{n}".ljust(64, "x") + "/" + f"why-{n}".ljust(128, "y") for n in range(300)]
     own["refused"] = refusal_counts(refused)
     own["cand"] = [{"r": f"{n:0>64}", "ok": False, "why": refused[n]} for n in range(9)]
     line = made("decision", own)
@@ -189,6 +189,14 @@ def test_a_record_outside_its_schema_is_refused_with_the_field_named(change: Any
 def test_other_types_cannot_be_written(kind: str) -> None:
     with pytest.raises(BorderpostError, match="no known type"):
         made(kind, {})
+
+
+def test_the_fixed_part_of_a_decision_can_be_checked_once() -> None:
+    fields.check_fields("decision", decision())
+    with pytest.raises(ProfileError, match="here"):
+        fields.check_fields("decision", decision() | {"here": "Germany"})
+    with pytest.raises(ProfileError, match="no known type"):
+        fields.check_fields("outcome", {})
 
 
 def test_own_fields_cannot_replace_the_common_ones() -> None:

@@ -25,6 +25,9 @@ _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*")
 
 NAME = Text("name", re.compile(rf"{_VISIBLE}+"), _NAME_BYTES)
 """An id of ours: visible ASCII but the quote and the backslash, which JSON would double."""
+LABEL = Text("label", re.compile(rf"{_VISIBLE}+"), limits.RECORDED_LABEL_BYTES_MAX)
+"""A name of somebody else's: of a tenant, or a model."""
+CLUSTER = Text("cluster name", re.compile(r"[!-~]+"), 200)
 REASON = Text("reason", re.compile(rf"{_VISIBLE}+"), limits.RECORDED_REASON_BYTES_MAX)
 DIGEST = Text("digest, sha256:<64 hex digits>", re.compile(r"sha256:[0-9a-f]{64}"), 71)
 HEX_64 = Text("64 hex digits", re.compile(r"[0-9a-f]{64}"), 64)
@@ -113,7 +116,7 @@ _OUT = Shape(
     (
         Field("action", Choice(("route", "refuse")), "What Envoy was told."),
         _optional("r", NAME, "The region chosen."),
-        _optional("cluster", NAME, "The cluster Envoy was told."),
+        _optional("cluster", CLUSTER, "The cluster Envoy was told."),
         _optional("cc", PLACE, "The region's place."),
         _optional("basis", BASES, "The bases that allow the region, `regime/basis`."),
         _optional("status", Integer(100, 599), "HTTP status of a refusal."),
@@ -137,7 +140,7 @@ _DECISION = Shape(
         Field("jur", _JURISDICTION, "Whose law applies, and how we know."),
         Field("class", ListOf(NAME, limits.DATA_CLASSES_MAX), "Data classes that counted, sorted."),
         _optional("model", LINE, "The model asked for."),
-        _optional("tenant", NAME, "The tenant, where known by verified means."),
+        _optional("tenant", LABEL, "The tenant, where known by verified means."),
         Field("inputs", _INPUTS, "What the decision was made from, by digest: what replay needs."),
         Field("seed", SEED, "Breaks ties between equal regions, the same way again in replay."),
         Field("here", PLACE, "This gateway's own place, which is a processor too."),
