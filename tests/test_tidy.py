@@ -29,7 +29,14 @@ ARROWS: dict[str, set[str]] = {
     "borderpost_wire": set(),
     "borderpost_proto": set(),
     "borderpost.version": set(),
-    "borderpost.policy": {"borderpost_base.errors", "borderpost_base.limits", "borderpost_base.strict"},
+    "borderpost.policy": {
+        "borderpost_base.errors",
+        "borderpost_base.limits",
+        "borderpost_base.memo",
+        "borderpost_base.names",
+        "borderpost_base.strict",
+        "borderpost_base.yaml_source",
+    },
     "borderpost.geoip": {"borderpost_base"},
     "borderpost.facts": {"borderpost_base", "borderpost.policy", "borderpost.geoip"},
     "borderpost.regions": {"borderpost_base", "borderpost.policy"},
@@ -46,9 +53,17 @@ ARROWS: dict[str, set[str]] = {
 """The parts at the bottom, one by one. What stands above them is in `LEVELS`."""
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("borderpost.answers", "borderpost.decision", "borderpost.engine_identity", "borderpost.snapshots"),
+    (
+        "borderpost.answers",
+        "borderpost.catalog",
+        "borderpost.engine_identity",
+        "borderpost.requests",
+        "borderpost.snapshots",
+    ),
+    ("borderpost.decision", "borderpost.decision_record", "borderpost.worker_settings"),
+    ("borderpost.live", "borderpost.record_keeper"),
     ("borderpost.processor", "borderpost.outcomes"),
-    ("borderpost.worker", "borderpost.steward", "borderpost.supervisor", "borderpost.admin"),
+    ("borderpost.worker", "borderpost.steward", "borderpost.supervisor", "borderpost.publication", "borderpost.admin"),
     ("borderpost_envoy", "borderpost_bench"),
     ("borderpost.demo",),
     ("borderpost.cli",),
@@ -59,9 +74,9 @@ ENVOY_ARROWS = {"borderpost_base", "borderpost.config", "borderpost.policy"}
 """What the renderer and the bench may import of the product's core."""
 
 PURE = {
-    "__future__", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib",
-    "importlib.resources", "itertools", "json", "operator", "orjson", "pydantic", "pydantic_core", "re", "string",
-    "types", "typing", "unicodedata",
+    "__future__", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "graphlib",
+    "hashlib", "importlib.resources", "itertools", "json", "operator", "orjson", "pydantic", "pydantic_core", "re",
+    "string", "types", "typing", "unicodedata",
 }  # fmt: skip
 """What `borderpost.policy` may import from outside: nothing that reads a clock, a disk or a socket."""
 
@@ -332,6 +347,40 @@ def test_the_wheel_holds_only_names_of_ours(tmp_path: Path) -> None:
     assert modules <= set(names), sorted(modules - set(names))
     assert {"borderpost/data/dbip-country-lite.mmdb", "borderpost/policy/packs/starter.yaml"} <= set(names)
     assert any(name.endswith("licenses/extauthz/borderpost/data/DBIP-LICENSE") for name in names)
+
+
+@pytest.mark.full
+def test_the_image_s_build_steps_run_in_a_clean_environment(tmp_path: Path) -> None:
+    """Run the RUN steps of the build stage as they stand, with the image's paths moved below a folder."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    stage = text.split("\nFROM ")[1]
+    steps = re.findall(r"^RUN (.+)$", stage, re.MULTILINE)
+    settings = dict(re.findall(r"(PIP_\w+)=(\S+)", stage))
+    assert steps
+    assert settings["PIP_CONSTRAINT"] == "/src/constraints.txt"
+    source = tmp_path / "src"
+    for path in texts() | dict.fromkeys((ROOT / "extauthz/borderpost/data").iterdir(), ""):
+        target = source / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+
+    def moved(line: str) -> str:
+        return line.replace("/opt/", f"{tmp_path}/opt/").replace("/src/", f"{source}/")
+
+    kept = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    environment = kept | {name: moved(value) for name, value in settings.items()}
+    interpreter = tmp_path / "bin/python"
+    interpreter.parent.mkdir()
+    interpreter.symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+    environment["PATH"] = f"{interpreter.parent}:{kept['PATH']}"
+    for step in steps:
+        subprocess.run(["bash", "-euc", moved(step)], cwd=source, env=environment, check=True, timeout=600)
+    command = tmp_path / "opt/borderpost/bin/borderpost"
+    (tmp_path / "borderpost.yaml").write_text("here: {country: DE}\nregions: {eu: {country: DE}}\n")
+    for words in (["--version"], ["check-config"], ["help", "--metrics"]):
+        subprocess.run([command, *words], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    installed = {path.name for path in (tmp_path / "opt/borderpost").rglob("site-packages/*")}
+    assert not installed & {"hatchling", "pytest", "envoy_data_plane", "grpc_tools"}
 
 
 def test_the_image_is_described_without_a_fault() -> None:

@@ -15,7 +15,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--live", action="store_true", help="leave it running until Ctrl-C")
     add_json(parser)
-    add_json(parser)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
