@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from borderpost.answers import Answer, Route
+from borderpost.audit.fields import check_fields
 from borderpost.audit.record import refusal_counts, table_digest
 from borderpost.policy.model import Facts, Law
 from borderpost.regions.rank import Ranking
@@ -28,7 +29,7 @@ def fixed_fields(
     """Return all fields that do not belong to one request.
 
     `law` is None where the request was refused before law was asked (malformed, or evidence that does not
-    hold); `places` maps a region to its ISO code.
+    hold); `places` maps a region to its ISO code. Raises ProfileError for a decision that no record can hold.
     """
     fields: dict[str, Any] = {
         "jur": _jurisdiction(facts, law),
@@ -51,6 +52,8 @@ def fixed_fields(
         if refused:
             fields["refused"] = refusal_counts(refused.values())
         fields["table"] = table_digest(candidate_table(law, ranking))
+    # Checked once here, so that records need not be on the hot path: what cannot be recorded is refused.
+    check_fields("decision", {**fields, "req": {}, "via": "ext_proc"})
     return fields
 
 

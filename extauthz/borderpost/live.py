@@ -27,7 +27,7 @@ from borderpost.policy.fields import to_us
 from borderpost.regions.signals import Signals
 from borderpost.requests import Reading
 from borderpost.snapshots import SharedPage, SnapshotReader
-from borderpost_base.errors import BorderpostError, Problems
+from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.logs import get_logger
 
 LAW_PARTS = ("policy", "catalog")
@@ -148,12 +148,17 @@ class Live:
         }
 
     def _open_geoip(self, digest: str) -> GeoDatabase:
-        """Open the database that the snapshot names, and keep a copy of it for replay."""
+        """Copy the database that the snapshot names into the inputs, for replay, and decide by that copy.
+
+        The copy is read-only and nobody else's: a file that is written into while it is mapped would change
+        answers under a digest that no longer holds, or end the process.
+        """
         described = orjson.loads(self._reader.part(digest))
-        database = GeoDatabase.open(Path(described["path"]), remembered_addresses=self._remembered_addresses)
-        if not self._inputs.has(database.digest):
-            self._inputs.put_file(Path(described["path"]))
-        return database
+        if not self._inputs.has(described["digest"]):
+            stored = self._inputs.put_file(Path(described["path"]))
+            if stored != described["digest"]:
+                raise BorderpostError("BP0602", "the GeoIP database has changed since", place=Place(described["path"]))
+        return GeoDatabase.open(self._inputs.path(described["digest"]), remembered_addresses=self._remembered_addresses)
 
 
 def activations(view: View, changed: frozenset[str], generation: int) -> list[tuple[str, str, dict[str, Any]]]:

@@ -152,14 +152,10 @@ class Publication:
     def _count_probe(self, region: str, result: ProbeResult) -> None:
         self._metrics.probe_total.inc(region, result.outcome)
 
-    def _age_days(self) -> float:
-        return max(0.0, (self._world.clock.wall_us() / 1e6 - self._geo.build_epoch_s) / 86_400)
-
     def _warn_if_old(self) -> None:
-        bound = self._loaded.config.geoip.max_age_days
-        if self._age_days() > bound:
-            age_days = round(self._age_days())
-            self._log.warning("GeoIP database is old", path=str(self._geo.path), age_days=age_days, bound_days=bound)
+        old = self._geo.too_old(self._loaded.config.geoip.max_age_days, self._world.now_us())
+        if old is not None:
+            self._log.warning(old.spec.title, **old.as_dict())
 
     def set_gauges(self) -> None:
         """Bring the gauges up to date, for a scrape."""
@@ -169,7 +165,7 @@ class Publication:
                 self._metrics.region_latency_seconds.set(signal.latency_us / 1e6, region)
         in_force, _ = compile_events(self._events, self._loaded.regions).suspended(self._world.now_us())
         self._metrics.events_in_force.set(len(in_force))
-        self._metrics.geoip_age_days.set(self._age_days())
+        self._metrics.geoip_age_days.set(self._geo.age_days(self._world.now_us()))
 
 
 def _mark(path: Path | None) -> FileMark:

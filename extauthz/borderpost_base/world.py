@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from pathlib import Path
 from typing import Protocol
@@ -155,6 +156,7 @@ class World:
         self.clock: Clock = clock or SystemClock()
         self.disk: Disk = disk or SystemDisk()
         self.randomness: Randomness = randomness or SystemRandomness()
+        self._held = threading.Lock()  # a log is opened off the loop and raises the floor there
         self._now_us = 0
         self._mono_at_now_us = self.clock.mono_us()
 
@@ -166,11 +168,12 @@ class World:
         wall time seen, and a wall clock that is ahead of that moves it forward. The price: after a wrong
         step forward, this process stays ahead (`ahead_of_wall_us`) until it is restarted.
         """
-        mono = self.clock.mono_us()
-        paced = self._now_us + max(0, mono - self._mono_at_now_us) if self._now_us else 0
-        self._now_us = max(paced, self.clock.wall_us())
-        self._mono_at_now_us = mono
-        return self._now_us
+        with self._held:
+            mono = self.clock.mono_us()
+            paced = self._now_us + max(0, mono - self._mono_at_now_us) if self._now_us else 0
+            self._now_us = max(paced, self.clock.wall_us())
+            self._mono_at_now_us = mono
+            return self._now_us
 
     def ahead_of_wall_us(self) -> int:
         """Return how far `now_us` stands ahead of the wall clock, 0 when it agrees."""
@@ -178,6 +181,7 @@ class World:
 
     def never_before(self, at_us: int) -> None:
         """Raise the floor of `now_us`, for instance to the time of the last record found in a log."""
-        if at_us > self._now_us:
-            self._now_us = at_us
-            self._mono_at_now_us = self.clock.mono_us()
+        with self._held:
+            if at_us > self._now_us:
+                self._now_us = at_us
+                self._mono_at_now_us = self.clock.mono_us()

@@ -39,6 +39,6 @@ TABLE: tuple[ErrorSpec, ...] = (
         "BP0606",
         "events file is not an extension of the one in force",
         "The list of legal events is append-only: leaving out or changing what was known would rewrite the past.",
-        "Put the event back as it was. To end a suspension early, restart with the changed file: the log shows that act.",
+        "Put the event back. To end a suspension early, restart with the changed file: the log shows that act.",
     ),
 )
