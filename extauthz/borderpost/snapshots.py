@@ -176,7 +176,9 @@ class SnapshotReader:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise BorderpostError("BP0602", f"a part cannot be read: {error.strerror}", place=Place(str(path))) from error
+            raise BorderpostError(
+                "BP0602", f"a part cannot be read: {error.strerror}", place=Place(str(path))
+            ) from error
         if hashlib.sha256(data).hexdigest() != path.name:
             raise BorderpostError("BP0602", "a part does not match its name", place=Place(str(path)))
         return data
