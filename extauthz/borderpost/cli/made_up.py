@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import cast
 
@@ -30,9 +31,10 @@ _SEED = "0" * 16
 class _StatedPlace:
     """Stands in for the GeoIP database: every address is where `--country` says."""
 
-    def __init__(self, answer: GeoAnswer, digest: str) -> None:
+    digest = f"sha256:{hashlib.sha256(b'no database: the place was stated').hexdigest()}"
+
+    def __init__(self, answer: GeoAnswer) -> None:
         self._answer = answer
-        self.digest = digest
 
     def lookup(self, _address: str | bytes) -> GeoAnswer:
         """Return the stated place."""
@@ -54,7 +56,7 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
         bundle=loaded.bundle,
         catalog=view.catalog,
         signals=signals,
-        inputs=dict(view.inputs),
+        inputs={part: digest for part, digest in view.inputs.items() if part != "geoip" or arguments.country is None},
         notes=tuple(_notes(arguments)),
     )
 
@@ -94,7 +96,7 @@ def _geo(loaded: Loaded, stated: str | None) -> GeoDatabase:
         return GeoDatabase.of(loaded.config.geoip)
     country, suffix = split_code(stated)
     answer = GeoAnswer(country, stated if suffix is not None else None)
-    return cast("GeoDatabase", _StatedPlace(answer, "stated on the command line"))
+    return cast("GeoDatabase", _StatedPlace(answer))
 
 
 def _request(loaded: Loaded, arguments: argparse.Namespace, read: Iterable[str]) -> RawRequest:
