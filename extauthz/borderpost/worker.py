@@ -34,7 +34,8 @@ from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.logs import configure_logs, get_logger
 from borderpost_base.metrics import worker_metrics
 from borderpost_base.world import World
-from borderpost_wire.engine import Engine, make_engine
+from borderpost_wire.engine import Engine
+from borderpost_wire.engines import make_engine
 from borderpost_wire.errors import ListenError
 from borderpost_wire.health import HealthService
 from borderpost_wire.options import ServerOptions, TcpListen, TlsOptions, UnixListen

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import uvloop
 
-from borderpost_wire.engine import Engine, make_engine
+from borderpost_wire.engine import Engine
+from borderpost_wire.engines import make_engine
 from borderpost_wire.options import ServerOptions
 from borderpost_wire.service import Call, MethodKind, Service
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from borderpost_wire.engine import make_engine, methods_of
+from borderpost_wire.engines import make_engine, methods_of
 from borderpost_wire.errors import EngineUnavailable, OptionsError
 from borderpost_wire.options import ServerOptions, TcpListen, UnixListen
 from borderpost_wire.service import Call, MethodKind, StatusCode

@@ -140,7 +140,7 @@ SERVE = """
 import asyncio, sys
 from pathlib import Path
 import uvloop
-from borderpost_wire.engine import make_engine
+from borderpost_wire.engines import make_engine
 from borderpost_wire.options import ServerOptions, UnixListen
 
 async def main():

@@ -10,7 +10,8 @@ time are all made from them. A code's first two digits name its area:
 
 from __future__ import annotations
 
-from borderpost_base.errors.model import NOWHERE, BadValue, BorderpostError, ErrorSpec, Place, Problems
+from borderpost_base.errors.model import NOWHERE, ErrorSpec, Place
+from borderpost_base.errors.raised import BadValue, BorderpostError, Problems
 from borderpost_base.errors.registry import ERRORS, find_spec
 
 __all__ = ["ERRORS", "NOWHERE", "BadValue", "BorderpostError", "ErrorSpec", "Place", "Problems", "find_spec"]
