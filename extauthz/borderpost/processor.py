@@ -2,7 +2,7 @@
 
 What one turn of the loop brings is one batch: one look at the clock, one look at the snapshot, every request
 decided and chained, one wait for the disk, every answer released. An answer that routes leaves this module in
-one place only, `_release`, after the log said that its record is durable.
+one place only, `_answer`, called after the log said that its record is durable.
 
     messages ─▶ read (request.py) ─▶ facts ─▶ View.decide ─▶ record chained ─▶ durable ─▶ answer
 
@@ -139,9 +139,19 @@ class Processor:
             for one in pending:
                 self._unrecorded(one.call, Refusal(503, "BP0808", "not-durable"))
             return
-        for one in pending:
-            one.call.reply(one.entrance.door.fill(one.answer, one.decision_id))
-        self._count(pending, began_us)
+        answered = [one for one in pending if self._answer(one)]
+        self._count(answered, began_us)
+
+    def _answer(self, one: Pending) -> bool:
+        """Give one recorded answer; False if it could not be made, and the request is refused."""
+        try:
+            message = one.entrance.door.fill(one.answer, one.decision_id)
+        except Exception:  # noqa: BLE001 - as above: the rest of the batch must get its answers
+            self._log.exception("an answer could not be made and the request is refused")
+            self._unrecorded(one.call, _INTERNAL)
+            return False
+        one.call.reply(message)
+        return True
 
     def _unrecorded(self, call: Call, refusal: Refusal) -> None:
         """Refuse without a record: there is nothing to record by, or nowhere to record."""
