@@ -129,7 +129,8 @@ class Processor:
         try:
             position = self._keeper.decide(fields, at_us=now_us)
         except AuditUnavailable as error:
-            self._unrecorded(call, Refusal(503, "BP0808", error.reason))
+            code = "BP0809" if error.reason == "ended" else "BP0808"
+            self._unrecorded(call, Refusal(503, code, error.reason))
             return None
         return Pending(call, entrance, decision.answer, position.decision_id.encode())
 
