@@ -40,7 +40,7 @@ check: $(VENV)/.stamp-dev ## Style, types, unit tests, generated files (under a 
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
-	$(PYTEST) -m 'not full and not blackbox' tests/unit tests/test_tidy.py
+	$(PYTEST) --numprocesses auto --maxprocesses 8 -m 'not full and not blackbox' tests/unit tests/test_tidy.py
 	$(BIN)/python tools/generate.py --check
 
 test: $(VENV)/.stamp-dev ## Every test but the long ones (under ten minutes)

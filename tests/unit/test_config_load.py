@@ -10,8 +10,10 @@ import pytest
 from borderpost.config import Config, Loaded, load_config
 from borderpost.config.keys import config_keys
 from borderpost.config.load import load_events
+from borderpost.config.overrides import apply_variables
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.variables import VARIABLES
+from borderpost_base.yaml_source import load_yaml
 
 MINIMAL = """\
 here: {country: DE, subdivision: DE-HE}
@@ -130,15 +132,13 @@ def test_a_variable_that_sets_nothing_is_an_error(name: str, mend: str | None, t
         assert error.mend == mend
 
 
-def test_every_variable_listed_is_understood(tmp_path: Path) -> None:
+def test_every_variable_listed_is_understood() -> None:
     """The reference lists a variable for each key; setting any of them is never `unknown`."""
-    for key in config_keys(Config):
-        if key.variable is None or "<" in key.variable:
-            continue
-        try:
-            load(tmp_path, MINIMAL, {"policy.packs": "[]"}, {key.variable: "[]"})
-        except Problems as several:
-            assert all(error.code != "BP0107" for error in several.errors), key.variable
+    listed = [key.variable for key in config_keys(Config) if key.variable is not None and "<" not in key.variable]
+    document = load_yaml(MINIMAL.encode(), "borderpost.yaml")
+    found = apply_variables(document, Config, dict.fromkeys(listed, "[]"))
+    assert len(listed) > 60
+    assert not [error for error in found if error.code == "BP0107"]
 
 
 def test_a_flag_with_an_unknown_key_is_an_error_at_the_flag(tmp_path: Path) -> None:
