@@ -33,6 +33,10 @@ from borderpost_base.logs import get_logger
 LAW_PARTS = ("policy", "catalog")
 """Parts whose change means compiling anew."""
 
+_RETRY_S = 1.0
+"""After how long a snapshot that could not be taken is tried again: a full disk or a damaged file may be mended
+without anybody publishing anew, and to go on by old law then would be for good."""
+
 Adopt = Callable[[View, frozenset[str]], None]
 """Told on the loop of a new view and which parts of it changed."""
 
@@ -55,16 +59,24 @@ class Live:
         self._adopt = adopt
         self._loading: asyncio.Task[None] | None = None
         self._refused_generation = 0
+        self._behind_since_us: int | None = None
+        self._told = ""
         self._log = get_logger("snapshots")
 
     def current(self, mono_us: int) -> View | None:
-        """Return the view to decide by, or None if there is none or the steward has been silent for too long.
+        """Return the view to decide by; None if there is none, or no current one.
 
-        Called once a batch: it costs two memory loads while nothing changes.
+        A view stops being current when the steward has been silent, or a newer snapshot could not be taken, for
+        longer than `max_age_us`. Called once a batch: it costs two memory loads while nothing changes.
         """
         generation = self._page.generation
-        if generation not in (self.generation, self._refused_generation) and self._loading is None:
-            self._loading = asyncio.get_running_loop().create_task(self._load(generation))
+        if generation != self.generation:
+            if self._behind_since_us is None:
+                self._behind_since_us = mono_us
+            if self._loading is None and generation != self._refused_generation:
+                self._loading = asyncio.get_running_loop().create_task(self._load(generation))
+            if mono_us - self._behind_since_us > self._max_age_us:
+                return None
         if mono_us - self._page.steward_beat_us > self._max_age_us:
             return None
         return self.view
@@ -78,15 +90,25 @@ class Live:
                 await self._take_urgent(manifest, changed - set(LAW_PARTS))
             view = await asyncio.to_thread(self._build, manifest, self.view)
             self._swap(view, changed)
-            self.generation = generation
+            self.generation, self._behind_since_us, self._told = generation, None, ""
         except (BorderpostError, Problems, OSError) as error:
-            self._refused_generation = generation
-            self._log.error("snapshot not taken: the last good one stays", generation=generation, error=str(error))
+            self._refuse(generation)
+            if str(error) != self._told:
+                self._told = str(error)
+                self._log.error("snapshot not taken: the last good one stays", generation=generation, error=self._told)
         except Exception:  # noqa: BLE001 - a bug in one snapshot must not be tried again at every batch
-            self._refused_generation = generation
+            self._refuse(generation)
             self._log.exception("snapshot not taken: the last good one stays", generation=generation)
         finally:
             self._loading = None
+
+    def _refuse(self, generation: int) -> None:
+        """Leave this snapshot alone for a while; a newer one is taken at once."""
+        self._refused_generation = generation
+        asyncio.get_running_loop().call_later(_RETRY_S, self._forgive)
+
+    def _forgive(self) -> None:
+        self._refused_generation = 0
 
     async def _take_urgent(self, manifest: dict[str, str], parts: frozenset[str]) -> None:
         """Take events, signals and GeoIP by the old law where they fit it; if not, they come with the new one."""

@@ -138,7 +138,7 @@ class SnapshotWriter:
             digest = hashlib.sha256(data).hexdigest()
             digests[name] = f"sha256:{digest}"
             target = self._directory / digest
-            if not target.exists():
+            if not _holds(target, data):
                 _replace(target, data)
         _replace(self._directory / "current", orjson.dumps(digests, option=orjson.OPT_SORT_KEYS))
         self._generation += 1
@@ -182,6 +182,14 @@ class SnapshotReader:
         if hashlib.sha256(data).hexdigest() != path.name:
             raise BorderpostError("BP0602", "a part does not match its name", place=Place(str(path)))
         return data
+
+
+def _holds(target: Path, data: bytes) -> bool:
+    """Return True if the file is there and whole; one that was damaged since is written again."""
+    try:
+        return target.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _replace(target: Path, data: bytes) -> None:

@@ -19,7 +19,7 @@ from borderpost.publication import Publication
 from borderpost.record_keeper import RecordKeeper
 from borderpost.snapshots import SharedPage, SnapshotReader, SnapshotWriter
 from borderpost_base.metrics import Metrics, local_metrics
-from borderpost_base.world import SystemDisk, World
+from borderpost_base.world import SystemClock, SystemDisk, World
 from borderpost_proto import ext_authz_pb2 as authz
 from borderpost_proto import ext_proc_pb2 as proc
 from borderpost_wire.service import StatusCode
@@ -32,6 +32,7 @@ PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
 ANSWERS = AnswerSettings("https://gateway.example", 5)
 REGIONS = {"eu-1": ("DE", 1), "eu-2": ("IE", 1), "us-1": ("US", 1)}
+RANKING = {"latency_ms": {"*": {"eu-1": 10, "eu-2": 30, "us-1": 50}}}
 BRITISH = "212.58.244.20"
 """The one address that the tests' GeoIP database knows: it is in GB."""
 
@@ -136,7 +137,7 @@ class WorkerParts:
         self.processor.adopt(view)
 
     def _load(self, changes: Mapping[str, Any]) -> Loaded:
-        config = {**small_config(REGIONS), "ranking": {}, "geoip": {"database": str(self._database)}}
+        config = {**small_config(REGIONS), "ranking": RANKING, "geoip": {"database": str(self._database)}}
         return load_config(write_config(self.directory, merged(merged(config, self._changes), changes)), environ={})
 
     def look(self) -> View | None:
@@ -168,13 +169,13 @@ async def worker_parts(
     directory: Path,
     *,
     disk: SystemDisk | None = None,
+    clock: SystemClock | None = None,
     opened: bool = True,
     changes: Mapping[str, Any] | None = None,
     **audit: Any,
 ) -> AsyncIterator[WorkerParts]:
     """Give the parts with the first snapshot taken and the log open, unless `opened` is False."""
-    world = World(disk=disk) if disk is not None else World()
-    parts = WorkerParts(directory, world, changes or {}, audit)
+    parts = WorkerParts(directory, World(clock=clock, disk=disk), changes or {}, audit)
     try:
         if opened:
             parts.keeper.open_soon()

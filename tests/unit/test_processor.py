@@ -18,7 +18,7 @@ from borderpost.audit.record import parse
 from borderpost.audit.verify import verify
 from borderpost.decision import View
 from borderpost_base.logs import configure_logs
-from borderpost_base.world import World
+from borderpost_base.world import SystemClock
 from borderpost_proto import ext_authz_pb2 as authz
 from borderpost_proto import ext_proc_pb2 as proc
 from borderpost_wire.service import StatusCode
@@ -280,11 +280,13 @@ def test_answers_of_a_hung_disk_wait_and_come_when_it_answers(tmp_path: Path) ->
 
 
 def test_an_event_that_takes_effect_is_announced_once_before_the_decisions_it_changes(tmp_path: Path) -> None:
-    class Later(World):
-        ahead_us = 0
+    class Ahead(SystemClock):
+        by_us = 0
 
-        def now_us(self) -> int:
-            return super().now_us() + self.ahead_us
+        def wall_us(self) -> int:
+            return super().wall_us() + self.by_us
+
+    clock = Ahead()
 
     events = tmp_path / "events.yaml"
     event = {
@@ -299,12 +301,10 @@ def test_an_event_that_takes_effect_is_announced_once_before_the_decisions_it_ch
     events.write_text(json.dumps({"apiVersion": "residency/v1", "kind": "LegalEvents", "events": [event]}))
 
     async def main() -> None:
-        async with worker_parts(tmp_path, changes={"events": {"file": "events.yaml"}}) as parts:
+        async with worker_parts(tmp_path, clock=clock, changes={"events": {"file": "events.yaml"}}) as parts:
             before = await parts.ask()
             assert before.cluster in {"eu-1", "eu-2"}
-            ahead = 9 * 366 * 86_400 * 1_000_000
-            parts.world.__class__ = Later
-            parts.world.ahead_us = ahead  # type: ignore[attr-defined]
+            clock.by_us = 9 * 366 * 86_400 * 1_000_000
             for _ in range(3):
                 assert (await parts.ask()).cluster == "eu-2"
 
