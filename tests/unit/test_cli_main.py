@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import io
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import jsonschema
@@ -32,6 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("BORDERPOST_") or name == "NO_COLOR"]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("BORDERPOST_GEOIP__MAX_AGE_DAYS", "3650")  # the embedded database grows old
     return tmp_path
 
 
@@ -115,6 +118,20 @@ def test_check_config_with_findings(folder: Path, capsys: pytest.CaptureFixture[
     assert (code, err) == (1, "")
     told = json.loads(out)["errors"]
     assert {(x["code"], x["place"]["line"]) for x in told} == {("BP0102", 5), ("BP0104", 6)}
+
+
+def test_check_config_opens_the_geoip_database(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "check-config", "--set", "geoip.max_age_days=1")
+    assert code == 0
+    assert "in order" in out
+    assert "warning[BP0307]" in err
+    told = json.loads(run(capsys, "check-config", "--json", "--set", "geoip.max_age_days=1")[1])
+    assert [warning["code"] for warning in told["warnings"]] == ["BP0307"]
+    (folder / "no.mmdb").write_bytes(b"not a database")
+    for name, error in (("no.mmdb", "BP0302"), ("gone.mmdb", "BP0301")):
+        code, out, err = run(capsys, "check-config", "--set", f"geoip.database={name}")
+        assert (code, out) == (1, "")
+        assert f"error[{error}]" in err
 
 
 def test_a_file_that_is_not_there_means_could_not_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,6 +240,29 @@ def test_ready_says_that_nothing_answers(folder: Path, capsys: pytest.CaptureFix
     code, out, err = run(capsys, "ready", "--set", "admin.port=1")
     assert (code, out) == (2, "")
     assert "error[BP0005]" in err
+
+
+class Admin(http.server.BaseHTTPRequestHandler):
+    """Answers `/livez` with 200 and `/readyz` with 503."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/livez" else 503)
+        self.end_headers()
+        self.wfile.write(b"draining\n")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_ready_tells_what_the_admin_server_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), Admin) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = ["--set", f"admin.port={server.server_port}"]
+        assert run(capsys, "ready", *port) == (1, "draining\n", "")
+        assert run(capsys, "ready", "--live", *port)[0] == 0
+        told = json.loads(run(capsys, "ready", "--json", *port)[1])
+        assert (told["status"], told["ready"]) == (503, False)
+        server.shutdown()
 
 
 def test_colours_only_for_a_terminal_that_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,21 @@
 """Say what is wrong with a configuration: the file, its packs, its events, and how they fit together.
 
-Every mistake is told at once, with its line. Exit 0: it can be served. Exit 1: mistakes were found.
-Exit 2: the file could not be read.
+Every mistake is told at once, with its line, and the GeoIP database is opened. Exit 0: it can be served, with
+warnings on stderr. Exit 1: mistakes were found. Exit 2: the file could not be read.
 """
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from borderpost.cli.options import add_config, add_json, config_path, load
 from borderpost.cli.output import CLEAN, COULD_NOT_RUN, FINDINGS, Output, errors_of
 from borderpost_base.errors import BorderpostError, Problems
+from borderpost_base.world import World
+
+if TYPE_CHECKING:
+    from borderpost.geoip import GeoipSpec
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +28,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Load the configuration as `serve` would; print what it amounts to, or what is wrong."""
     try:
         loaded = load(arguments)
+        warnings = _look_at_geoip(loaded.config.geoip)
     except (BorderpostError, Problems) as error:
         errors = errors_of(error)
         output.errors(errors)
@@ -36,11 +42,22 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         "events_digest": loaded.events.digest,
     }
     if output.as_json:
-        output.result({"errors": [], **summary})
+        output.result({"errors": [], "warnings": [warning.as_dict() for warning in warnings], **summary})
     else:
         regions = ", ".join(sorted(loaded.regions))
         output.data(f"{summary['file']}: {output.paint('in order', 'green', stream=output.stdout)}")
         output.data(f"  regions  {regions}")
         output.data(f"  policy   {summary['regimes']} regimes, digest {loaded.bundle.digest}")
         output.data(f"  events   {summary['events']}")
+        output.warnings(warnings)
     return CLEAN
+
+
+def _look_at_geoip(spec: GeoipSpec) -> list[BorderpostError]:
+    """Open the database as a worker would (raises BP03xx) and return what is to be warned of."""
+    from borderpost.geoip import GeoDatabase
+
+    database = GeoDatabase.of(spec)
+    old = database.too_old(spec.max_age_days, World().now_us())
+    database.close()
+    return [old] if old is not None else []

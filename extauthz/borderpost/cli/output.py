@@ -54,12 +54,19 @@ class Output:
         for number, error in enumerate(errors):
             if number:
                 self.note("")
-            where = str(error.place)
-            self.note(f"{self.paint(f'error[{error.code}]', 'red')}: {self.paint(error.spec.title, 'bold')}")
-            if where:
-                self.note(f"  --> {self.paint(where, 'cyan')}")
-            self.note(f"  {error.detail}")
-            self.note(f"  {self.paint('hint:', 'bold')} {error.mend}")
+            self._tell("error", "red", error)
+
+    def warnings(self, warnings: Sequence[BorderpostError]) -> None:
+        """Print what is no error yet, in the same form, on stderr."""
+        for warning in warnings:
+            self._tell("warning", "yellow", warning)
+
+    def _tell(self, word: str, colour: str, error: BorderpostError) -> None:
+        self.note(f"{self.paint(f'{word}[{error.code}]', colour)}: {self.paint(error.spec.title, 'bold')}")
+        if str(error.place):
+            self.note(f"  --> {self.paint(str(error.place), 'cyan')}")
+        self.note(f"  {error.detail}")
+        self.note(f"  {self.paint('hint:', 'bold')} {error.mend}")
 
     def paint(self, text: str, style: str, *, stream: TextIO | None = None) -> str:
         """Return the text in a style if the stream (stderr unless given) is a terminal that wants colours."""
