@@ -26,7 +26,10 @@ def starter() -> PolicyPack:
 
 def regime(id_: str, subject_in: Any, **more: Any) -> dict[str, Any]:
     """Return a regime in the file's form; `data` goes to its conditions."""
-    applies = {"subject_in": subject_in, **{key: more.pop(key) for key in ("data", "tenant", "model") if key in more}}
+    applies: dict[str, Any] = {
+        "subject_in": subject_in,
+        **{key: more.pop(key) for key in ("data", "tenant", "model") if key in more},
+    }
     return {"id": id_, "title": id_, "source": "test", "applies_when": applies, **more}
 
 
