@@ -14,7 +14,7 @@ from borderpost.audit.reader import find, read_log, read_stream, stream_director
 from borderpost.audit.segment import read_lines, segments_of
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
-from borderpost_base.world import World
+from borderpost_base.world import SystemDisk, World
 from support.audit import STREAM, FailingDisk, decision, open_writer, small_spec
 
 
@@ -55,6 +55,21 @@ def test_an_altered_input_is_refused_and_mended_by_putting_it_again(tmp_path: Pa
     assert raised.value.code == "BP0407"
     assert inputs.put(b"policy") == digest
     assert inputs.get(digest) == b"policy"
+
+
+def test_an_input_in_place_is_not_replaced_by_a_slower_process(tmp_path: Path) -> None:
+    """Whoever has begun to read the first one goes on with the same file."""
+    first: list[os.stat_result] = []
+
+    class Overtaken(SystemDisk):
+        def chmod(self, fd: int, mode: int) -> None:
+            super().chmod(fd, mode)
+            first.append(store(tmp_path).path(store(tmp_path).put(b"policy")).stat())
+
+    inputs = InputStore(tmp_path, World(disk=Overtaken()))
+    digest = inputs.put(b"policy")
+    assert inputs.path(digest).stat().st_ino == first[0].st_ino
+    assert [path.name for path in inputs.directory.iterdir()] == [digest.removeprefix("sha256:")]
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:", "sha256:../../etc/passwd", "md5:" + "0" * 64, "sha256:" + "A" * 64])

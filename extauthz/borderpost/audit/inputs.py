@@ -95,7 +95,7 @@ class InputStore:
 
     def _store(self, name: str, content: Callable[[], Iterator[bytes]]) -> None:
         path = self.directory / name
-        if path.is_file() and _digest_of_file(path) == name:
+        if self.is_intact(_PREFIX + name):
             return
         disk = self._world.disk
         self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -115,7 +115,11 @@ class InputStore:
             raise
         finally:
             disk.close(fd)
-        disk.rename(part, path)
+        if self.is_intact(_PREFIX + name):
+            # Another process was quicker, and may be reading its file already: an input in place stays in place.
+            disk.unlink(part)
+        else:
+            disk.rename(part, path)
         for folder in (self.directory, self.directory.parent, self.directory.parent.parent):
             disk.fsync_dir(folder)
 
