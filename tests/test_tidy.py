@@ -70,8 +70,18 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 )
 """From the bottom up: a level may import what is in it and below it, and all of `ARROWS`."""
 
-ENVOY_ARROWS = {"borderpost_base", "borderpost.config", "borderpost.policy"}
-"""What the renderer and the bench may import of the product's core."""
+BESIDE: dict[str, set[str]] = {
+    "borderpost_envoy": {"borderpost_base", "borderpost.config", "borderpost.policy"},
+    "borderpost_bench": {
+        "borderpost_base",
+        "borderpost_envoy",
+        "borderpost_proto",
+        "borderpost_wire",
+        "borderpost.config",
+        "borderpost.policy",
+    },
+}
+"""What stands beside the serving processes, and the little of the product that it may import."""
 
 PURE = {
     "__future__", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "graphlib",
@@ -158,10 +168,10 @@ def allowed(place: str) -> set[str]:
     below = {
         name for level in LEVELS[: next(n for n, level in enumerate(LEVELS) if place in level) + 1] for name in level
     }
-    if place in {"borderpost_envoy", "borderpost_bench"}:
-        return ENVOY_ARROWS | {place}
+    if place in BESIDE:
+        return BESIDE[place] | {place}
     if place not in {"borderpost.cli", "borderpost.demo"}:
-        below -= {"borderpost_envoy", "borderpost_bench"}
+        below -= BESIDE.keys()
     return below | set(ARROWS)
 
 
