@@ -185,20 +185,17 @@ def answers_of(settings: WorkerSettings) -> AnswerSettings:
     return AnswerSettings(answers.blocked_by or f"https://{settings.audit.log}", answers.retry_after_s)
 
 
-def socket_path(server: ServerSpec, index: int) -> Path:
-    """Return where a worker's Unix socket stands."""
-    return server.directory.absolute() / f"worker-{index}.sock"
-
-
 def listen_of(server: ServerSpec, index: int) -> UnixListen | TcpListen:
     """Return the listener of one worker. Raises BorderpostError BP0501 for a user or group that is not there."""
     if server.listen == "unix":
         uid = _number(server.user, "server.user")
         gid = _number(server.group, "server.group")
-        return UnixListen(socket_path(server, index), mode=int(server.mode, 8), uid=uid, gid=gid)
+        return UnixListen(server.socket_of(index).absolute(), mode=int(server.mode, 8), uid=uid, gid=gid)
     tls = None
     if server.tls is not None:
-        tls = TlsOptions(server.tls.certificate, server.tls.key, server.tls.client_ca)
+        tls = TlsOptions(
+            server.tls.certificate, server.tls.key, server.tls.client_ca, frozenset(server.tls.client_sans)
+        )
     return TcpListen(server.host, server.port + index if server.port else 0, tls)
 
 

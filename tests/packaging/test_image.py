@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = "docker.io/library/python:3.11-slim"
+BASE = "localhost/python:3.11-slim"
 IMAGE = "localhost/borderpost:test"
 CERTIFICATES = Path("/etc/ssl/certs")
 TOOLS = ("buildah", "mmdebstrap")
@@ -68,7 +68,7 @@ def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
         "build", "--pull=never", "--format", "docker", "--build-arg", "PYTHON=3.11",
         "--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro",
         "--volume", f"{_pip_settings(folder)}:/etc/pip.conf:ro",
-        "--tag", IMAGE, _tracked_sources(folder),
+        "--tag", IMAGE, _on_local_base(_tracked_sources(folder)),
     )  # fmt: skip
     yield run
     shutil.rmtree(folder, ignore_errors=True)
@@ -96,6 +96,15 @@ def _tracked_sources(folder: Path) -> Path:
             target = source / os.fsdecode(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, target)
+    return source
+
+
+def _on_local_base(source: Path) -> Path:
+    """Let the stages begin from the local base; nothing else of the Dockerfile is touched."""
+    path = source / "Dockerfile"
+    text = path.read_text()
+    assert text.count("FROM python:") == 2
+    path.write_text(text.replace("FROM python:", "FROM localhost/python:"))
     return source
 
 

@@ -75,7 +75,9 @@ def test_repeated_header_is_two_lines() -> None:
 names = st.from_regex(r"x-borderpost-[a-z]{1,20}", fullmatch=True)
 values = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=40)
 texts = st.text(max_size=40)
-metadata = st.dictionaries(texts, st.one_of(texts, st.booleans(), st.floats(allow_nan=False, allow_infinity=False)), max_size=4)
+metadata = st.dictionaries(
+    texts, st.one_of(texts, st.booleans(), st.floats(allow_nan=False, allow_infinity=False)), max_size=4
+)
 codes = st.sampled_from([200, 400, 403, 429, 451, 503])
 actions = st.sampled_from(common.HeaderValueOption.HeaderAppendAction.values())
 
