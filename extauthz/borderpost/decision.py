@@ -13,12 +13,13 @@ from typing import Any
 from borderpost.answers import Answer, Refusal, Route
 from borderpost.catalog import Catalog
 from borderpost.decision_record import fixed_fields
+from borderpost.engine_identity import engine_identity
 from borderpost.facts import Extractor, RawRequest, Rejected
 from borderpost.geoip import GeoDatabase
 from borderpost.policy.bundle import PolicyBundle
-from borderpost.policy.compile import CompiledPolicy
+from borderpost.policy.compile import CompiledPolicy, compile_policy
 from borderpost.policy.decide import decide
-from borderpost.policy.events import CompiledEvents, EventList
+from borderpost.policy.events import CompiledEvents, EventList, compile_events
 from borderpost.policy.model import Facts, Law, Ruling
 from borderpost.regions.rank import LatencyTable, Ranking, areas_of, rank
 from borderpost.regions.signals import Signals
@@ -40,9 +41,9 @@ _CODE_OF_REASON = {
 _STATUS_OF_RULING = {Ruling.FORBIDDEN: 451, Ruling.EVIDENCE: 403}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Decision:
-    """What was decided for some facts, and everything that explains it."""
+    """What was decided for some facts, and everything that explains it. Two are equal only if they are one."""
 
     answer: Answer
     facts: Facts
@@ -53,8 +54,33 @@ class Decision:
     record: Mapping[str, Any]
     """Fields of its record but for those that belong to one request."""
 
+    def holds_at(self, now_us: int) -> bool:
+        """Return True while no dated entry or event can have changed the law; a refused reading is asked anew."""
+        law = self.law
+        return law is not None and (law.valid_until_us is None or now_us < law.valid_until_us)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True)
+class CompiledLaw:
+    """Policy and catalogue, compiled for each other: what takes time to build and seldom changes."""
+
+    bundle: PolicyBundle
+    catalog: Catalog
+    policy: CompiledPolicy
+    table: LatencyTable
+    clusters: Mapping[str, str]
+    """Region id to Envoy cluster name."""
+    places: Mapping[str, str]
+    """Region id to ISO code."""
+
+    @classmethod
+    def of(cls, bundle: PolicyBundle, catalog: Catalog) -> CompiledLaw:
+        """Compile. Raises Problems or BorderpostError where the two do not fit each other."""
+        policy = compile_policy(bundle, catalog.regions)
+        return cls(bundle, catalog, policy, catalog.latency_table(bundle), catalog.clusters, catalog.places)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class View:
     """Everything that decides, at one generation, with its memory of answers.
 
@@ -63,13 +89,10 @@ class View:
     signals) starts with an empty memory, so nothing remembered outlives what it was made from.
     """
 
-    bundle: PolicyBundle
-    catalog: Catalog
-    policy: CompiledPolicy
+    compiled: CompiledLaw
     event_list: EventList
     events: CompiledEvents
     signals: Signals
-    table: LatencyTable
     geo: GeoDatabase
     extractor: Extractor
     reading: Reading
@@ -77,12 +100,29 @@ class View:
     """Digests by part (`policy`, `events`, `catalog`, `signals`, `geoip`, `engine`), as records name them."""
     parts: Mapping[str, str]
     """Digests by part of the snapshot this view was made from."""
-    clusters: Mapping[str, str]
-    """Region id to Envoy cluster name."""
-    places: Mapping[str, str]
-    """Region id to ISO code."""
     _laws: Remembered[Facts, Law] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
     _decisions: Remembered[Facts, Decision] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
+
+    @classmethod
+    def of(
+        cls, compiled: CompiledLaw, event_list: EventList, signals: Signals, geo: GeoDatabase,
+        parts: Mapping[str, str],
+    ) -> View:  # fmt: skip
+        """Join the parts. Raises Problems for an event about a region that the catalogue does not have."""
+        bundle = compiled.bundle
+        extractor = Extractor(bundle.evidence, bundle.tenants, bundle.routes, geo)
+        inputs = {part: parts[part] for part in ("policy", "events", "catalog", "signals")}
+        return cls(
+            compiled=compiled,
+            event_list=event_list,
+            events=compile_events(event_list, compiled.catalog.regions),
+            signals=signals,
+            geo=geo,
+            extractor=extractor,
+            reading=Reading(extractor.headers, bundle.evidence.token),
+            inputs={**inputs, "geoip": geo.digest, "engine": engine_identity()},
+            parts=parts,
+        )
 
     def answer(self, raw: RawRequest, now_us: int) -> Decision:
         """Return the decision for a request as Envoy sent it: facts first, then law, then rank."""
@@ -95,11 +135,11 @@ class View:
     def decide(self, facts: Facts, now_us: int) -> Decision:
         """Return the decision for these facts at this instant (microseconds since the epoch, UTC)."""
         decision = self._decisions.get(facts)
-        if decision is not None and decision.law is not None and _holds(decision.law, now_us):
+        if decision is not None and decision.holds_at(now_us):
             return decision
         law = self._laws.get(facts)
-        if law is None or not _holds(law, now_us):
-            law = decide(facts, self.policy, self.events, now_us)
+        if law is None or (law.valid_until_us is not None and now_us >= law.valid_until_us):
+            law = decide(facts, self.compiled.policy, self.events, now_us)
             self._laws.put(facts, law)
         decision = self._rank(facts, law)
         self._decisions.put(facts, decision)
@@ -121,21 +161,17 @@ class View:
             code = _CODE_OF_REASON.get(law.reason.partition(":")[0], "BP0801")
             refusal = Refusal(_STATUS_OF_RULING[law.ruling], code, law.reason, jurisdiction, law.regimes)
             return self._decision(refusal, facts, law, None)
-        ranking = rank(law.legal, areas_of(facts.evidence), self.table, self.signals)
+        ranking = rank(law.legal, areas_of(facts.evidence), self.compiled.table, self.signals)
         if ranking.chosen is None:
             refusal = Refusal(503, "BP0806", "no-legal-region-up", jurisdiction, law.regimes)
             return self._decision(refusal, facts, law, ranking)
         region = ranking.chosen
-        route = Route(region, self.clusters[region], jurisdiction, law.bases[region])
+        route = Route(region, self.compiled.clusters[region], jurisdiction, law.bases[region])
         return self._decision(route, facts, law, ranking)
 
     def _decision(self, answer: Answer, facts: Facts, law: Law | None, ranking: Ranking | None) -> Decision:
         record = fixed_fields(
             answer, facts, law, ranking, inputs=self.inputs, seed=self.signals.seed,
-            here=self.bundle.here.place, places=self.places,
+            here=self.compiled.bundle.here.place, places=self.compiled.places,
         )  # fmt: skip
         return Decision(answer, facts, law, ranking, record)
-
-
-def _holds(law: Law, now_us: int) -> bool:
-    return law.valid_until_us is None or now_us < law.valid_until_us

@@ -16,16 +16,12 @@ import orjson
 
 from borderpost.audit.inputs import InputStore
 from borderpost.catalog import Catalog
-from borderpost.decision import View
-from borderpost.engine_identity import engine_identity
-from borderpost.facts import Extractor
+from borderpost.decision import CompiledLaw, View
 from borderpost.geoip import GeoDatabase
 from borderpost.policy.bundle import PolicyBundle
-from borderpost.policy.compile import compile_policy
-from borderpost.policy.events import EventList, compile_events
+from borderpost.policy.events import EventList
 from borderpost.policy.fields import to_us
 from borderpost.regions.signals import Signals
-from borderpost.requests import Reading
 from borderpost.snapshots import SharedPage, SnapshotReader
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.logs import get_logger
@@ -135,39 +131,13 @@ class Live:
         if held is not None and same >= manifest.keys() - {"signals"}:
             return held.with_signals(signals, manifest)
         geo = held.geo if held is not None and "geoip" in same else self._open_geoip(manifest["geoip"])
-        event_list = EventList.from_canonical(self._reader.part(manifest["events"]))
-        inputs = {part: manifest[part] for part in ("policy", "events", "catalog", "signals")}
-        inputs |= {"geoip": geo.digest, "engine": engine_identity()}
-        law = self._law(manifest, held if {*LAW_PARTS} <= same else None)
-        bundle = law["bundle"]
-        extractor = Extractor(bundle.evidence, bundle.tenants, bundle.routes, geo)
-        return View(
-            **law,
-            extractor=extractor,
-            reading=Reading(extractor.headers, bundle.evidence.token),
-            event_list=event_list,
-            events=compile_events(event_list, law["catalog"].regions),
-            signals=signals,
-            geo=geo,
-            inputs=inputs,
-            parts=manifest,
-        )
-
-    def _law(self, manifest: dict[str, str], held: View | None) -> dict[str, Any]:
-        """Return the parts of a view that hang on policy and catalogue, of `held` where those stay the same."""
-        if held is not None:
-            names = ("bundle", "catalog", "policy", "table", "clusters", "places")
-            return {name: getattr(held, name) for name in names}
-        bundle = PolicyBundle.from_canonical(self._reader.part(manifest["policy"]))
-        catalog = Catalog.from_canonical(self._reader.part(manifest["catalog"]))
-        return {
-            "bundle": bundle,
-            "catalog": catalog,
-            "policy": compile_policy(bundle, catalog.regions),
-            "table": catalog.latency_table(bundle),
-            "clusters": catalog.clusters,
-            "places": catalog.places,
-        }
+        if held is not None and {*LAW_PARTS} <= same:
+            law = held.compiled
+        else:
+            bundle = PolicyBundle.from_canonical(self._reader.part(manifest["policy"]))
+            law = CompiledLaw.of(bundle, Catalog.from_canonical(self._reader.part(manifest["catalog"])))
+        events = EventList.from_canonical(self._reader.part(manifest["events"]))
+        return View.of(law, events, signals, geo, manifest)
 
     def _open_geoip(self, digest: str) -> GeoDatabase:
         """Copy the database that the snapshot names into the inputs, for replay, and decide by that copy.
@@ -187,11 +157,15 @@ def activations(view: View, changed: frozenset[str], generation: int) -> list[tu
     """Return (key, record type, fields) of the records that say what came into use."""
     found: list[tuple[str, str, dict[str, Any]]] = []
     if "policy" in changed:
-        packs = [pack.metadata.id for pack in view.bundle.packs]
+        packs = [pack.metadata.id for pack in view.compiled.bundle.packs]
         fields = {"digest": view.inputs["policy"], "generation": generation, "packs": packs}
         found.append(("policy", "policy.activate", fields))
     if "catalog" in changed:
-        fields = {"digest": view.inputs["catalog"], "generation": generation, "regions": len(view.catalog.regions)}
+        fields = {
+            "digest": view.inputs["catalog"],
+            "generation": generation,
+            "regions": len(view.compiled.catalog.regions),
+        }
         found.append(("catalog", "catalog.activate", fields))
     if "geoip" in changed:
         kind = "".join(c if c.isprintable() else "?" for c in view.geo.database_type)[:64]

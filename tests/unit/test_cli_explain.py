@@ -220,7 +220,7 @@ def log(folder: Path) -> tuple[Path, dict[str, str]]:
 
 
 def put_inputs(store: InputStore, loaded: Loaded, view: View) -> None:
-    for part in (loaded.bundle, loaded.events, view.catalog, view.signals):
+    for part in (loaded.bundle, loaded.events, view.compiled.catalog, view.signals):
         store.put(part.canonical())
     store.put_file(view.geo.path)
 

@@ -147,7 +147,7 @@ def test_events_that_do_not_fit_the_old_catalogue_come_with_the_new_one(tmp_path
             write_events(tmp_path, {**EVENT, "scope": {"regions": ["eu-1", "eu-3"]}})
             parts.reload({"regions": {"eu-3": {"country": "FR"}}})
             view = await parts.take()
-            assert "eu-3" in view.catalog.regions
+            assert "eu-3" in view.compiled.catalog.regions
             assert (await parts.ask()).cluster == "eu-2"
 
     asyncio.run(main())

@@ -11,16 +11,12 @@ from borderpost.catalog import Catalog
 from borderpost.cli.explanation import Explanation
 from borderpost.cli.options import pairs
 from borderpost.config import Loaded
-from borderpost.decision import View
-from borderpost.engine_identity import engine_identity
-from borderpost.facts import Extractor, RawRequest
+from borderpost.decision import CompiledLaw, View
+from borderpost.facts import RawRequest
 from borderpost.geoip import GeoAnswer, GeoDatabase
 from borderpost.policy.codes import split_code
-from borderpost.policy.compile import compile_policy
-from borderpost.policy.events import compile_events
 from borderpost.policy.fields import parse_instant, to_us
 from borderpost.regions.signals import RegionSignal, Signals, State
-from borderpost.requests import Reading
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.world import World
 
@@ -54,7 +50,7 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
         ranking=decision.ranking,
         answer=decision.answer,
         bundle=loaded.bundle,
-        catalog=view.catalog,
+        catalog=view.compiled.catalog,
         signals=signals,
         inputs={part: digest for part, digest in view.inputs.items() if part != "geoip" or arguments.country is None},
         notes=tuple(_notes(arguments)),
@@ -64,31 +60,14 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
 def view_of(loaded: Loaded, geo: GeoDatabase, signals: Signals) -> View:
     """Return everything that decides, compiled from a configuration as a worker compiles it from a snapshot."""
     catalog = Catalog.of(loaded.regions, loaded.config.ranking)
-    bundle = loaded.bundle
-    extractor = Extractor(bundle.evidence, bundle.tenants, bundle.routes, geo)
     parts = {
-        "policy": bundle.digest,
+        "policy": loaded.bundle.digest,
         "events": loaded.events.digest,
         "catalog": catalog.digest,
         "signals": signals.digest,
         "geoip": geo.digest,
     }
-    return View(
-        bundle=bundle,
-        catalog=catalog,
-        policy=compile_policy(bundle, catalog.regions),
-        event_list=loaded.events,
-        events=compile_events(loaded.events, catalog.regions),
-        signals=signals,
-        table=catalog.latency_table(bundle),
-        geo=geo,
-        extractor=extractor,
-        reading=Reading(extractor.headers, bundle.evidence.token),
-        inputs={**parts, "engine": engine_identity()},
-        parts=parts,
-        clusters=catalog.clusters,
-        places=catalog.places,
-    )
+    return View.of(CompiledLaw.of(loaded.bundle, catalog), loaded.events, signals, geo, parts)
 
 
 def _geo(loaded: Loaded, stated: str | None) -> GeoDatabase:
