@@ -64,8 +64,9 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("borderpost.live", "borderpost.record_keeper"),
     ("borderpost.processor", "borderpost.outcomes"),
     ("borderpost.worker", "borderpost.steward", "borderpost.supervisor", "borderpost.publication", "borderpost.admin"),
-    ("borderpost_envoy", "borderpost_bench"),
+    ("borderpost_envoy",),
     ("borderpost.demo",),
+    ("borderpost_bench",),
     ("borderpost.cli",),
 )
 """From the bottom up: a level may import what is in it and below it, and all of `ARROWS`."""
@@ -77,7 +78,9 @@ BESIDE: dict[str, set[str]] = {
         "borderpost_envoy",
         "borderpost_proto",
         "borderpost_wire",
+        "borderpost.audit.reader",
         "borderpost.config",
+        "borderpost.demo",
         "borderpost.policy",
     },
 }

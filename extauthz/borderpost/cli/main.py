@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("borderpost.cli.verify", "check an audit log: chain, sequence, completeness"),
     "render": ("borderpost.cli.render", "write Envoy's configuration"),
     "demo": ("borderpost.cli.demo", "show it all on a real Envoy"),
+    "bench": ("borderpost.cli.bench", "measure it on a real Envoy"),
     "ready": ("borderpost.cli.ready", "ask a running gateway whether it is ready"),
     "schema": ("borderpost.cli.schema", "print the JSON Schema of a file, for editors"),
     "completion": ("borderpost.cli.completion", "print a completion script for a shell"),

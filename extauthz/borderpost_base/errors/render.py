@@ -1,4 +1,4 @@
-"""Errors of area 09: rendering and the demo."""
+"""Errors of area 09: rendering, the demo and the bench."""
 
 from __future__ import annotations
 
@@ -34,5 +34,23 @@ TABLE: tuple[ErrorSpec, ...] = (
         "a process of the demo did not start",
         "Envoy or Borderpost ended, or did not become ready in time; its last log lines stand above.",
         "Read those lines; a port or memory that is taken, or a second demo, are the usual reasons.",
+    ),
+    ErrorSpec(
+        "BP0920",
+        "the load generator is not installed",
+        "The bench drives Envoy by wrk and a worker by h2load; the one that this scenario needs is not on the path.",
+        "Install Debian's packages `wrk` and `nghttp2-client`, or leave out the scenario.",
+    ),
+    ErrorSpec(
+        "BP0921",
+        "the load generator gave no result",
+        "wrk or h2load failed, did not end in time, or wrote something that is no result; its last lines stand above.",
+        "Read those lines; Debian's wrk 4.1 and h2load 1.52 are known to work.",
+    ),
+    ErrorSpec(
+        "BP0922",
+        "the bench needs a real disk",
+        "The directory lies in memory, where a record is durable for nothing: the figures would flatter.",
+        "Name a directory on a disk with `--directory`.",
     ),
 )

@@ -1,0 +1,106 @@
+"""After a run: what the load generator and the regions counted, held against the audit log.
+
+Three counts that know nothing of each other must agree: the client's answers, the requests that reached each
+region, and the records. And each record must send its client where the traffic's own expectation allows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from borderpost.audit.reader import read_log
+from borderpost_bench.traffic import legal_for
+
+
+@dataclass(slots=True)
+class LogCount:
+    """What the decisions of a log add up to."""
+
+    routed: Counter[str] = field(default_factory=Counter)
+    """By region."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+    illegal: int = 0
+    """Decisions that route to a region outside the expectation, or speak of a client that we did not send."""
+    over_refused: int = 0
+    """Decisions that refuse a client whom the law allows some region."""
+    size_bytes: int = 0
+
+    @property
+    def decisions(self) -> int:
+        """All of them."""
+        return self.routed.total() + self.refused.total()
+
+    def add(self, record: Mapping[str, Any], size_bytes: int) -> None:
+        """Count one decision's record."""
+        out, legal = record["out"], _expected(record)
+        self.size_bytes += size_bytes
+        if out["action"] == "route":
+            self.routed[out["r"]] += 1
+            self.illegal += legal is None or out["r"] not in legal
+        else:
+            self.refused[out["reason"]] += 1
+            self.over_refused += bool(legal)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How the counts of one run compare."""
+
+    illegal: int
+    """Decisions outside the law's expectation."""
+    unlogged: int
+    """Answers, or requests at a region, without a record. Must be 0."""
+    over_refused: int
+    """Decisions that refuse what the law allows. Must be 0: all regions are up."""
+    unanswered: int
+    """Records whose client was cut off by the end of the load; at most what was in flight then."""
+    unanswered_max: int
+    decisions: int
+    bytes_per_decision: float
+    """Of a record's line with its newline."""
+    routed: Mapping[str, int]
+    refused: Mapping[str, int]
+
+    @property
+    def passed(self) -> bool:
+        """Return True if nothing is wrong."""
+        wrong = self.illegal or self.unlogged or self.over_refused
+        return not wrong and self.unanswered <= self.unanswered_max
+
+
+def count_log(audit: Path) -> LogCount:
+    """Count the decisions of an audit directory."""
+    count = LogCount()
+    for located in read_log(audit):
+        if located.record["type"] == "decision":
+            count.add(located.record, len(located.line) + 1)
+    return count
+
+
+def compare(
+    log: LogCount, *, client_routed: int, client_refused: int, regions: Mapping[str, int], unanswered_max: int
+) -> Check:
+    """Hold a client's and the regions' counts against a log's, all of the same time."""
+    unlogged = max(0, client_routed - log.routed.total()) + max(0, client_refused - log.refused.total())
+    unlogged += sum(max(0, count - log.routed[region]) for region, count in regions.items())
+    return Check(
+        illegal=log.illegal,
+        unlogged=unlogged,
+        over_refused=log.over_refused,
+        unanswered=max(0, log.decisions - client_routed - client_refused),
+        unanswered_max=unanswered_max,
+        decisions=log.decisions,
+        bytes_per_decision=round(log.size_bytes / log.decisions, 1) if log.decisions else 0.0,
+        routed=dict(sorted(log.routed.items())),
+        refused=dict(sorted(log.refused.items())),
+    )
+
+
+def _expected(record: Mapping[str, Any]) -> frozenset[str] | None:
+    evidence = {piece["src"]: piece["val"] for piece in record["jur"]["evidence"]}
+    return legal_for(evidence.get("geoip", "?"), evidence.get("header"), frozenset(record["class"]))

@@ -1,0 +1,150 @@
+"""One measurement: a stage of its own, a warm-up, the load, the costs, the check."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from borderpost_bench import cpu
+from borderpost_bench.check import Check, compare, count_log
+from borderpost_bench.load import Load
+from borderpost_bench.machine import load_average
+from borderpost_bench.scenarios import Driver, Scenario
+from borderpost_bench.stage import Stage, StageUsage
+
+WARM_UP_S = 1.0
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a run is made."""
+
+    runs: int = 5
+    seconds: float = 5.0
+    connections: int = 32
+    directory: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
+    """Where each measurement makes a directory of its own; it must lie on a disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One measurement. Costs are per answer, in microseconds of CPU; None where there is no such part."""
+
+    requests_s: float
+    p50_ms: float
+    p99_ms: float
+    answered: int
+    refused: int
+    failed: int
+    server_cpu_us: float | None
+    """Steward and workers together, or the constant answer's server."""
+    worker_cpu_us: float | None
+    envoy_cpu_us: float | None
+    upstream_cpu_us: float
+    server_memory_mib: float | None
+    """Of all the server's processes, at the end of the load."""
+    records_per_commit: float | None
+    commit_ms: float | None
+    """Mean time from the hand-over of a batch to its acknowledgement."""
+    load_average: float
+    """Before the measurement."""
+    foreign_cores: float
+    """How many cores processes that are not part of this were busy on during the load."""
+    check: Check | None
+    """None where nothing is decided."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON-ready data."""
+        return asdict(self)
+
+
+def measure(scenario: Scenario, settings: Settings) -> Sample:
+    """Measure a scenario once. Raises BorderpostError if something cannot be started or driven."""
+    directory = Path(tempfile.mkdtemp(prefix="borderpost-bench-", dir=settings.directory))
+    try:
+        before = load_average()
+        with Stage(scenario, directory) as stage:
+            return _measure(stage, scenario, settings, before)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def measure_all(
+    scenarios: Sequence[Scenario], settings: Settings, told: Callable[[int, Scenario, Sample], None]
+) -> dict[str, list[Sample]]:
+    """Measure all scenarios in turn, as many rounds as settings say, so that a change of the machine's pace meets all.
+
+    `told` hears of each sample: round from 1, scenario, sample.
+    """
+    samples: dict[str, list[Sample]] = {scenario.name: [] for scenario in scenarios}
+    for number in range(1, settings.runs + 1):
+        for scenario in scenarios:
+            sample = measure(scenario, settings)
+            samples[scenario.name].append(sample)
+            told(number, scenario, sample)
+    return samples
+
+
+def _measure(stage: Stage, scenario: Scenario, settings: Settings, load_before: float) -> Sample:
+    warm = stage.drive(seconds=WARM_UP_S, connections=settings.connections)
+    metrics_before = stage.metrics()
+    before, machine, own = stage.usage(), cpu.machine_cpu_s(), cpu.own_cpu_s()
+    load = stage.drive(seconds=settings.seconds, connections=settings.connections)
+    after, machine_after, own_after = stage.usage(), cpu.machine_cpu_s(), cpu.own_cpu_s()
+    metrics_after = stage.metrics()
+    ours_s = _total_s(after) - _total_s(before) + own_after - own
+    regions = stage.region_counts() if scenario.driver is Driver.WRK else {}
+    stage.end_server()
+
+    def per_answer_us(used: float) -> float:
+        return round(used * 1e6 / max(1, load.answered), 1)
+
+    def grown(name: str) -> float:
+        return metrics_after.get(name, 0.0) - metrics_before.get(name, 0.0)
+
+    commits = grown("borderpost_audit_commit_seconds_count")
+    served = after.workers.memory_bytes > 0
+    asked = scenario.driver is Driver.WRK
+    workers_s = after.workers.cpu_s - before.workers.cpu_s
+    steward_s = after.steward.cpu_s - before.steward.cpu_s
+    return Sample(
+        requests_s=round(load.requests_s, 1),
+        p50_ms=round(load.p50_ms, 3),
+        p99_ms=round(load.p99_ms, 3),
+        answered=load.answered,
+        refused=load.refused,
+        failed=load.failed,
+        server_cpu_us=per_answer_us(workers_s + steward_s) if served else None,
+        worker_cpu_us=per_answer_us(workers_s) if served else None,
+        envoy_cpu_us=per_answer_us(after.envoy.cpu_s - before.envoy.cpu_s) if asked else None,
+        upstream_cpu_us=per_answer_us(after.upstream.cpu_s - before.upstream.cpu_s),
+        server_memory_mib=round((after.workers + after.steward).memory_bytes / _MIB, 1) if served else None,
+        records_per_commit=round(grown("borderpost_audit_batch_records_sum") / commits, 1) if commits else None,
+        commit_ms=round(grown("borderpost_audit_commit_seconds_sum") / commits * 1000, 3) if commits else None,
+        load_average=load_before,
+        foreign_cores=round(max(0.0, machine_after - machine - ours_s) / load.seconds, 2),
+        check=_check(stage, [warm, load], regions, scenario, settings) if stage.service is not None else None,
+    )
+
+
+def _check(
+    stage: Stage, loads: Sequence[Load], regions: dict[str, int], scenario: Scenario, settings: Settings
+) -> Check:
+    in_flight = scenario.in_flight or settings.connections
+    refused = sum(load.refused for load in loads)
+    return compare(
+        count_log(stage.audit),
+        client_routed=sum(load.answered for load in loads) - refused,
+        client_refused=refused,
+        regions=regions,
+        unanswered_max=in_flight * len(loads),
+    )
+
+
+def _total_s(usage: StageUsage) -> float:
+    return (usage.steward + usage.workers + usage.envoy + usage.upstream).cpu_s

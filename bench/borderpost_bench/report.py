@@ -1,0 +1,169 @@
+"""From samples to a result: medians with the least and the greatest, ratios inside the run, JSON and Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from borderpost_bench.measure import Sample, Settings
+from borderpost_bench.scenarios import BY_NAME, Scenario
+
+SCHEMA_VERSION = 1
+
+FIGURES: Mapping[str, Callable[[Sample], float | None]] = {
+    "requests_s": lambda sample: sample.requests_s,
+    "p50_ms": lambda sample: sample.p50_ms,
+    "p99_ms": lambda sample: sample.p99_ms,
+    "server_cpu_us": lambda sample: sample.server_cpu_us,
+    "worker_cpu_us": lambda sample: sample.worker_cpu_us,
+    "envoy_cpu_us": lambda sample: sample.envoy_cpu_us,
+    "upstream_cpu_us": lambda sample: sample.upstream_cpu_us,
+    "server_memory_mib": lambda sample: sample.server_memory_mib,
+    "records_per_commit": lambda sample: sample.records_per_commit,
+    "commit_ms": lambda sample: sample.commit_ms,
+    "log_bytes": lambda sample: sample.check.bytes_per_decision if sample.check is not None else None,
+    "foreign_cores": lambda sample: sample.foreign_cores,
+    "load_average": lambda sample: sample.load_average,
+}
+"""What is summed up of each scenario, by its name in the JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A figure over several runs."""
+
+    median: float
+    least: float
+    greatest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Sum up at least one value."""
+        return cls(round(statistics.median(values), 3), min(values), max(values))
+
+    def as_dict(self) -> dict[str, float]:
+        """Return it as JSON-ready data."""
+        return {"median": self.median, "min": self.least, "max": self.greatest}
+
+
+def summary(samples: Sequence[Sample]) -> dict[str, Spread]:
+    """Return each figure that the samples have."""
+    found = {}
+    for name, figure in FIGURES.items():
+        values = [value for value in map(figure, samples) if value is not None]
+        if values:
+            found[name] = Spread.of(values)
+    return found
+
+
+def ratios(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> dict[str, Spread]:
+    """Return requests a second as a ratio of each baseline, round against the same round."""
+    found = {}
+    for baseline in scenario.baselines:
+        pairs = zip(samples[scenario.name], samples.get(baseline, ()), strict=False)
+        values = [round(own.requests_s / base.requests_s, 3) for own, base in pairs if base.requests_s]
+        if values:
+            found[baseline] = Spread.of(values)
+    return found
+
+
+def checks(samples: Sequence[Sample]) -> dict[str, int | bool] | None:
+    """Return the checks of all runs together, None where nothing was decided."""
+    made = [sample.check for sample in samples if sample.check is not None]
+    if not made:
+        return None
+    names = ("decisions", "illegal", "unlogged", "over_refused", "unanswered")
+    return {**{name: sum(getattr(check, name) for check in made) for name in names},
+            "passed": all(check.passed for check in made)}  # fmt: skip
+
+
+def result(
+    samples: Mapping[str, Sequence[Sample]], settings: Settings, *, command: str, when: str, machine: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the whole result as JSON-ready data."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "when": when,
+        "command": command,
+        "settings": {"runs": settings.runs, "seconds": settings.seconds, "connections": settings.connections},
+        "machine": dict(machine),
+        "passed": passed(samples),
+        "scenarios": [
+            {
+                "name": name,
+                "title": BY_NAME[name].title,
+                "summary": {figure: spread.as_dict() for figure, spread in summary(taken).items()},
+                "ratios": {base: spread.as_dict() for base, spread in ratios(samples, BY_NAME[name]).items()},
+                "checks": checks(taken),
+                "samples": [sample.as_dict() for sample in taken],
+            }
+            for name, taken in samples.items()
+        ],
+    }
+
+
+def passed(samples: Mapping[str, Sequence[Sample]]) -> bool:
+    """Return True if every request was answered and every check holds."""
+    return all(
+        not sample.failed and (sample.check is None or sample.check.passed)
+        for taken in samples.values()
+        for sample in taken
+    )
+
+
+_COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("req/s", "requests_s", 0),
+    ("p50 ms", "p50_ms", 2),
+    ("p99 ms", "p99_ms", 1),
+    ("server CPU µs", "server_cpu_us", 0),
+    ("Envoy CPU µs", "envoy_cpu_us", 0),
+    ("log B", "log_bytes", 0),
+    ("server MiB", "server_memory_mib", 0),
+)
+"""Heading, figure, decimals."""
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """Return a result as Markdown: one row a scenario, then what machine and run it belongs to."""
+    headings = ["scenario", *(heading for heading, _, _ in _COLUMNS), "of plain", "of constant", "illegal", "unlogged"]
+    lines = [f"| {' | '.join(headings)} |", "|---|" + "---:|" * (len(headings) - 1)]
+    for one in document["scenarios"]:
+        lines.append(f"| {' | '.join(_row(one))} |")
+    machine, settings = document["machine"], document["settings"]
+    averages = [one["summary"]["load_average"][end] for one in document["scenarios"] for end in ("min", "max")]
+    foreign = [one["summary"]["foreign_cores"]["max"] for one in document["scenarios"]]
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    commit = f"{(machine['commit'] or 'unknown')[:12]}{' with changes' if machine['changed'] else ''}"
+    lines += [
+        "",
+        f"Medians of {settings['runs']} runs of {settings['seconds']:g} s, least–greatest in brackets.",
+        f"{settings['connections']} connections. CPU is per answer.",
+        "",
+        f"- command: `{document['command']}`",
+        f"- when: {document['when']}, commit {commit}",
+        f"- machine: {machine['cores']} cores, {machine['cpu']}, Linux {machine['kernel']}, {machine['file_system']}",
+        f"- load average before a run: {min(averages):.2f} to {max(averages):.2f}",
+        f"- processes of others during a run: at most {max(foreign):.2f} cores",
+        f"- versions: Python {machine['python']}, {packages}; {machine['wrk']}; {machine['h2load']}",
+        f"- all checks: {'passed' if document['passed'] else 'FAILED'}",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _row(one: Mapping[str, Any]) -> list[str]:
+    """Return the cells of one scenario; `–` where it has no such figure."""
+    cells = [one["title"]]
+    cells += [_cell(one["summary"].get(figure), decimals) for _, figure, decimals in _COLUMNS]
+    ratio = one["ratios"]
+    cells += [_cell(ratio.get("plain"), 2), _cell(ratio.get("constant") or ratio.get("constant-direct"), 2)]
+    made = one["checks"]
+    return [*cells, *(str(made[name]) if made is not None else "–" for name in ("illegal", "unlogged"))]
+
+
+def _cell(spread: Mapping[str, float] | None, decimals: int) -> str:
+    if spread is None:
+        return "–"
+    low, mid, high = (f"{spread[key]:,.{decimals}f}" for key in ("min", "median", "max"))
+    return mid if low == high else f"{mid} ({low}–{high})"

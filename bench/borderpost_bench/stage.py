@@ -1,0 +1,195 @@
+"""What is started for one measurement: the regions' server, what answers Envoy's question, and Envoy.
+
+The product runs as an operator would run it: its own commands on a configuration file, with the demo's five
+regions, starter pack and latency table.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from borderpost.demo.children import ChildProcess, free_port
+from borderpost.demo.envoy_process import EnvoyProcess
+from borderpost.demo.scenery import AUDIT, REGIONS, configuration, write_events
+from borderpost.demo.service_process import BorderpostProcess
+from borderpost.demo.stage import command
+from borderpost_base.errors import BorderpostError
+from borderpost_bench.bootstraps import plain_proxy, upstream
+from borderpost_bench.cpu import Usage, descendants, usage_of
+from borderpost_bench.load import Load, grpc_frame, question, run_h2load, run_wrk, wrk_script
+from borderpost_bench.scenarios import Driver, Scenario, Server
+from borderpost_bench.traffic import requests_of
+
+ADDRESSES = 4096
+"""Distinct client addresses of one run: what a busy gateway sees again and again within a minute."""
+FIXED_REGION = "eu-central-1"
+"""Where the plain proxy and the constant answer send everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageUsage:
+    """What each part has used since it was started."""
+
+    steward: Usage
+    workers: Usage
+    """Or the whole server, where it is one process."""
+    envoy: Usage
+    upstream: Usage
+
+
+class Stage:
+    """Everything that runs for one measurement, used as a context. It writes into the directory given."""
+
+    def __init__(self, scenario: Scenario, directory: Path) -> None:
+        self._scenario = scenario
+        self._directory = directory
+        self._undo = ExitStack()
+        self._server: ChildProcess | None = None
+        self._envoy: EnvoyProcess | None = None
+        self.service: BorderpostProcess | None = None
+        """The product, where the scenario has it."""
+        self.audit = directory / AUDIT
+        """The audit log's directory."""
+
+    def __enter__(self) -> Stage:
+        try:
+            self._set_up()
+        except BaseException:
+            self._undo.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._undo.close()
+
+    def drive(self, *, seconds: float, connections: int) -> Load:
+        """Load it once; return what the load generator saw."""
+        scenario = self._scenario
+        in_flight = scenario.in_flight or connections
+        if scenario.driver is Driver.WRK:
+            assert self._envoy is not None, "wrk drives Envoy"
+            return run_wrk(self._envoy.port, self._directory / "wrk.lua", seconds=seconds, connections=in_flight)
+        return run_h2load(
+            self._port, self._directory / "message.bin", self._directory / "h2load.log",
+            via=scenario.via, seconds=seconds, in_flight=in_flight,
+        )  # fmt: skip
+
+    def usage(self) -> StageUsage:
+        """Return what each part has used until now."""
+        pids = descendants(self._server.pid) if self._server is not None else []
+        steward, workers = (pids[:1], pids[1:]) if self.service is not None else ([], pids)
+        return StageUsage(
+            steward=usage_of(steward),
+            workers=usage_of(workers),
+            envoy=usage_of([self._envoy.process.pid] if self._envoy is not None else []),
+            upstream=usage_of([self._upstream.process.pid]),
+        )
+
+    def region_counts(self) -> dict[str, int]:
+        """Return how many requests have reached each region."""
+        counts = self._upstream.stats("http.*downstream_rq_total")
+        return {region: counts[f"http.{region}.downstream_rq_total"] for region in REGIONS}
+
+    def metrics(self) -> dict[str, float]:
+        """Return the product's metrics without labels, by name; nothing where it does not run."""
+        if self.service is None:
+            return {}
+        return parse_metrics(self.service.admin("/metrics")[1])
+
+    def end_server(self) -> None:
+        """End the server in order, so that its log is complete."""
+        if self._server is not None and (status := self._server.stop(grace_s=30.0)) != 0:
+            raise BorderpostError("BP0911", f"the server ended with status {status}:\n{self._server.tail()}")
+
+    def _set_up(self) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._upstream = self._undo.enter_context(EnvoyProcess(upstream(REGIONS), self._directory, name="upstream"))
+        self._regions = _listener_ports(self._upstream)
+        self._port = free_port()
+        admin_port = free_port()
+        config = self._write_configuration(admin_port)
+        scenario = self._scenario
+        if scenario.server is Server.PRODUCT:
+            self.service = self._undo.enter_context(BorderpostProcess(config, admin_port=admin_port))
+            self._server = self.service.process
+        elif scenario.server is Server.CONSTANT:
+            self._server = self._start_constant()
+        if scenario.driver is Driver.WRK:
+            self._envoy = self._undo.enter_context(EnvoyProcess(self._bootstrap(config), self._directory))
+            requests = requests_of(scenario.traffic, ADDRESSES)
+            (self._directory / "wrk.lua").write_text(wrk_script(requests))
+        else:
+            (request,) = requests_of(scenario.traffic, 1)
+            (self._directory / "message.bin").write_bytes(grpc_frame(question(request, scenario.via)))
+
+    def _write_configuration(self, admin_port: int) -> Path:
+        config = configuration(self._regions, admin_port=admin_port)
+        scenario = self._scenario
+        config["server"] = {
+            "directory": "server", "workers": scenario.workers, "engine": scenario.engine, "drain_s": 0.1,
+        }  # fmt: skip
+        if scenario.driver is Driver.H2LOAD:  # which knows no Unix sockets
+            config["server"] |= {"listen": "tcp", "host": "127.0.0.1", "port": self._port}
+        for region, port in self._regions.items():
+            # By TCP, so that the regions' counts are of requests alone.
+            config["ranking"]["probes"][region] = {"kind": "tcp", "address": f"127.0.0.1:{port}", "interval_s": 2}
+        write_events(self._directory, [])
+        path = self._directory / "borderpost.yaml"
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        return path
+
+    def _start_constant(self) -> ChildProcess:
+        socket_path = self._directory / "server" / "worker-0.sock"
+        direct = self._scenario.driver is Driver.H2LOAD
+        where = ("--port", str(self._port)) if direct else ("--unix", str(socket_path))
+        child = ChildProcess(
+            "constant",
+            [
+                sys.executable, "-m", "borderpost_bench.constant",
+                "--cluster", FIXED_REGION, "--engine", self._scenario.engine, *where,
+            ],
+            self._directory / "constant.log",
+        )  # fmt: skip
+        self._undo.callback(child.kill)
+        ready = (lambda: _listens(self._port)) if direct else socket_path.exists
+        child.wait_until(ready, timeout_s=15, what="listening")
+        return child
+
+    def _bootstrap(self, config: Path) -> dict[str, Any]:
+        """Render Envoy's bootstrap by the command that operators use."""
+        upstreams = [f"{region}=127.0.0.1:{port}" for region, port in self._regions.items()]
+        rendered = command(
+            *("render", "envoy", "--json", "--config", str(config), "--via", self._scenario.via.value),
+            *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--trusted-hops", "1"),
+            *(word for one in upstreams for word in ("--upstream", one)),
+        )
+        if rendered.exit_code != 0:
+            raise BorderpostError("BP0911", f"rendering Envoy's configuration failed: {rendered.document}")
+        if self._scenario.server is Server.NONE:
+            return plain_proxy(rendered.document, FIXED_REGION)
+        return rendered.document
+
+
+def parse_metrics(text: str) -> dict[str, float]:
+    """Return the samples without labels of a Prometheus exposition, by name."""
+    found = re.findall(r"^(\w+) (\S+)$", text, re.MULTILINE)
+    return {name: float(value) for name, value in found}
+
+
+def _listener_ports(envoy: EnvoyProcess) -> dict[str, int]:
+    statuses = json.loads(envoy.admin("/listeners?format=json"))["listener_statuses"]
+    return {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in statuses}
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
