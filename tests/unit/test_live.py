@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from borderpost import live
+from borderpost import decision, live
 from borderpost.regions.signals import RegionSignal, Signals, State
 from borderpost_base.world import SystemClock
 from support.audit import FailingDisk
@@ -83,7 +83,7 @@ def test_other_signals_swap_the_view_and_keep_the_memory_of_law(tmp_path: Path) 
             publish_signals(parts, eu_1=State.DOWN)
             second = await parts.take()
             assert parts.adopted[-1] == (second, frozenset({"signals"}))
-            assert second.policy is first.policy
+            assert second.compiled is first.compiled
             assert second._laws is first._laws
             assert second._decisions is not first._decisions
             assert (await parts.ask()).cluster == "eu-2"
@@ -109,7 +109,7 @@ def test_another_law_swaps_the_view_and_forgets(tmp_path: Path) -> None:
 
 def test_an_event_does_not_wait_for_a_slow_law(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
-    compiled = live.compile_policy
+    compiled = decision.compile_policy
 
     def slow(*arguments: Any) -> Any:
         assert go_on.wait(20)
@@ -120,14 +120,14 @@ def test_an_event_does_not_wait_for_a_slow_law(tmp_path: Path, monkeypatch: pyte
         async with worker_parts(tmp_path, changes={"events": {"file": "events.yaml"}}) as parts:
             first = parts.live.view
             assert first is not None
-            monkeypatch.setattr(live, "compile_policy", slow)
+            monkeypatch.setattr(decision, "compile_policy", slow)
             write_events(tmp_path, EVENT)
             parts.reload(OTHER_LAW)
             try:
                 await until(lambda: parts.look() is not first)
                 between = parts.live.view
                 assert between is not None
-                assert between.policy is first.policy
+                assert between.compiled is first.compiled
                 assert [event.id for event in between.event_list.events] == ["order-1"]
                 assert parts.adopted[-1][1] == {"events"}
                 assert (await parts.ask()).cluster == "eu-2"
