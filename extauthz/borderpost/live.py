@@ -88,6 +88,8 @@ class Live:
             self._swap(view, changed)
             self.generation, self._behind_since_us, self._told = generation, None, ""
         except (BorderpostError, Problems, OSError) as error:
+            if self._page.generation != generation:
+                return  # its parts may have been removed since: the newer one is read next
             self._refuse(generation)
             if str(error) != self._told:
                 self._told = str(error)

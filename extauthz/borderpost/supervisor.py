@@ -23,6 +23,9 @@ _PAUSE_S_MAX = 10.0
 _YOUNG_S = 5.0
 """A worker that ends within this time of its start died young."""
 _YOUNG_DEATHS_ALARM = 3
+_KILLED_WITHIN_S = 2.0
+"""How long a killed worker is waited for. One inside a system call on a hung disk cannot end before the disk answers,
+and the steward must not hang with it."""
 
 
 class Supervisor:
@@ -75,6 +78,7 @@ class Supervisor:
         environment = dict(os.environ, PROMETHEUS_MULTIPROC_DIR=str(self._metrics_directory))
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "borderpost.worker", "--runtime", str(self._runtime), "--index", str(index),
+            "--steward", str(os.getpid()),
             env=environment, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         self._processes[index] = process
@@ -94,7 +98,9 @@ class Supervisor:
                 self._log.error("workers did not drain in time and are killed", count=len(late), grace_s=grace_s)
                 for process in alive:
                     _signal(process, signal.SIGKILL)
-                await asyncio.wait(late)
+                _, stuck = await asyncio.wait(late, timeout=_KILLED_WITHIN_S)
+                if stuck:
+                    self._log.error("workers wait for a disk that does not answer; they end with it", count=len(stuck))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,6 +1,6 @@
 """A worker process: one event loop, one socket, one audit stream. It decides, records and answers; nothing else.
 
-    python -m borderpost.worker --runtime DIR --index N      (started by the steward)
+    python -m borderpost.worker --runtime DIR --index N --steward PID      (started by the steward)
 
 It serves from its first moment, and refuses until it has a snapshot and an open audit stream: a closed door is
 an answer, a missing socket is a guess. When told to stop it goes on answering for `server.drain_s` while health
@@ -51,11 +51,11 @@ _EXIT_ORPHANED = 3
 class Worker:
     """One worker of an instance."""
 
-    def __init__(self, runtime: Path, index: int, settings: WorkerSettings, world: World) -> None:
+    def __init__(self, runtime: Path, index: int, steward: int, settings: WorkerSettings, world: World) -> None:
         self._index = index
         self._settings = settings
         self._world = world
-        self._parent = os.getppid()
+        self._steward = steward
         self._log = get_logger("worker")
         self._metrics = worker_metrics(index, runtime / "metrics")
         self._page = SharedPage(runtime / "page", create=False)
@@ -164,13 +164,18 @@ class Worker:
             self._health.set_status(service, serving and not self._draining)
 
     def _notice_orphanhood(self, mono_us: int) -> None:
-        """Without a steward nobody will ever publish again: serve on for the snapshot's age, then make room."""
-        if os.getppid() == self._parent:
+        """Without a steward nobody will ever publish again: serve on for the snapshot's age, then make room.
+
+        Make room sooner where another steward has begun: its own worker waits for this socket and this log.
+        """
+        if os.getppid() == self._steward:
             return
         if self._orphaned_at_us is None:
             self._orphaned_at_us = mono_us
             self._log.error("the steward is gone; deciding on by the last snapshot", until_s=self._max_age_s)
-        elif mono_us - self._orphaned_at_us > self._max_age_s * 1e6:
+        elif (
+            mono_us - self._orphaned_at_us > self._max_age_s * 1e6 or self._page.steward_beat_us > self._orphaned_at_us
+        ):
             self._exit_code = _EXIT_ORPHANED
             self._stop.set()
 
@@ -213,13 +218,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m borderpost.worker", description=__doc__)
     parser.add_argument("--runtime", type=Path, required=True)
     parser.add_argument("--index", type=int, required=True)
+    # Told, not asked for by getppid(): the steward may be gone before this process gets to ask.
+    parser.add_argument("--steward", type=int, required=True, help="process id of the steward")
     arguments = parser.parse_args()
     settings = WorkerSettings.read(arguments.runtime)
     logs = settings.logs
     as_json = {"auto": None, "json": True, "console": False}[logs.format]
     configure_logs(level=logs.level, json=as_json, process=f"worker-{arguments.index}")
     try:
-        return uvloop.run(_run(arguments.runtime, arguments.index, settings))
+        return uvloop.run(_run(arguments.runtime, arguments.index, arguments.steward, settings))
     except ListenError as error:
         told = BorderpostError("BP0502", error.reason, place=Place(error.address))
     except BorderpostError as error:
@@ -228,8 +235,8 @@ def main() -> int:
     return 2
 
 
-async def _run(runtime: Path, index: int, settings: WorkerSettings) -> int:
-    return await Worker(runtime, index, settings, World()).run()
+async def _run(runtime: Path, index: int, steward: int, settings: WorkerSettings) -> int:
+    return await Worker(runtime, index, steward, settings, World()).run()
 
 
 if __name__ == "__main__":

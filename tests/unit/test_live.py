@@ -257,6 +257,28 @@ def test_a_snapshot_that_stays_damaged_is_told_once_and_ends_decisions_when_it_i
     asyncio.run(main())
 
 
+def test_a_snapshot_overtaken_while_the_disk_hung_is_no_fault(tmp_path: Path) -> None:
+    async def main() -> None:
+        disk = FailingDisk()
+        async with worker_parts(tmp_path, disk=disk) as parts:
+            publish_signals(parts, eu_1=State.DOWN)
+            before = len(disk.calls)
+            disk.hang.clear()
+            try:
+                parts.look()
+                await until(lambda: len(disk.calls) > before)
+                for _ in range(6):  # so many that the steward removes the parts of the one being read
+                    publish_signals(parts, eu_2=State.DOWN)
+            finally:
+                disk.hang.set()
+            with capture_logs() as told:
+                await parts.take()
+            assert [line for line in told if line["log_level"] == "error"] == []
+            assert (await parts.ask()).cluster == "eu-1"
+
+    asyncio.run(main())
+
+
 def test_a_part_damaged_on_disk_is_written_again_by_the_next_publication(tmp_path: Path) -> None:
     """A worker that starts later reads every part anew, also those that have not changed for months."""
 
