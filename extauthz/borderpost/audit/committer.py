@@ -12,6 +12,9 @@ This is the only module of the audit log that knows of threads and of the loop. 
 turn of the loop: all that one turn brings goes into one sync. While the flusher is out with batch n, the loop
 fills batch n+1; there is no timer, the batch grows with the load.
 
+While the disk is brisk (pace.py), a batch is written in the loop itself: a hand-off to the thread and back costs more
+than such a wait, and a loop that waits gathers a batch in its sockets. One slow sync, and the thread does it again.
+
 When batch n fails, everybody waiting for it is told False, and so is everybody waiting for batch n+1: its records
 were chained to records that do not exist. The chain falls back to the durable head (writer.py), `append` refuses,
 and a repair is tried every `retry_s` until one succeeds. Nobody is told True for a record that is not on
@@ -29,6 +32,8 @@ from typing import Any
 
 from borderpost.audit.batch import AuditUnavailable, Batch
 from borderpost.audit.config import AuditSpec
+from borderpost.audit.pace import Pace
+from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.record import Position
 from borderpost.audit.writer import AuditWriter
 from borderpost_base.logs import get_logger
@@ -70,6 +75,7 @@ class Committer:
         self._world = world
         self._loop = loop
         self._on_commit = on_commit
+        self._pace = Pace()
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._out: Batch | None = None
         self._out_since_us: int | None = None
@@ -115,11 +121,25 @@ class Committer:
 
         Raises what `AuditWriter.append` raises; AuditUnavailable means: refuse the request (503).
         """
-        if self._stopping is not None:
-            raise AuditUnavailable("BP0405", "the worker is stopping", reason="ended")
+        self._admit()
         position = self._writer.append(kind, fields, at_us=at_us)
         self._schedule()
         return position
+
+    def prepare(self, kind: str, fields: Mapping[str, Any]) -> PreparedRecord:
+        """Return a record with holes for the fields of one request."""
+        return self._writer.prepare(kind, fields)
+
+    def append_prepared(self, prepared: PreparedRecord, request: bytes, *, at_us: int, mono_us: int) -> str:
+        """Chain a prepared record and return its decision id; else as `append`."""
+        self._admit()
+        decision_id = self._writer.append_prepared(prepared, request, at_us=at_us, mono_us=mono_us)
+        self._schedule()
+        return decision_id
+
+    def _admit(self) -> None:
+        if self._stopping is not None:
+            raise AuditUnavailable("BP0405", "the worker is stopping", reason="ended")
 
     def when_durable(self, release: Release) -> None:
         """Call `release` once everything appended so far is durable (True) or lost (False), on the loop's thread.
@@ -184,14 +204,18 @@ class Committer:
     def _hand_over(self, batch: Batch, waiting: list[Release]) -> None:
         self._out, self._waiting_out = batch, waiting
         self._out_since_us = self._world.clock.mono_us()
-        self._jobs.put(batch)
+        if self._pace.in_loop and batch.repairs is None:
+            self._settle(batch, *self._write(batch))
+        else:
+            self._jobs.put(batch)
 
-    def _settle(self, batch: Batch, error: AuditUnavailable | None) -> None:
+    def _settle(self, batch: Batch, error: AuditUnavailable | None, wrote_us: int) -> None:
         """Take the outcome of the job that was out, and tell whoever waits for it."""
         since, self._out_since_us, self._out = self._out_since_us, None, None
         now_us = self._world.clock.mono_us()
         self._idle_since_us = now_us
         was_down = self._writer.fault is not None
+        self._pace.note(wrote_us)
         self._writer.settle(batch, error)
         waiting, self._waiting_out = self._waiting_out, []
         if error is not None:
@@ -199,9 +223,12 @@ class Committer:
             self._after_failure(error, was_down)
         elif was_down:
             _log.warning("audit log takes records again", next_seq=batch.head.seq + 1)
-        self._advance()  # first, so that the disk works while the answers are made
+        if not self._pace.in_loop:
+            self._advance()  # first, so that the disk works while the answers are made
         for release in waiting:
             self._tell(release, error is None)
+        if self._pace.in_loop:
+            self._schedule()  # after the answers: in the loop the next commit would only keep them waiting
         if self._on_commit is not None:
             took_us = now_us - (since if since is not None else now_us)
             self._on_commit(Commit(len(batch.lines), batch.size_bytes, took_us, error))
@@ -246,19 +273,26 @@ class Committer:
         if not self._ended.done():
             self._ended.set_result(error is None and self._writer.fault is None)
 
+    # On the flusher thread, or in the loop while the disk is brisk.
+
+    def _write(self, batch: Batch) -> tuple[AuditUnavailable | None, int]:
+        """Make a batch durable; return what went wrong, and how long the disk took, microseconds."""
+        began_us = self._world.clock.mono_us()
+        outcome: AuditUnavailable | None = None
+        try:
+            self._writer.write(batch)
+        except AuditUnavailable as error:
+            outcome = error
+        except Exception as error:  # noqa: BLE001 - whatever happened, the batch is not durable: refuse
+            detail = f"{type(error).__name__}: {error}"
+            outcome = AuditUnavailable("BP0405", detail, reason="internal", during="write")
+        return outcome, self._world.clock.mono_us() - began_us
+
     # On the flusher thread.
 
     def _flush(self) -> None:
         while (batch := self._jobs.get()) is not None:
-            outcome: AuditUnavailable | None = None
-            try:
-                self._writer.write(batch)
-            except AuditUnavailable as error:
-                outcome = error
-            except Exception as error:  # noqa: BLE001 - whatever happened, the batch is not durable: refuse
-                detail = f"{type(error).__name__}: {error}"
-                outcome = AuditUnavailable("BP0405", detail, reason="internal", during="write")
-            if not self._hand_back(self._settle, batch, outcome):
+            if not self._hand_back(self._settle, batch, *self._write(batch)):
                 return
         problem: Exception | None = None
         try:

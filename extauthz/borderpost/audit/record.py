@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from borderpost.audit import fields
 from borderpost.audit.kinds import format_stamp
+from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.profile import ProfileError, canonical, decode, encode
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
@@ -96,7 +97,9 @@ class RecordMaker:
         self.log = log
         self.epoch = epoch
         self._randomness = randomness
-        self._nonces: list[str] = []
+        self._nonces: list[bytes] = []
+        self._stamped_us = -1
+        self._stamp = ""
 
     def make(
         self, kind: str, own: Mapping[str, Any], before: Head, *, at_us: int, mono_us: int, checked: bool
@@ -115,8 +118,8 @@ class RecordMaker:
             "epoch": self.epoch,
             "seq": before.seq + 1,
             "prev": before.digest,
-            "nonce": self._nonce(),
-            "ts": f"{_second(at_us // 1_000_000)}{at_us % 1_000_000:06d}Z",
+            "nonce": self._nonce().decode(),
+            "ts": self._stamp_of(at_us),
             "mono_us": mono_us,
         }
         try:
@@ -129,13 +132,41 @@ class RecordMaker:
             raise BorderpostError("BP0404", f"a {kind!r} record has {len(line)} bytes")
         return line
 
-    def _nonce(self) -> str:
+    def prepare(self, kind: str, own: Mapping[str, Any]) -> PreparedRecord:
+        """Return the line of a record with holes for the fields of one request. `own` fits its schema."""
+        fixed = {**own, "v": fields.VERSION, "type": kind, "log": self.log, "epoch": self.epoch}
+        return PreparedRecord(fixed, epoch=self.epoch)
+
+    def fill(self, prepared: PreparedRecord, request: bytes, before: Head, *, at_us: int, mono_us: int) -> bytes:
+        """Return the line of the prepared record that follows `before`; `request` is the canonical JSON of `req`.
+
+        Raises BorderpostError BP0404 for a line that is too long, or one prepared for another epoch.
+        """
+        line = prepared.fill(
+            mono_us=mono_us,
+            nonce=self._nonce(),
+            prev=before.digest.encode(),
+            request=request,
+            seq=before.seq + 1,
+            ts=self._stamp_of(at_us).encode(),
+        )
+        if len(line) > limits.RECORD_BYTES_MAX or prepared.epoch != self.epoch:
+            raise BorderpostError("BP0404", f"a prepared record has {len(line)} bytes or is of another epoch")
+        return line
+
+    def _stamp_of(self, at_us: int) -> str:
+        """Return the timestamp; a batch has one instant, so the last one is kept."""
+        if at_us != self._stamped_us:
+            self._stamped_us = at_us
+            self._stamp = f"{_second(at_us // 1_000_000)}{at_us % 1_000_000:06d}Z"
+        return self._stamp
+
+    def _nonce(self) -> bytes:
         if not self._nonces:
             # One system call for many: it costs more than all the rest of a nonce.
             pool = self._randomness.token(_NONCE_BYTES * _NONCES_AT_ONCE)
             self._nonces = [
-                base64.urlsafe_b64encode(pool[at : at + _NONCE_BYTES])[:22].decode()
-                for at in range(0, len(pool), _NONCE_BYTES)
+                base64.urlsafe_b64encode(pool[at : at + _NONCE_BYTES])[:22] for at in range(0, len(pool), _NONCE_BYTES)
             ]
         return self._nonces.pop()
 

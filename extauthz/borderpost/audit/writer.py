@@ -37,6 +37,7 @@ from borderpost.audit.config import AuditSpec
 from borderpost.audit.files import StreamFiles
 from borderpost.audit.inputs import InputStore
 from borderpost.audit.lock import StreamLock
+from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.record import Head, Position, RecordMaker
 from borderpost.audit.recovery import Found, recover
 from borderpost.audit.segment import INPUTS_NAME, STREAM_NAME
@@ -168,10 +169,6 @@ class AuditWriter:
         return len(self._open.lines) + (len(self._out.lines) if self._out is not None else 0)
 
     @property
-    def _pending_bytes(self) -> int:
-        return self._open.size_bytes + (self._out.size_bytes if self._out is not None else 0)
-
-    @property
     def ended(self) -> bool:
         """Return True once `epoch.close` has been appended."""
         return self._ended
@@ -183,15 +180,40 @@ class AuditWriter:
         it is now. Raises AuditUnavailable when the stream takes no records or too many wait, and
         BorderpostError BP0404 or BP0407 for a record that may not be written; the chain is then unchanged.
         """
+        self._admit()
+        return self._chain(kind, fields, at_us)
+
+    def prepare(self, kind: str, fields: Mapping[str, Any]) -> PreparedRecord:
+        """Return a record with holes for the fields of one request, for `append_prepared`."""
+        return self._maker.prepare(kind, fields)
+
+    def append_prepared(self, prepared: PreparedRecord, request: bytes, *, at_us: int, mono_us: int) -> str:
+        """Chain a prepared record, as `append` does, and return its decision id.
+
+        `request` is the canonical JSON of its `req` field. Raises what `append` raises.
+        """
+        self._admit()
+        line = self._maker.fill(prepared, request, self._tip, at_us=at_us, mono_us=mono_us)
+        return records.decision_id(self._maker.epoch, self._extend(line).seq)
+
+    def _admit(self) -> None:
+        """Raise AuditUnavailable unless the stream takes another record now."""
+        if self._fault is None and not self._ended and self._has_room():
+            return
         if self._fault is not None:
             self._refused += 1
             raise self._fault.error
         if self._ended:
             raise AuditUnavailable("BP0405", "the stream has been closed", reason="ended")
-        if self.pending >= limits.AUDIT_PENDING_RECORDS_MAX or self._pending_bytes >= limits.AUDIT_PENDING_BYTES_MAX:
-            self._refused += 1
-            raise AuditUnavailable("BP0406", f"{self.pending} records wait", reason="backlog")
-        return self._chain(kind, fields, at_us)
+        self._refused += 1
+        raise AuditUnavailable("BP0406", f"{self.pending} records wait", reason="backlog")
+
+    def _has_room(self) -> bool:
+        batch, out = self._open, self._out
+        count, size_bytes = len(batch.lines), batch.size_bytes
+        if out is not None:
+            count, size_bytes = count + len(out.lines), size_bytes + out.size_bytes
+        return count < limits.AUDIT_PENDING_RECORDS_MAX and size_bytes < limits.AUDIT_PENDING_BYTES_MAX
 
     def detach(self) -> Batch | None:
         """Give the open batch away for `write`; None if it is empty. Its outcome must come back to `settle`."""
@@ -329,13 +351,16 @@ class AuditWriter:
             mono_us=self._world.clock.mono_us(),
             checked=checked,
         )
-        seq = tip.seq + 1
-        digest = records.digest_of(line)
+        head = self._extend(line)
+        return Position(head.seq, records.decision_id(self._maker.epoch, head.seq), head.digest)
+
+    def _extend(self, line: bytes) -> Head:
+        """Put a line behind the tip and in the open batch; return the new tip."""
         batch = self._open
         batch.lines.append(line)
         batch.size_bytes += len(line) + 1
-        batch.head = self._tip = Head(seq, digest)
-        return Position(seq, records.decision_id(self._maker.epoch, seq), digest)
+        batch.head = self._tip = head = Head(self._tip.seq + 1, records.digest_of(line))
+        return head
 
     def _fall_back(self, batch: Batch, error: AuditUnavailable) -> None:
         """Nothing of the failed batch counts, and nothing that was chained to it since."""

@@ -1,0 +1,40 @@
+"""Whether the disk is so brisk that waiting for it in the event loop costs less than handing it to a thread.
+
+A hand-off and back costs tens of microseconds of CPU a batch and a switch of threads each way; a sync of a good disk
+takes a few hundred microseconds, in which the loop would have had little else to do, since every request it could
+answer waits for that very disk. So: in the loop while every recent sync was brisk, by the thread from the first slow
+one on, and back only after a run of brisk ones. A disk that hangs while the loop waits for it stops this worker's
+loop; the steward sees its beat stop, and Envoy ends the requests by its own bound.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+BRISK_US: Final = 2_000
+"""A sync up to this long is brisk."""
+SLOW_US: Final = 5_000
+"""One sync longer than this sends the work back to the thread."""
+RUN: Final = 16
+"""So many brisk syncs in a row, and the loop does it."""
+
+
+class Pace:
+    """Keeps count of brisk syncs. `in_loop` is the answer now."""
+
+    __slots__ = ("_run", "in_loop")
+
+    def __init__(self) -> None:
+        self.in_loop = False
+        self._run = 0
+
+    def note(self, took_us: int) -> None:
+        """Take the time of one write and sync, microseconds."""
+        if took_us <= BRISK_US:
+            self._run += 1
+            if self._run >= RUN:
+                self.in_loop = True
+        else:
+            self._run = 0
+            if took_us > SLOW_US:
+                self.in_loop = False
