@@ -13,6 +13,7 @@ kind of process (`owner`); the other kind has no business with it and is told so
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,9 +139,14 @@ class BoundedGauge(_Instrument):
 class BoundedHistogram(_Instrument):
     """How observations spread over buckets."""
 
-    def observe(self, value: float, *labels: str) -> None:
-        """Count one observation; seconds for `_seconds`, records for `_records`."""
-        self._child(labels).observe(value)
+    def observe(self, value: float, *labels: str, times: int = 1) -> None:
+        """Count so many equal observations; seconds for `_seconds`, records for `_records`.
+
+        prometheus_client counts one at a time; a batch of requests that took equally long is one change here.
+        """
+        child = self._child(labels)
+        child._sum.inc(value * times)
+        child._buckets[bisect_left(child._upper_bounds, value)].inc(times)  # the last bound is +Inf
 
 
 _I = TypeVar("_I", bound=_Instrument)

@@ -179,3 +179,16 @@ def test_the_files_of_an_earlier_run_are_cleared(tmp_path: Path) -> None:
     clear_directory(directory)
     assert [left.name for left in directory.iterdir()] == ["keep.txt"]
     assert "routed" not in exposition(steward_metrics(), directory).decode()
+
+
+@pytest.mark.parametrize("value", [0.0, 50e-6, 51e-6, 0.9, 7.0])
+def test_equal_observations_at_once_are_the_same_as_one_by_one(value: float) -> None:
+    at_once, one_by_one = local_metrics(), local_metrics()
+    at_once.decision_seconds.observe(value, times=3)
+    for _ in range(3):
+        one_by_one.decision_seconds._child(()).observe(value)  # prometheus_client's own
+    left, right = samples(exposition(at_once)), samples(exposition(one_by_one))
+    sums = (left.pop("borderpost_decision_seconds_sum{}"), right.pop("borderpost_decision_seconds_sum{}"))
+    assert left == right
+    assert sums[0] == pytest.approx(sums[1])
+    assert left["borderpost_decision_seconds_count{}"] == 3
