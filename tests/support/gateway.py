@@ -215,7 +215,9 @@ class Gateway:
             page.close()
 
     def start_service(self) -> None:
-        """Start Borderpost and wait until it is ready."""
+        """Start Borderpost and wait until it is ready; one that ran before must have ended."""
+        if hasattr(self, "service"):
+            assert self.service.process.returncode is not None
         port = self.config["admin"]["port"]
         self.service = BorderpostProcess(
             self.config_file, admin_port=port, environ=self._environ, ready_within_s=SETTLE_S * 2
