@@ -57,6 +57,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "borderpost.answers",
         "borderpost.catalog",
         "borderpost.engine_identity",
+        "borderpost.recognition",
         "borderpost.requests",
         "borderpost.snapshots",
     ),

@@ -84,13 +84,17 @@ class Door(ABC):
 
     def fill(self, answer: Answer, decision_id: bytes) -> bytes:
         """Return the message for this answer; `decision_id` is 32 ASCII hex digits."""
+        return decision_id.join(self.template(answer))
+
+    def template(self, answer: Answer) -> tuple[bytes, ...]:
+        """Return the message in pieces; joined by a decision id they are the message."""
         pieces = self._templates.get(answer)
         if pieces is None:
             pieces = tuple(self._serialise(answer, _PLACEHOLDER.decode()).split(_PLACEHOLDER))
             if len(pieces) < 2:
                 raise AssertionError("an answer without a place for the decision id")
             self._templates.put(answer, pieces)
-        return decision_id.join(pieces)
+        return pieces
 
     def unrecorded(self, refusal: Refusal) -> bytes:
         """Return the message of a refusal that has no record and so no decision id."""

@@ -1,7 +1,7 @@
 """What a decision leaves in the audit log: the fields of its `decision` record (see `audit.fields`).
 
 Most of a record is the same for every request with the same facts; `fixed_fields` builds that part once a
-decision, and `own_fields` adds what belongs to one request.
+decision, and `request_field` is what belongs to one request.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any
 
 from borderpost.answers import Answer, Route
 from borderpost.audit.fields import check_fields
+from borderpost.audit.profile import encode
 from borderpost.audit.record import refusal_counts, table_digest
+from borderpost.facts import Identity
 from borderpost.policy.model import Facts, Law
 from borderpost.regions.rank import Ranking
 from borderpost_base import limits
@@ -57,14 +59,14 @@ def fixed_fields(
     return fields
 
 
-def own_fields(fixed: Mapping[str, Any], *, request_id: str | None, trace_id: str | None, via: str) -> dict[str, Any]:
-    """Return the whole record of one request: what `fixed_fields` gave, and what joins it to other logs."""
+def request_field(identity: Identity) -> bytes:
+    """Return the canonical JSON of a record's `req`: what joins it to other logs."""
     request = {}
-    if request_id is not None:
-        request["id"] = request_id
-    if trace_id is not None:
-        request["trace"] = trace_id
-    return {**fixed, "req": request, "via": via}
+    if identity.request_id is not None:
+        request["id"] = identity.request_id
+    if identity.trace_id is not None:
+        request["trace"] = identity.trace_id
+    return encode(request)
 
 
 def candidate_table(law: Law, ranking: Ranking | None) -> list[dict[str, Any]]:

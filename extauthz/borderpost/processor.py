@@ -4,7 +4,8 @@ What one turn of the loop brings is one batch: one look at the clock, one look a
 decided and chained, one wait for the disk, every answer released. An answer that routes leaves this module in
 one place only, `_answer`, called after the log said that its record is durable.
 
-    messages ─▶ read (request.py) ─▶ facts ─▶ View.decide ─▶ record chained ─▶ durable ─▶ answer
+    messages ─▶ recognised (recognition.py) ──────────────────────────┐
+             └▶ read (requests.py) ─▶ facts ─▶ View.answer ─▶ known ─┴▶ record chained ─▶ durable ─▶ answer
 
 Whatever goes wrong refuses: a message that does not parse or is not what this door expects ends its call with a
 non-OK status, which Envoy turns into a refusal; everything else is answered with a status of its own. A stream
@@ -13,20 +14,24 @@ is never ended cleanly before its answer, because Envoy would take that as leave
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from borderpost.answers import Answer, AnswerSettings, Door, ExtAuthzDoor, ExtProcDoor, Refusal, Route
+from borderpost.answers import AnswerSettings, Door, ExtAuthzDoor, ExtProcDoor, Refusal, Route
+from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.writer import AuditUnavailable
 from borderpost.decision import Decision, View
-from borderpost.decision_record import own_fields
-from borderpost.facts import Identity
+from borderpost.decision_record import request_field
 from borderpost.live import Live, events_changed_between
 from borderpost.policy.model import Source
+from borderpost.recognition import cut, proves, usual_request
 from borderpost.record_keeper import RecordKeeper
 from borderpost.requests import CheckReader, ProcessReader, RequestReader, UnexpectedMessage
+from borderpost_base import limits
 from borderpost_base.logs import get_logger
+from borderpost_base.memo import Remembered
 from borderpost_base.metrics import Metrics
 from borderpost_base.world import World
 from borderpost_wire.service import Call, MethodKind, StatusCode
@@ -40,12 +45,37 @@ _NO_POLICY = Refusal(503, "BP0807", "no-current-policy")
 _INTERNAL = Refusal(503, "BP0810", "internal")
 
 
-class Entrance(NamedTuple):
-    """One protocol: how its questions are read and how it is answered."""
+class Known:
+    """A decision ready to be given again: its record with holes, its answer in pieces, what it counts as."""
 
-    via: str
-    reader: RequestReader
-    door: Door
+    __slots__ = ("address_unknown", "decision", "pieces", "prepared", "until_us", "view")
+
+    def __init__(self, view: View, decision: Decision, prepared: PreparedRecord, pieces: tuple[bytes, ...]) -> None:
+        self.view = view
+        self.decision = decision
+        self.prepared = prepared
+        self.pieces = pieces
+        law = decision.law
+        self.until_us: float = math.inf if law is None or law.valid_until_us is None else law.valid_until_us
+        self.address_unknown = all(piece.source is not Source.GEOIP for piece in decision.facts.evidence)
+
+
+class Entrance:
+    """One protocol: how its questions are read, how it is answered, and what is remembered of both."""
+
+    def __init__(self, via: str, reader: RequestReader, door: Door, *, recognises: bool) -> None:
+        self.via = via
+        self.reader = reader
+        self.door = door
+        self.recognises = recognises
+        """Whether its questions repeat but for what `recognition.cut` takes out (ext_authz has times in them)."""
+        self.recognised: Remembered[tuple[bytes, ...], Known] = Remembered(limits.REMEMBERED_MESSAGES_MAX)
+        self.known: Remembered[Decision, Known] = Remembered(limits.REMEMBERED_FACTS_MAX)
+
+    def forget(self) -> None:
+        """Forget everything: the view has changed."""
+        self.recognised.clear()
+        self.known.clear()
 
 
 class Pending(NamedTuple):
@@ -53,8 +83,8 @@ class Pending(NamedTuple):
 
     call: Call
     entrance: Entrance
-    answer: Answer
-    decision_id: bytes
+    known: Known
+    decision_id: str
 
 
 class Processor:
@@ -68,8 +98,8 @@ class Processor:
         self._world = world
         self._metrics = metrics
         self._entrances: dict[str, Entrance] = {
-            _PROCESS: Entrance("ext_proc", ProcessReader(), ExtProcDoor(settings)),
-            _CHECK: Entrance("ext_authz", CheckReader(), ExtAuthzDoor(settings)),
+            _PROCESS: Entrance("ext_proc", ProcessReader(), ExtProcDoor(settings), recognises=True),
+            _CHECK: Entrance("ext_authz", CheckReader(), ExtAuthzDoor(settings), recognises=False),
         }
         self._last_now_us = 0
         self._log = get_logger("processor")
@@ -89,10 +119,14 @@ class Processor:
         pending: list[Pending] = []
         for call, message in batch:
             try:
-                decided = self._decide(call, message, view, now_us)
+                decided = self._decide(call, message, view, now_us, began_us)
             except UnexpectedMessage as error:
                 self._metrics.facts_rejected_total.inc("unexpected-message")
                 call.fail(StatusCode.INVALID_ARGUMENT, str(error))
+                continue
+            except AuditUnavailable as error:
+                code = "BP0809" if error.reason == "ended" else "BP0808"
+                self._unrecorded(call, Refusal(503, code, error.reason))
                 continue
             except Exception:  # noqa: BLE001 - one request's bug must not touch the others; when in doubt, refuse
                 self._log.exception("a request could not be decided and is refused")
@@ -107,32 +141,52 @@ class Processor:
         """Nothing to do: a record of a request whose caller has gone stays a true record of a decision."""
 
     def adopt(self, view: View) -> None:
-        """Note a new view: events of its list that are in force already need no announcement of their own."""
-        self._last_now_us = self._world.now_us()
+        """Take a new view: what was remembered of the last one is forgotten.
 
-    def _decide(self, call: Call, message: bytes, view: View | None, now_us: int) -> Pending | None:
+        Events of its list that are in force already need no announcement of their own.
+        """
+        self._last_now_us = self._world.now_us()
+        for entrance in self._entrances.values():
+            entrance.forget()
+
+    def _decide(self, call: Call, message: bytes, view: View | None, now_us: int, mono_us: int) -> Pending | None:
         """Decide one request and chain its record; None if it has been answered already."""
         if call.state is not None:
             raise UnexpectedMessage("this stream has its answer")
         call.state = True
         entrance = self._entrances[call.method]
+        taken = cut(message) if entrance.recognises else None
+        if taken is not None and view is not None:
+            known = entrance.recognised.get(taken.key)
+            if known is not None and known.view is view and now_us < known.until_us:
+                request = usual_request(taken)
+                if request is not None:
+                    decision_id = self._keeper.decide(known.prepared, request, at_us=now_us, mono_us=mono_us)
+                    return Pending(call, entrance, known, decision_id)
         question = entrance.reader.parse(message)
         if view is None:
             self._unrecorded(call, _NO_POLICY)
             return None
         raw, identity = entrance.reader.read(question, view.reading)
-        decision = view.answer(raw, now_us)
-        self._count_facts(decision, identity)
-        fields = own_fields(
-            decision.record, request_id=identity.request_id, trace_id=identity.trace_id, via=entrance.via
+        for name in identity.dropped:
+            self._metrics.facts_rejected_total.inc(f"dropped:{name}")
+        known = self._know(entrance, view, view.answer(raw, now_us))
+        if taken is not None and known.decision.law is not None and proves(message, taken, question, raw.address):
+            entrance.recognised.put(taken.key, known)
+        request = request_field(identity)
+        return Pending(
+            call, entrance, known, self._keeper.decide(known.prepared, request, at_us=now_us, mono_us=mono_us)
         )
-        try:
-            position = self._keeper.decide(fields, at_us=now_us)
-        except AuditUnavailable as error:
-            code = "BP0809" if error.reason == "ended" else "BP0808"
-            self._unrecorded(call, Refusal(503, code, error.reason))
-            return None
-        return Pending(call, entrance, decision.answer, position.decision_id.encode())
+
+    def _know(self, entrance: Entrance, view: View, decision: Decision) -> Known:
+        """Return a decision ready to be given; made once a decision and door."""
+        known = entrance.known.get(decision)
+        if known is None:
+            prepared = self._keeper.prepare({**decision.record, "via": entrance.via})
+            known = Known(view, decision, prepared, entrance.door.template(decision.answer))
+            if decision.law is not None:  # one that was refused before the law is made anew each time
+                entrance.known.put(decision, known)
+        return known
 
     def _release(self, pending: list[Pending], durable: bool, began_us: int) -> None:
         """Answer a batch whose records are durable; refuse one whose records never will be."""
@@ -140,19 +194,12 @@ class Processor:
             for one in pending:
                 self._unrecorded(one.call, Refusal(503, "BP0808", "not-durable"))
             return
-        answered = [one for one in pending if self._answer(one)]
-        self._count(answered, began_us)
-
-    def _answer(self, one: Pending) -> bool:
-        """Give one recorded answer; False if it could not be made, and the request is refused."""
-        try:
-            message = one.entrance.door.fill(one.answer, one.decision_id)
-        except Exception:  # noqa: BLE001 - as above: the rest of the batch must get its answers
-            self._log.exception("an answer could not be made and the request is refused")
-            self._unrecorded(one.call, _INTERNAL)
-            return False
-        one.call.reply(message)
-        return True
+        for call, _, known, decision_id in pending:
+            try:
+                call.reply(decision_id.encode().join(known.pieces))
+            except Exception:  # noqa: BLE001 - one call's trouble must not keep the others from their answers
+                self._log.exception("an answer could not be given")
+        self._count(pending, began_us)
 
     def _unrecorded(self, call: Call, refusal: Refusal) -> None:
         """Refuse without a record: there is nothing to record by, or nowhere to record."""
@@ -166,22 +213,19 @@ class Processor:
             self._keeper.announce(f"event/{event}", "legal_event.apply", fields)
         self._last_now_us = now_us
 
-    def _count_facts(self, decision: Decision, identity: Identity) -> None:
-        if isinstance(decision.answer, Refusal) and decision.law is None:
-            self._metrics.facts_rejected_total.inc(decision.answer.reason)
-        for name in identity.dropped:
-            self._metrics.facts_rejected_total.inc(f"dropped:{name}")
-        if all(piece.source is not Source.GEOIP for piece in decision.facts.evidence):
-            self._metrics.geoip_unknown_total.inc()
-
     def _count(self, pending: list[Pending], began_us: int) -> None:
-        took_s = (self._world.clock.mono_us() - began_us) / 1e6
-        for answer, count in Counter(one.answer for one in pending).items():
+        """Count a batch that has been answered: once for each decision in it, not once for each request."""
+        metrics = self._metrics
+        for known, count in Counter(one.known for one in pending).items():
+            answer = known.decision.answer
             if isinstance(answer, Route):
-                self._metrics.decisions_total.inc("routed", "ok", by=count)
-                self._metrics.routed_total.inc(answer.region, by=count)
+                metrics.decisions_total.inc("routed", "ok", by=count)
+                metrics.routed_total.inc(answer.region, by=count)
             else:
-                self._metrics.decisions_total.inc("refused", answer.reason, by=count)
-                self._metrics.refusals_total.inc(str(answer.status), answer.code, by=count)
-        for _ in pending:
-            self._metrics.decision_seconds.observe(took_s)
+                metrics.decisions_total.inc("refused", answer.reason, by=count)
+                metrics.refusals_total.inc(str(answer.status), answer.code, by=count)
+                if known.decision.law is None:
+                    metrics.facts_rejected_total.inc(answer.reason, by=count)
+            if known.address_unknown:
+                metrics.geoip_unknown_total.inc(by=count)
+        metrics.decision_seconds.observe((self._world.clock.mono_us() - began_us) / 1e6, times=len(pending))

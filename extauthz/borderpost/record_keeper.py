@@ -18,7 +18,7 @@ from typing import Any
 from borderpost.audit.committer import Commit, Committer, Release
 from borderpost.audit.config import AuditSpec
 from borderpost.audit.inputs import InputStore
-from borderpost.audit.record import Position
+from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.writer import AuditUnavailable, AuditWriter
 from borderpost_base.errors import BorderpostError
 from borderpost_base.logs import get_logger
@@ -86,15 +86,26 @@ class RecordKeeper:
         """Have a record written before the next decision; `key` names what it replaces (`policy`, `events`…)."""
         self._standing[key] = self._unsaid[key] = (kind, fields)
 
-    def decide(self, fields: Mapping[str, Any], *, at_us: int) -> Position:
-        """Chain a decision after whatever is unsaid. Raises AuditUnavailable: refuse the request."""
-        if self._committer is None:
-            raise AuditUnavailable("BP0405", "the audit log is not open", reason="not-open")
+    def prepare(self, fields: Mapping[str, Any]) -> PreparedRecord:
+        """Return a decision's record with holes for one request. Raises AuditUnavailable while the log is not open."""
+        return self._open_committer().prepare("decision", fields)
+
+    def decide(self, prepared: PreparedRecord, request: bytes, *, at_us: int, mono_us: int) -> str:
+        """Chain a decision after whatever is unsaid, and return its id; `request` is its `req` field as JSON.
+
+        Raises AuditUnavailable: refuse the request.
+        """
+        committer = self._open_committer()
         if self._unsaid:
             for key, (kind, own) in list(self._unsaid.items()):
-                self._committer.append(kind, own, at_us=at_us)
+                committer.append(kind, own, at_us=at_us)
                 del self._unsaid[key]
-        return self._committer.append("decision", fields, at_us=at_us)
+        return committer.append_prepared(prepared, request, at_us=at_us, mono_us=mono_us)
+
+    def _open_committer(self) -> Committer:
+        if self._committer is None:
+            raise AuditUnavailable("BP0405", "the audit log is not open", reason="not-open")
+        return self._committer
 
     def when_durable(self, release: Release) -> None:
         """Call `release(durable)` once all that was chained so far is on disk, or never will be."""

@@ -72,6 +72,9 @@ ADDRESS_BYTES_MAX = _limit("address_bytes_max", 64, "bytes", "an IPv6 address wi
 REMEMBERED_REQUESTS_MAX = _limit(
     "remembered_requests_max", 16_384, "entries", "raw values of at most 2 KiB each; bounds the memo of facts"
 )
+REMEMBERED_MESSAGES_MAX = _limit(
+    "remembered_messages_max", 16_384, "messages", "requests recognised by their bytes; about 1 KiB each"
+)
 REMEMBERED_ADDRESSES_MAX = _limit(
     "remembered_addresses_max", 65_536, "entries", "bounds the GeoIP memo against floods of addresses"
 )

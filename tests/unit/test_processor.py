@@ -171,16 +171,16 @@ def test_one_request_that_cannot_be_decided_is_refused_alone(tmp_path: Path, mon
 
 
 def test_one_answer_that_cannot_be_made_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    filled = ExtProcDoor.fill
-    broken: list[bytes] = []
+    made = ExtProcDoor.template
+    broken: list[Any] = []
 
-    def poisoned(self: ExtProcDoor, answer: Any, decision_id: bytes) -> bytes:
+    def poisoned(self: ExtProcDoor, answer: Any) -> tuple[bytes, ...]:
         if not broken:
-            broken.append(decision_id)
+            broken.append(answer)
             raise ValueError("a bug")
-        return filled(self, answer, decision_id)
+        return made(self, answer)
 
-    monkeypatch.setattr(ExtProcDoor, "fill", poisoned)
+    monkeypatch.setattr(ExtProcDoor, "template", poisoned)
 
     async def main() -> None:
         async with worker_parts(tmp_path) as parts:
@@ -189,6 +189,22 @@ def test_one_answer_that_cannot_be_made_is_refused_alone(tmp_path: Path, monkeyp
             await until(lambda: all(call.answered for call in calls))
             assert calls[0].refusal[0] == 503
             assert calls[1].cluster and calls[2].cluster
+            assert len(records(parts, "decision")) == 2
+
+    asyncio.run(main())
+
+
+def test_one_call_that_cannot_be_answered_keeps_no_other_from_its_answer(tmp_path: Path) -> None:
+    class Broken(FakeCall):
+        def reply(self, message: bytes) -> None:
+            raise RuntimeError("a broken call")
+
+    async def main() -> None:
+        async with worker_parts(tmp_path) as parts:
+            calls = [FakeCall(), Broken(), FakeCall()]
+            parts.processor.messages([(call, question()) for call in calls])
+            await until(lambda: calls[0].answered and calls[2].answered)
+            assert calls[0].cluster and calls[2].cluster
 
     asyncio.run(main())
 
