@@ -41,7 +41,8 @@ class Publication:
         self._log = get_logger("publication")
         self._geo = GeoDatabase.open(loaded.config.geoip.database)
         self._geo_mark = _mark(self._geo.path)
-        self._events_mark = _mark(loaded.config.events.file)
+        self._events_mark: FileMark = None  # looked at anew: it may have changed since it was loaded
+        self._unpublished = ""
         self._prober = self._make_prober()
         self._signals = Signals.empty(self._world.randomness.token(8).hex(), world.now_us())
         self._digests: dict[str, str] = {}
@@ -51,6 +52,11 @@ class Publication:
     def probed(self) -> bool:
         """Return True once every region with a probe has been probed."""
         return self._prober.first_round_done
+
+    @property
+    def complete(self) -> bool:
+        """Return True unless there is something new that could not be published yet."""
+        return not self._unpublished
 
     def start_probes(self) -> None:
         """Begin to probe the regions."""
@@ -79,19 +85,43 @@ class Publication:
         self._metrics.policy_info.set_only(1, digests["policy"])
         self._log.debug("published", changed=changed)
 
+    def _try_publish(self) -> None:
+        """Publish, or say why not and leave it to the next look: what was taken is not forgotten."""
+        try:
+            self.publish()
+        except OSError as error:
+            if str(error) != self._unpublished:
+                self._unpublished = str(error)
+                told = BorderpostError("BP0604", self._unpublished)
+                self._log.error("news cannot be published: tried again until they are", **told.as_dict())
+            return
+        if self._unpublished:
+            self._unpublished = ""
+            self._log.warning("news are published again")
+
     def replace(self, loaded: Loaded) -> None:
-        """Take another configuration: its law, regions, ranking, events and GeoIP database."""
+        """Take another configuration: its law, regions, ranking, events and GeoIP database.
+
+        Raises BorderpostError if it cannot be taken: a list of events that rewrites the past, a GeoIP database that
+        is none. Nothing has changed then.
+        """
+        self._refuse_shorter(loaded.events)
         probes_stay = loaded.config.ranking.probes == self._loaded.config.ranking.probes
         geo = GeoDatabase.open(loaded.config.geoip.database)
         self._loaded, self._events, self._geo = loaded, loaded.events, geo
-        self._geo_mark, self._events_mark = _mark(geo.path), _mark(loaded.config.events.file)
+        self._geo_mark, self._events_mark = _mark(geo.path), None
         if not probes_stay:
             asyncio.get_running_loop().create_task(self._swap_prober())
-        self.publish()
-        self._log.info("configuration taken", policy=self._digests["policy"])
+        self._try_publish()
+        self._log.info("configuration taken", policy=loaded.bundle.digest)
 
     async def look_for_changes(self) -> None:
-        """Look whether the events file or the GeoIP database is another than before, and publish if so."""
+        """Look whether the events file or the GeoIP database is another than before, and publish if so.
+
+        What could not be published before is tried again.
+        """
+        if self._unpublished:
+            self._try_publish()
         file = self._loaded.config.events.file
         if (mark := _mark(file)) != self._events_mark and file is not None:
             self._events_mark = mark
@@ -107,10 +137,12 @@ class Publication:
         except (BorderpostError, Problems) as error:
             self._told_refused("events", error)
             return
+        if events.digest == self._events.digest:
+            return
         self._events = events
         self._metrics.reload_total.inc("events", "taken")
-        self.publish()
-        self._log.info("events taken", count=len(events.events), digest=self._digests["events"])
+        self._try_publish()
+        self._log.info("events taken", count=len(events.events), digest=events.digest)
 
     def _refuse_shorter(self, events: EventList) -> None:
         """The list is append-only: a file that leaves out or changes what was published is not taken."""
@@ -127,7 +159,7 @@ class Publication:
             return
         self._metrics.reload_total.inc("geoip", "taken")
         self._warn_if_old()
-        self.publish()
+        self._try_publish()
         self._log.info("GeoIP database taken", digest=self._geo.digest)
 
     def _told_refused(self, what: str, error: BorderpostError | Problems) -> None:
@@ -147,7 +179,7 @@ class Publication:
 
     def _take_signals(self, signals: Signals) -> None:
         self._signals = signals
-        self.publish()
+        self._try_publish()
 
     def _count_probe(self, region: str, result: ProbeResult) -> None:
         self._metrics.probe_total.inc(region, result.outcome)

@@ -165,7 +165,8 @@ class Steward:
 
     async def _beat(self) -> None:
         while True:
-            self._page.beat_steward(self._world.clock.mono_us())
+            if self._publication.complete:  # else workers must come to doubt what they decide by
+                self._page.beat_steward(self._world.clock.mono_us())
             await asyncio.sleep(_BEAT_S)
 
     async def _watch(self) -> None:
@@ -179,13 +180,13 @@ class Steward:
     async def _reload(self) -> None:
         try:
             loaded = await asyncio.to_thread(load_config, self._config_path, self._overrides)
+            self._publication.replace(loaded)
         except (BorderpostError, Problems) as error:
             problems = error.errors if isinstance(error, Problems) else (error,)
             for problem in problems:
                 self._log.error("configuration not taken: the last good one stays", **problem.as_dict())
             self._metrics.reload_total.inc("config", "refused")
             return
-        self._publication.replace(loaded)
         self._metrics.reload_total.inc("config", "taken")
 
     def _count_restart(self, index: int) -> None:

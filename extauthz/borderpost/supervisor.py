@@ -60,7 +60,7 @@ class Supervisor:
         while not self._stopping.is_set():
             born_s = loop.time()
             process = await self._spawn(index)
-            status = await process.wait()
+            status = await process.wait() if process is not None else None
             self._page.forget_worker(index)
             if self._stopping.is_set():
                 return
@@ -74,13 +74,20 @@ class Supervisor:
                 self._log.error(spec.title, code=spec.code, worker=index, mend=spec.mend)
             await asyncio.sleep(pause_s)
 
-    async def _spawn(self, index: int) -> asyncio.subprocess.Process:
+    async def _spawn(self, index: int) -> asyncio.subprocess.Process | None:
+        """Start a worker; None where the machine refuses (no process, no memory), which may pass."""
         environment = dict(os.environ, PROMETHEUS_MULTIPROC_DIR=str(self._metrics_directory))
-        process = await asyncio.create_subprocess_exec(
+        command = (
             sys.executable, "-m", "borderpost.worker", "--runtime", str(self._runtime), "--index", str(index),
             "--steward", str(os.getpid()),
-            env=environment, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, env=environment, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+            )
+        except OSError as error:
+            self._log.error("worker cannot be started", worker=index, detail=str(error))
+            return None
         self._processes[index] = process
         self._log.info("worker started", worker=index, pid=process.pid)
         return process
