@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import sys
+import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +49,7 @@ class StageUsage:
 
 
 class Stage:
-    """Everything that runs for one measurement, used as a context. It writes into the directory given."""
+    """Everything that runs for one measurement, used as a context. It writes into the directory given, which exists."""
 
     def __init__(self, scenario: Scenario, directory: Path) -> None:
         self._scenario = scenario
@@ -111,7 +113,9 @@ class Stage:
             raise BorderpostError("BP0911", f"the server ended with status {status}:\n{self._server.tail()}")
 
     def _set_up(self) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not in the stage's own directory: a socket's path has at most 107 bytes, whatever `--directory` says.
+        self._sockets = Path(tempfile.mkdtemp(prefix="borderpost-")) / "server"
+        self._undo.callback(shutil.rmtree, self._sockets.parent, ignore_errors=True)
         self._upstream = self._undo.enter_context(EnvoyProcess(upstream(REGIONS), self._directory, name="upstream"))
         self._regions = _listener_ports(self._upstream)
         self._port = free_port()
@@ -135,7 +139,7 @@ class Stage:
         config = configuration(self._regions, admin_port=admin_port)
         scenario = self._scenario
         config["server"] = {
-            "directory": "server", "workers": scenario.workers, "engine": scenario.engine, "drain_s": 0.1,
+            "directory": str(self._sockets), "workers": scenario.workers, "engine": scenario.engine, "drain_s": 0.1,
         }  # fmt: skip
         if scenario.driver is Driver.H2LOAD:  # which knows no Unix sockets
             config["server"] |= {"listen": "tcp", "host": "127.0.0.1", "port": self._port}
@@ -148,7 +152,7 @@ class Stage:
         return path
 
     def _start_constant(self) -> ChildProcess:
-        socket_path = self._directory / "server" / "worker-0.sock"
+        socket_path = self._sockets / "worker-0.sock"
         direct = self._scenario.driver is Driver.H2LOAD
         where = ("--port", str(self._port)) if direct else ("--unix", str(socket_path))
         child = ChildProcess(
