@@ -1,7 +1,11 @@
-"""After a run: what the load generator and the regions counted, held against the audit log.
+"""After a run: what the load generator, Envoy and the regions counted, held against the audit log.
 
-Three counts that know nothing of each other must agree: the client's answers, the requests that reached each
-region, and the records. And each record must send its client where the traffic's own expectation allows.
+Counts that know nothing of each other must agree: the client's answers, the requests that reached each region,
+and the records. And each record must send its client where the traffic's own expectation allows.
+
+Two things make them differ without a fault of the log, and Envoy counts both: a question that got no answer in
+time is refused by Envoy itself (its record may come too late, or never), and a question that Envoy repeats has
+two records.
 """
 
 from __future__ import annotations
@@ -48,6 +52,16 @@ class LogCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """What Envoy counted of its questions to us."""
+
+    failed: int = 0
+    """Questions that ended without an answer, which Envoy turned into refusals."""
+    repeated: int = 0
+    """Questions that it sent again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """How the counts of one run compare."""
 
@@ -57,9 +71,14 @@ class Check:
     """Answers, or requests at a region, without a record. Must be 0."""
     over_refused: int
     """Decisions that refuse what the law allows. Must be 0: all regions are up."""
-    unanswered: int
-    """Records whose client was cut off by the end of the load; at most what was in flight then."""
-    unanswered_max: int
+    refused_by_envoy: int
+    """Refusals that are Envoy's own, because it had no answer in time; no record answers for them."""
+    repeated: int
+    """Questions that Envoy sent again: each may have a second record."""
+    unheard: int
+    """Records whose answer no client got: cut off by the end of the load, too late, or repeated."""
+    unheard_max: int
+    """How many of them what was in flight, failed and repeated accounts for."""
     decisions: int
     bytes_per_decision: float
     """Of a record's line with its newline."""
@@ -70,7 +89,7 @@ class Check:
     def passed(self) -> bool:
         """Return True if nothing is wrong."""
         wrong = self.illegal or self.unlogged or self.over_refused
-        return not wrong and self.unanswered <= self.unanswered_max
+        return not wrong and self.unheard <= self.unheard_max
 
 
 def count_log(audit: Path) -> LogCount:
@@ -83,17 +102,24 @@ def count_log(audit: Path) -> LogCount:
 
 
 def compare(
-    log: LogCount, *, client_routed: int, client_refused: int, regions: Mapping[str, int], unanswered_max: int
+    log: LogCount, *, client_routed: int, client_refused: int, regions: Mapping[str, int], asking: Asking, cut_off: int
 ) -> Check:
-    """Hold a client's and the regions' counts against a log's, all of the same time."""
-    unlogged = max(0, client_routed - log.routed.total()) + max(0, client_refused - log.refused.total())
+    """Hold a client's, Envoy's and the regions' counts against a log's, all of the same time.
+
+    `cut_off` is how many requests were in flight when the client stopped, over all its loads.
+    """
+    unrecorded = max(0, client_refused - log.refused.total())
+    by_envoy = min(unrecorded, asking.failed)
+    unlogged = max(0, client_routed - log.routed.total()) + unrecorded - by_envoy
     unlogged += sum(max(0, count - log.routed[region]) for region, count in regions.items())
     return Check(
         illegal=log.illegal,
         unlogged=unlogged,
         over_refused=log.over_refused,
-        unanswered=max(0, log.decisions - client_routed - client_refused),
-        unanswered_max=unanswered_max,
+        refused_by_envoy=by_envoy,
+        repeated=asking.repeated,
+        unheard=max(0, log.decisions - (client_routed + client_refused - by_envoy)),
+        unheard_max=cut_off + asking.failed + asking.repeated,
         decisions=log.decisions,
         bytes_per_decision=round(log.size_bytes / log.decisions, 1) if log.decisions else 0.0,
         routed=dict(sorted(log.routed.items())),

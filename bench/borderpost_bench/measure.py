@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from borderpost_bench import cpu
-from borderpost_bench.check import Check, compare, count_log
+from borderpost_bench.check import Asking, Check, compare, count_log
 from borderpost_bench.load import Load
 from borderpost_bench.machine import load_average
 from borderpost_bench.scenarios import Driver, Scenario
@@ -98,7 +98,9 @@ def _measure(stage: Stage, scenario: Scenario, settings: Settings, load_before: 
     after, machine_after, own_after = stage.usage(), cpu.machine_cpu_s(), cpu.own_cpu_s()
     metrics_after = stage.metrics()
     ours_s = _total_s(after) - _total_s(before) + own_after - own
+    # Before the server ends, while Envoy's and the regions' counts can be asked for; nothing is in flight any more.
     regions = stage.region_counts() if scenario.driver is Driver.WRK else {}
+    asking = stage.asking()
     stage.end_server()
 
     def per_answer_us(used: float) -> float:
@@ -128,12 +130,12 @@ def _measure(stage: Stage, scenario: Scenario, settings: Settings, load_before: 
         commit_ms=round(grown("borderpost_audit_commit_seconds_sum") / commits * 1000, 3) if commits else None,
         load_average=load_before,
         foreign_cores=round(max(0.0, machine_after - machine - ours_s) / load.seconds, 2),
-        check=_check(stage, [warm, load], regions, scenario, settings) if stage.service is not None else None,
+        check=_check(stage, [warm, load], regions, asking, scenario, settings) if stage.service is not None else None,
     )
 
 
 def _check(
-    stage: Stage, loads: Sequence[Load], regions: dict[str, int], scenario: Scenario, settings: Settings
+    stage: Stage, loads: Sequence[Load], regions: dict[str, int], asking: Asking, scenario: Scenario, settings: Settings
 ) -> Check:
     in_flight = scenario.in_flight or settings.connections
     refused = sum(load.refused for load in loads)
@@ -142,7 +144,8 @@ def _check(
         client_routed=sum(load.answered for load in loads) - refused,
         client_refused=refused,
         regions=regions,
-        unanswered_max=in_flight * len(loads),
+        asking=asking,
+        cut_off=in_flight * len(loads),
     )
 
 

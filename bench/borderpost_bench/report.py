@@ -74,7 +74,7 @@ def checks(samples: Sequence[Sample]) -> dict[str, int | bool] | None:
     made = [sample.check for sample in samples if sample.check is not None]
     if not made:
         return None
-    names = ("decisions", "illegal", "unlogged", "over_refused", "unanswered")
+    names = ("decisions", "illegal", "unlogged", "over_refused", "refused_by_envoy", "repeated", "unheard")
     return {**{name: sum(getattr(check, name) for check in made) for name in names},
             "passed": all(check.passed for check in made)}  # fmt: skip
 
@@ -127,7 +127,15 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
 
 def markdown(document: Mapping[str, Any]) -> str:
     """Return a result as Markdown: one row a scenario, then what machine and run it belongs to."""
-    headings = ["scenario", *(heading for heading, _, _ in _COLUMNS), "of plain", "of constant", "illegal", "unlogged"]
+    headings = [
+        "scenario",
+        *(heading for heading, _, _ in _COLUMNS),
+        "of plain",
+        "of constant",
+        "illegal",
+        "unlogged",
+        "repeated",
+    ]
     lines = [f"| {' | '.join(headings)} |", "|---|" + "---:|" * (len(headings) - 1)]
     for one in document["scenarios"]:
         lines.append(f"| {' | '.join(_row(one))} |")
@@ -159,7 +167,7 @@ def _row(one: Mapping[str, Any]) -> list[str]:
     ratio = one["ratios"]
     cells += [_cell(ratio.get("plain"), 2), _cell(ratio.get("constant") or ratio.get("constant-direct"), 2)]
     made = one["checks"]
-    return [*cells, *(str(made[name]) if made is not None else "–" for name in ("illegal", "unlogged"))]
+    return [*cells, *(str(made[name]) if made is not None else "–" for name in ("illegal", "unlogged", "repeated"))]
 
 
 def _cell(spread: Mapping[str, float] | None, decimals: int) -> str:

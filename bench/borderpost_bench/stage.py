@@ -26,15 +26,19 @@ from borderpost.demo.service_process import BorderpostProcess
 from borderpost.demo.stage import command
 from borderpost_base.errors import BorderpostError
 from borderpost_bench.bootstraps import plain_proxy, upstream
+from borderpost_bench.check import Asking
 from borderpost_bench.cpu import Usage, descendants, usage_of
 from borderpost_bench.load import Load, grpc_frame, question, run_h2load, run_wrk, wrk_script
 from borderpost_bench.scenarios import Driver, Scenario, Server
 from borderpost_bench.traffic import requests_of
+from borderpost_envoy import SERVER_CLUSTER
 
 ADDRESSES = 4096
 """Distinct client addresses of one run: what a busy gateway sees again and again within a minute."""
 FIXED_REGION = "eu-central-1"
 """Where the plain proxy and the constant answer send everything."""
+
+_FAILED = ("ext_proc.borderpost.message_timeouts", "ext_proc.borderpost.streams_failed", "ext_authz.borderpost.error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,16 @@ class Stage:
         """Return how many requests have reached each region."""
         counts = self._upstream.stats("http.*downstream_rq_total")
         return {region: counts[f"http.{region}.downstream_rq_total"] for region in REGIONS}
+
+    def asking(self) -> Asking:
+        """Return what Envoy has counted of its questions."""
+        if self._envoy is None:
+            return Asking()
+        counts = self._envoy.stats(r"\.borderpost\.")
+        return Asking(
+            failed=sum(counts.get(f"http.ingress.{name}", 0) for name in _FAILED),
+            repeated=counts.get(f"cluster.{SERVER_CLUSTER}.upstream_rq_retry", 0),
+        )
 
     def metrics(self) -> dict[str, float]:
         """Return the product's metrics without labels, by name; nothing where it does not run."""

@@ -145,10 +145,15 @@ def counted(routed_by: dict[str, int], refused: int) -> check.LogCount:
 
 def test_counts_that_agree_pass() -> None:
     made = check.compare(
-        counted({"a": 5, "b": 3}, 2), client_routed=7, client_refused=2, regions={"a": 5, "b": 2}, unanswered_max=1
+        counted({"a": 5, "b": 3}, 2),
+        client_routed=7,
+        client_refused=2,
+        regions={"a": 5, "b": 2},
+        asking=check.Asking(),
+        cut_off=1,
     )
     assert made.passed
-    assert (made.unlogged, made.unanswered, made.decisions, made.bytes_per_decision) == (0, 1, 10, 100.0)
+    assert (made.unlogged, made.unheard, made.decisions, made.bytes_per_decision) == (0, 1, 10, 100.0)
 
 
 @pytest.mark.parametrize(
@@ -164,16 +169,30 @@ def test_an_answer_without_a_record_fails(
 ) -> None:
     made = check.compare(
         counted({"a": 5, "b": 3}, 2), client_routed=client_routed, client_refused=client_refused,
-        regions=regions, unanswered_max=8,
+        regions=regions, asking=check.Asking(), cut_off=8,
     )  # fmt: skip
     assert made.unlogged == unlogged
     assert not made.passed
 
 
-def test_records_that_nobody_asked_for_fail() -> None:
-    made = check.compare(counted({"a": 50}, 0), client_routed=40, client_refused=0, regions={}, unanswered_max=9)
-    assert made.unanswered == 10
-    assert not made.passed
+@pytest.mark.parametrize(("asking", "passes"), [
+    (check.Asking(), False), (check.Asking(failed=1), True), (check.Asking(repeated=1), True),
+])  # fmt: skip
+def test_records_that_nobody_heard_of_need_a_reason(asking: check.Asking, passes: bool) -> None:
+    made = check.compare(
+        counted({"a": 50}, 0), client_routed=40, client_refused=0, regions={}, asking=asking, cut_off=9
+    )
+    assert made.unheard == 10
+    assert made.passed is passes
+
+
+def test_refusals_that_envoy_gave_itself_are_not_unlogged() -> None:
+    made = check.compare(
+        counted({"a": 10}, 2), client_routed=8, client_refused=5, regions={"a": 8},
+        asking=check.Asking(failed=3), cut_off=0,
+    )  # fmt: skip
+    assert (made.refused_by_envoy, made.unlogged, made.unheard) == (3, 0, 2)
+    assert made.passed
 
 
 def test_proc_files_are_read() -> None:
@@ -218,7 +237,8 @@ def sample(requests_s: float, **changes: Any) -> Sample:
 
 def checked(illegal: int) -> check.Check:
     return check.Check(
-        illegal=illegal, unlogged=0, over_refused=0, unanswered=0, unanswered_max=8, decisions=10,
+        illegal=illegal, unlogged=0, over_refused=0, refused_by_envoy=0, repeated=0, unheard=0,
+        unheard_max=8, decisions=10,
         bytes_per_decision=1400.0, routed={"a": 10}, refused={},
     )  # fmt: skip
 
@@ -261,7 +281,7 @@ def test_the_table_shows_ranges_ratios_and_where_it_was_measured() -> None:
     lines = table.splitlines()
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|") == lines[3].count("|")
     assert lines[2].startswith("| plain proxy | 1,200 (1,000–2,000) | 1.00 | 2.0 | – |")
-    assert "| 0.42 (0.25–0.50) | – | 0 | 0 |" in lines[3]
+    assert "| 0.42 (0.25–0.50) | – | 0 | 0 | 0 |" in lines[3]
     assert "commit 0123456789ab" in table
     assert "all checks: passed" in table
 
