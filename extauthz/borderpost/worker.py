@@ -104,6 +104,7 @@ class Worker:
             beat.cancel()
             await engine.stop()
             await self._keeper.stop(within_s=_CLOSE_WITHIN_S)
+            self._metrics.flush()
         return self._exit_code
 
     async def _until_stopped(self, engine: Engine, beat: asyncio.Task[None]) -> None:
@@ -149,6 +150,7 @@ class Worker:
             self._metrics.snapshot_generation.set(self._live.generation)
             self._metrics.snapshot_age_seconds.set(max(0, mono_us - self._page.steward_beat_us) / 1e6)
             self._metrics.clock_ahead_seconds.set(self._world.ahead_of_wall_us() / 1e6)
+            self._metrics.flush()
             self._notice_orphanhood(mono_us)
             await asyncio.sleep(_BEAT_S)
 

@@ -82,10 +82,13 @@ class _Instrument:
         child = self._children.get(labels)
         return child if child is not None else self._admit(labels)
 
-    def _admit(self, labels: tuple[str, ...]) -> Any:
-        """Make the child of new label values; beyond the bound, the child of `other`."""
+    def _check(self, labels: tuple[str, ...]) -> None:
         if len(labels) != len(self.spec.labels):
             raise ValueError(f"{self.spec.name} takes the labels {self.spec.labels}, not {labels}")
+
+    def _admit(self, labels: tuple[str, ...]) -> Any:
+        """Make the child of new label values; beyond the bound, the child of `other`."""
+        self._check(labels)
         bounded = tuple(
             value if value in seen or len(seen) < METRIC_LABEL_VALUES_MAX else OTHER
             for value, seen in zip(labels, self._seen, strict=True)
@@ -101,15 +104,31 @@ class _Instrument:
 
 
 class BoundedCounter(_Instrument):
-    """A count that only rises."""
+    """A count that only rises. It gathers in memory until `flush`, because a mapped file costs microseconds."""
+
+    def __init__(self, spec: MetricSpec, parent: Any) -> None:
+        super().__init__(spec, parent)
+        self._gathered: dict[tuple[str, ...], float] = {}
 
     def inc(self, *labels: str, by: float = 1) -> None:
         """Add to the child of these label values."""
-        self._child(labels).inc(by)
+        gathered = self._gathered
+        before = gathered.get(labels)
+        if before is None:
+            self._check(labels)
+            before = 0
+        gathered[labels] = before + by
 
     def get(self, *labels: str) -> float:
         """Return the value of the child of these label values (in this process)."""
+        self.flush()
         return float(self._child(labels)._value.get())
+
+    def flush(self) -> None:
+        """Bring what has gathered to where it is scraped."""
+        for labels, by in self._gathered.items():
+            self._child(labels).inc(by)
+        self._gathered.clear()
 
 
 class BoundedGauge(_Instrument):
@@ -137,16 +156,28 @@ class BoundedGauge(_Instrument):
 
 
 class BoundedHistogram(_Instrument):
-    """How observations spread over buckets."""
+    """How observations spread over buckets; without labels. It gathers in memory until `flush`."""
 
-    def observe(self, value: float, *labels: str, times: int = 1) -> None:
-        """Count so many equal observations; seconds for `_seconds`, records for `_records`.
+    def __init__(self, spec: MetricSpec, parent: Any) -> None:
+        super().__init__(spec, parent)
+        self._counts = [0] * len(parent._upper_bounds)
+        self._sum = 0.0
 
-        prometheus_client counts one at a time; a batch of requests that took equally long is one change here.
-        """
-        child = self._child(labels)
-        child._sum.inc(value * times)
-        child._buckets[bisect_left(child._upper_bounds, value)].inc(times)  # the last bound is +Inf
+    def observe(self, value: float, *, times: int = 1) -> None:
+        """Count so many equal observations; seconds for `_seconds`, records for `_records`."""
+        self._sum += value * times
+        self._counts[bisect_left(self._parent._upper_bounds, value)] += times  # the last bound is +Inf
+
+    def flush(self) -> None:
+        """Bring what has gathered to where it is scraped: one change a bucket, however many observations."""
+        if not any(self._counts):
+            return
+        self._parent._sum.inc(self._sum)
+        for index, count in enumerate(self._counts):
+            if count:
+                self._parent._buckets[index].inc(count)
+                self._counts[index] = 0
+        self._sum = 0.0
 
 
 _I = TypeVar("_I", bound=_Instrument)
@@ -260,6 +291,12 @@ class Metrics:
             if isinstance(declared, _Declared) and declared.spec.owner in owners:
                 self.__dict__[declared.attribute] = declared.make(self.registry)
 
+    def flush(self) -> None:
+        """Bring what counters and histograms have gathered to where it is scraped; a worker does so at each beat."""
+        for instrument in self.__dict__.values():
+            if isinstance(instrument, BoundedCounter | BoundedHistogram):
+                instrument.flush()
+
 
 def clear_directory(directory: Path) -> None:
     """Make an empty directory for the workers' files; the steward does so once, before it starts any worker."""
@@ -299,6 +336,7 @@ def forget_worker(index: int, directory: Path) -> None:
 def exposition(metrics: Metrics, directory: Path | None = None) -> bytes:
     """Return the text of `/metrics`: this process's own, then what the workers left in `directory`."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which the text format can do without
+    metrics.flush()
     text = generate_latest(metrics.registry)
     if directory is None or not directory.is_dir():
         return text

@@ -37,7 +37,7 @@ def samples(text: bytes) -> dict[str, float]:
 def worker(directory: Path, index: int, code: str) -> None:
     program = (
         "from pathlib import Path\nfrom borderpost_base.metrics import worker_metrics\n"
-        f"m = worker_metrics({index}, Path({str(directory)!r}))\n{code}\n"
+        f"m = worker_metrics({index}, Path({str(directory)!r}))\n{code}\nm.flush()\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
@@ -158,11 +158,11 @@ def test_histograms_of_workers_are_added(tmp_path: Path) -> None:
     assert found["borderpost_decision_seconds_sum{}"] == pytest.approx(6.0006)
 
 
-def test_a_worker_killed_amid_counting_leaves_what_it_counted(tmp_path: Path) -> None:
+def test_a_worker_killed_amid_counting_leaves_what_it_flushed(tmp_path: Path) -> None:
     program = (
         "from pathlib import Path\nimport sys\nfrom borderpost_base.metrics import worker_metrics\n"
         f"m = worker_metrics(0, Path({str(tmp_path)!r}))\n"
-        "for _ in range(100): m.routed_total.inc('eu')\nprint('ready', flush=True)\nsys.stdin.read()\n"
+        "for _ in range(100): m.routed_total.inc('eu')\nm.flush()\nprint('ready', flush=True)\nsys.stdin.read()\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
