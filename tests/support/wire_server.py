@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+import pytest
 import uvloop
 
 from borderpost_wire.engine import Engine
@@ -17,12 +18,23 @@ from borderpost_wire.service import Call, MethodKind, Service
 
 T = TypeVar("T")
 
+_default_name = "auto"
+
+
+@pytest.fixture(params=["grpcio", "wire"])
+def each_engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run a test on either engine, and tell it which that is."""
+    global _default_name
+    _default_name = request.param
+    yield request.param
+    _default_name = "auto"
+
 
 class EngineThread:
     """Runs an engine on a uvloop in a thread, so that a test can use blocking clients."""
 
-    def __init__(self, options: ServerOptions, services: Sequence[Service], name: str = "auto") -> None:
-        self.engine: Engine = make_engine(name, options, services)
+    def __init__(self, options: ServerOptions, services: Sequence[Service], name: str | None = None) -> None:
+        self.engine: Engine = make_engine(name or _default_name, options, services)
         self.loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()

@@ -10,10 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import pytest
 
 from borderpost_wire.service import Call
 from support.wire_client import STREAM, UNARY, Feed, served, status_of
 from support.wire_server import answer_all, answer_nothing
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 
 def test_drain_answers_what_is_open_and_refuses_what_is_new(tmp_path: Path) -> None:

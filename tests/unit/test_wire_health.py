@@ -17,6 +17,8 @@ from borderpost_wire.options import ServerOptions, UnixListen
 from borderpost_wire.service import MethodKind, StatusCode
 from support.wire_server import EngineThread, serving
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"
 
 

@@ -23,6 +23,8 @@ from borderpost_wire.unix_socket import publish
 from support.wire_certificates import Authority
 from support.wire_server import EngineThread, ScriptedService, serving
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 UNARY = "/test.Echo/Unary"
 NOBODY = 65534
 
@@ -144,7 +146,7 @@ from borderpost_wire.engines import make_engine
 from borderpost_wire.options import ServerOptions, UnixListen
 
 async def main():
-    engine = make_engine("auto", ServerOptions(listen=(UnixListen(Path(sys.argv[1])),)), [])
+    engine = make_engine(sys.argv[2], ServerOptions(listen=(UnixListen(Path(sys.argv[1])),)), [])
     await engine.start()
     print("started", flush=True)
     await engine.wait()
@@ -153,9 +155,9 @@ uvloop.run(main())
 """
 
 
-def test_killed_servers_socket_is_replaced(tmp_path: Path) -> None:
+def test_killed_servers_socket_is_replaced(tmp_path: Path, each_engine: str) -> None:
     path = tmp_path / "s.sock"
-    with subprocess.Popen([sys.executable, "-c", SERVE, str(path)], stdout=subprocess.PIPE) as server:
+    with subprocess.Popen([sys.executable, "-c", SERVE, str(path), each_engine], stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"started\n"
         with pytest.raises(AddressInUse):
@@ -239,14 +241,14 @@ def test_another_local_user_cannot_connect(open_directory: Path) -> None:
         assert connect_as(path, NOBODY, "4242") == "connected", "Envoy, in the group"
 
 
-def test_owner_that_may_not_be_set(open_directory: Path) -> None:
+def test_owner_that_may_not_be_set(open_directory: Path, each_engine: str) -> None:
     """A server without the right to give its socket away says so and leaves nothing behind."""
     drop = "import os, borderpost_wire.grpcio_engine\n"
     if os.geteuid() == 0:
         drop += f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
         os.chown(open_directory, NOBODY, NOBODY)
     code = SERVE.replace("Path(sys.argv[1])", "Path(sys.argv[1]), uid=0").replace("uvloop.run", drop + "uvloop.run")
-    command = [sys.executable, "-c", code, str(open_directory / "s.sock")]
+    command = [sys.executable, "-c", code, str(open_directory / "s.sock"), each_engine]
     run = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert run.returncode != 0
     assert "Operation not permitted" in run.stderr
@@ -354,14 +356,22 @@ def test_certificates_that_cannot_be_used(authority: Authority, tmp_path: Path) 
             EngineThread(ServerOptions(listen=(TcpListen("localhost", 0, TlsOptions(*pair)),)), [echo()]).start()
 
 
-def test_differing_client_names_are_refused(authority: Authority) -> None:
+def test_client_names_that_differ_by_listener(authority: Authority, each_engine: str) -> None:
     certificate, key = authority.issue("localhost")
     one, two = (
         TcpListen("localhost", 0, TlsOptions(certificate, key, authority.certificate, frozenset({name})))
         for name in ("a", "b")
     )
-    with pytest.raises(OptionsError, match="client_sans"):
-        EngineThread(ServerOptions(listen=(one, two)), [echo()])
+    options = ServerOptions(listen=(one, two))
+    if each_engine == "grpcio":
+        with pytest.raises(OptionsError, match="client_sans"):
+            EngineThread(options, [echo()])
+        return
+    with serving(options, echo()) as thread:
+        first, second = thread.engine.addresses
+        identity = credentials(authority, "a")
+        assert ask(first, identity) == b"re:a"
+        assert refusal(second, identity) is grpc.StatusCode.PERMISSION_DENIED
 
 
 def test_start_from_many_at_once_gives_one_server(tmp_path: Path) -> None:

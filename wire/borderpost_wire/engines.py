@@ -8,6 +8,7 @@ from borderpost_wire.engine import Engine
 from borderpost_wire.errors import EngineUnavailable, OptionsError
 from borderpost_wire.options import ServerOptions
 from borderpost_wire.service import MethodKind, Service
+from borderpost_wire.wire_engine import WireEngine
 
 ENGINE_NAMES = ("auto", "grpcio", "wire")
 """What `make_engine` takes."""
@@ -16,13 +17,13 @@ ENGINE_NAMES = ("auto", "grpcio", "wire")
 def make_engine(name: str, options: ServerOptions, services: Sequence[Service]) -> Engine:
     """Return an engine that is not started yet.
 
-    `name` is one of `ENGINE_NAMES`; `auto` is `grpcio` in this build. Raises EngineUnavailable for a name
-    that this build lacks and OptionsError if two services answer the same method.
+    `name` is one of `ENGINE_NAMES`; `auto` is `grpcio`. Raises EngineUnavailable for another name, and OptionsError
+    if two services answer the same method or the engine lacks what the options ask for.
     """
-    if name == "wire":
-        raise EngineUnavailable("the engine `wire` is not in this build; use `auto` or `grpcio`")
     if name not in ENGINE_NAMES:
         raise EngineUnavailable(f"there is no engine `{name}`; there are: {', '.join(ENGINE_NAMES)}")
+    if name == "wire":
+        return WireEngine(options, methods_of(services))
     from borderpost_wire.grpcio_engine import GrpcioEngine  # grpcio takes a while to load: only where used
 
     return GrpcioEngine(options, methods_of(services))

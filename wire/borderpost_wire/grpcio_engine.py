@@ -7,10 +7,7 @@ to the services at once. Run it under uvloop: grpcio's asyncio server costs abou
 from __future__ import annotations
 
 import asyncio
-import logging
-import traceback
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,9 +18,8 @@ from borderpost_wire.errors import EngineFailed, ListenError, OptionsError
 from borderpost_wire.grpcio_call import GRPC_STATUS, GrpcioCall
 from borderpost_wire.options import ServerOptions, TcpListen, TlsOptions, UnixListen
 from borderpost_wire.service import Call, MethodKind, Service, StatusCode
+from borderpost_wire.service_faults import note_service_exception
 from borderpost_wire.unix_socket import PublishedSocket, publish
-
-log = logging.getLogger("borderpost_wire")
 
 FLUSH_S = 0.2
 """How long the last statuses of a drain may take to leave, after the grace."""
@@ -40,6 +36,7 @@ class GrpcioEngine:
         self.replies_waiting_max = options.replies_waiting_max
         self._options = options
         self._client_sans = _client_sans(options)
+        _refuse_peer_lists(options)
         self._handlers = {path: self._handler(path, kind, service) for path, (kind, service) in methods.items()}
         self._refusal = grpc.stream_stream_rpc_method_handler(self._refuse)
         self._server: Any = None
@@ -147,7 +144,7 @@ class GrpcioEngine:
             try:
                 call.service.gone(call)
             except Exception as error:  # noqa: BLE001 - a service's fault stays with the call it concerns
-                self._note_exception("gone", error)
+                note_service_exception(self.counters, "gone", error)
         self._signal_change()
 
     # Inside
@@ -166,17 +163,10 @@ class GrpcioEngine:
             try:
                 service.messages(batch)
             except Exception as error:  # noqa: BLE001 - whatever it is, unanswered calls must end non-OK
-                self._note_exception("messages", error)
+                note_service_exception(self.counters, "messages", error)
                 for call, _ in inbox:
                     if call.service is service and call.unanswered:
                         call.end(StatusCode.INTERNAL, "the service failed")
-
-    def _note_exception(self, where: str, error: Exception) -> None:
-        """Log kind and places, not the text: a message may quote what a client sent."""
-        self.counters.service_exceptions += 1
-        frames = traceback.extract_tb(error.__traceback__)
-        trail = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
-        log.error("service raised %s out of %s at %s", type(error).__name__, where, trail)
 
     def _handler(self, path: str, kind: MethodKind, service: Service) -> Any:
         async def unary(request: bytes, context: Any) -> bytes:
@@ -276,6 +266,12 @@ def _client_sans(options: ServerOptions) -> frozenset[str]:
     if len({each.client_sans for each in tls}) > 1:
         raise OptionsError("the grpcio engine needs the same client_sans on every TLS listener")
     return tls[0].client_sans if tls else frozenset()
+
+
+def _refuse_peer_lists(options: ServerOptions) -> None:
+    """Raise OptionsError for an allow-list that grpcio would not keep to."""
+    if any(isinstance(listen, UnixListen) and (listen.peer_uids or listen.peer_gids) for listen in options.listen):
+        raise OptionsError("peer_uids and peer_gids need the engine `wire`: grpcio does not tell who connects")
 
 
 def _credentials(listen: UnixListen | TcpListen) -> Any:

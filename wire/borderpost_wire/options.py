@@ -54,12 +54,17 @@ class UnixListen:
 
     The directory is made with mode 0750 if it is absent, owned like the socket. `uid` and `gid` are numbers;
     None leaves the process's own.
+
+    `peer_uids` and `peer_gids`, where either is not empty, are the users and primary groups of the processes that
+    may connect (SO_PEERCRED, unix(7)); one of the two has to fit. Others are cut off. Engine `wire` only.
     """
 
     path: Path
     mode: int = 0o660
     uid: int | None = None
     gid: int | None = None
+    peer_uids: frozenset[int] = frozenset()
+    peer_gids: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if not 0 <= self.mode <= 0o777:
@@ -88,6 +93,12 @@ class ServerOptions:
     default breaker of 1024 requests a cluster, so that it is the breaker that is hit first."""
     calls_max: int = 65_536
     """Calls at a time over all connections; further ones end with RESOURCE_EXHAUSTED."""
+    connections_max: int = 1024
+    """Connections at a time; further ones are closed. Envoy opens a few for each of its threads. Engine `wire` only:
+    gRPC bounds calls alone."""
+    unfinished_bytes_max: int = 1 << 26
+    """Pieces of messages, over all connections, that wait for their rest; beyond it the calls they belong to end with
+    RESOURCE_EXHAUSTED. Engine `wire` only."""
     replies_waiting_max: int = 1024
     """Replies of one call that wait for a peer that does not read; beyond it the call ends."""
     ping_interval_min_ms: int = 200
@@ -100,7 +111,10 @@ class ServerOptions:
         named = [listener.address for listener in self.listen if not listener.address.endswith(":0")]
         if len(set(named)) != len(named):
             raise OptionsError("two listeners have the same address")
-        for name in ("message_bytes_max", "streams_per_connection_max", "calls_max", "replies_waiting_max"):
+        for name in (
+            "message_bytes_max", "streams_per_connection_max", "calls_max", "connections_max", "replies_waiting_max",
+            "unfinished_bytes_max",
+        ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise OptionsError(f"{name} must be at least 1")
         if self.ping_interval_min_ms < 0:

@@ -64,9 +64,13 @@ def publish(listen: UnixListen, bind: Callable[[Path], object]) -> PublishedSock
                 bind(private)
             finally:
                 os.umask(old_mask)
-            os.chown(private, *_owner(listen))
-            private.chmod(listen.mode)
-            private.replace(listen.path)
+            try:
+                os.chown(private, *_owner(listen))
+                private.chmod(listen.mode)
+                private.replace(listen.path)
+            except OSError:
+                private.unlink(missing_ok=True)
+                raise
             return PublishedSocket(listen.path)
     except OSError as error:
         raise ListenError(listen.address, _words(error)) from error
