@@ -46,8 +46,8 @@ class WireCall(Stream):
     kind: MethodKind
     method: str
 
-    def __init__(self, stream_id: int, request: Request, connection: WireProtocol) -> None:
-        super().__init__(stream_id, request)
+    def __init__(self, connection: WireProtocol, stream_id: int, request: Request) -> None:
+        Stream.__init__(self, stream_id, request)
         self._connection = connection
         self.state: Any = None
         self.alive = False
@@ -87,22 +87,25 @@ class WireCall(Stream):
         if self._replies_turn != connection.turn:
             self._replies_turn = connection.turn
             self._replies_waiting = len(self.queue) if self.queue else 0
-        if self._replies_waiting >= engine.replies_waiting_max or connection.is_full:
+        out = connection.out
+        if self._replies_waiting >= engine.replies_waiting_max or (out.queued_bytes and connection.is_full):
             self.end(StatusCode.RESOURCE_EXHAUSTED, "too many replies wait for a peer that does not read")
             return
         self._replies_waiting += 1
         if self.unanswered:
             self.unanswered -= 1
             engine.unanswered -= 1
+        ending = None
         if self.kind is _UNARY:
             self.ended_by_service = True
-            self._send(message, OK_TRAILERS)
-            self._close()
+            ending = OK_TRAILERS
         elif self._half_closed and not self.unanswered and self.kind is _STREAM:
-            self._send(message, OK_TRAILERS)
+            ending = OK_TRAILERS
+        out.respond(self, HEAD, PREFIX.pack(0, len(message)) + message, ending)
+        if not connection.touched:
+            connection.touch()
+        if ending is not None:
             self._close()
-        else:
-            self._send(message, None)
 
     def fail(self, status: StatusCode, text: str) -> None:
         """End the call with a non-OK status; ValueError for OK."""
@@ -168,18 +171,12 @@ class WireCall(Stream):
 
     # Inside
 
-    def _send(self, message: bytes, ending: bytes | None) -> None:
-        connection = self._connection
-        connection.out.respond(self, HEAD, PREFIX.pack(0, len(message)) + message, ending)
-        if not connection.touched:
-            connection.touch()
-
     def _end_ok(self) -> None:
         out = self._connection.out
         if out.takes(self):
             if not self.answered:
                 out.head_fields(self, HEAD.block)
-            out.trailers(self, OK_TRAILERS)
+            out.trailers(self, OK_TRAILERS.block)
             self._connection.touch()
         self._close()
 

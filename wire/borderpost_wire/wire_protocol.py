@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import ssl
 import struct
 from typing import TYPE_CHECKING, Any
 
-from borderpost_wire.h2 import Connection, ErrorCode, Request
+from borderpost_wire.h2 import Connection, ErrorCode
 from borderpost_wire.h2.events import BODY, ENDED, REQUEST
 from borderpost_wire.options import TcpListen, UnixListen
 from borderpost_wire.wire_call import WireCall
@@ -40,11 +41,10 @@ class WireProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._paused_at_s: float | None = None
         self._time = engine.time
-        self.connection = Connection(engine.limits, now_s=engine.time(), new_stream=self._new_call, memo=engine.memo)
+        self.connection = Connection(
+            engine.limits, now_s=engine.time(), new_stream=functools.partial(WireCall, self), memo=engine.memo
+        )
         self.out = self.connection.out
-
-    def _new_call(self, stream_id: int, request: Request) -> WireCall:
-        return WireCall(stream_id, request, self)
 
     # asyncio.Protocol
 

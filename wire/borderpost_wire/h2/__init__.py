@@ -14,7 +14,7 @@ from borderpost_wire.h2.connection import Connection
 from borderpost_wire.h2.errors import ErrorCode, LocalFault
 from borderpost_wire.h2.events import EventKind
 from borderpost_wire.h2.limits import Limits
-from borderpost_wire.h2.outbound import Outbound, ResponseHead
+from borderpost_wire.h2.outbound import Outbound, ResponseHead, Trailers
 from borderpost_wire.h2.request import Request, RequestMemo
 from borderpost_wire.h2.stream import Stream
 
@@ -29,4 +29,5 @@ __all__ = [
     "RequestMemo",
     "ResponseHead",
     "Stream",
+    "Trailers",
 ]

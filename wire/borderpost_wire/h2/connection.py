@@ -29,8 +29,8 @@ from borderpost_wire.h2.inbound import SHUTDOWN_PING, Inbound
 from borderpost_wire.h2.request import NO_LENGTH
 from borderpost_wire.h2.states import ROWS, Event, State
 
-_OPEN = int(State.OPEN)
-_RECV_END_STREAM, _RECV_RST_STREAM = int(Event.RECV_END_STREAM), int(Event.RECV_RST_STREAM)
+_OPEN, _RECV_RST_STREAM = int(State.OPEN), int(Event.RECV_RST_STREAM)
+_AFTER_END = ROWS[_OPEN][Event.RECV_END_STREAM]
 
 
 class Connection(Inbound):
@@ -126,7 +126,10 @@ class Connection(Inbound):
         unpack = frames.HEAD.unpack_from
         streams = self.streams
         open_streams = streams.open
+        find_stream = open_streams.get
+        new_stream = self._new_stream
         append = self._events.append
+        window_half, stream_window_half = self._window_half, self._stream_window_half
         at, end = 0, len(data)
         while end - at >= 9:
             high, low, kind, flags, stream_id = unpack(data, at)
@@ -137,38 +140,40 @@ class Connection(Inbound):
             if body + size > end:
                 break
             at = body + size
-            if kind == DATA:
+            if self._block is not None:
+                pass  # nothing but the rest of the block may come
+            elif kind == DATA:
                 # A whole frame of an open stream, without padding, within every window.
-                stream = open_streams.get(stream_id)
+                stream = find_stream(stream_id)
                 if (
-                    stream is not None and flags < 2 and size and self._block is None and stream.phase == _OPEN
-                    and stream.uncredited_bytes + size < self._stream_window_half
-                    and self._received_bytes + size < self._window_half
+                    stream is not None and flags < 2 and size and stream.phase == _OPEN
+                    and stream.uncredited_bytes + size < stream_window_half
+                    and self._received_bytes + size < window_half
                     and stream.request.content_length == NO_LENGTH
                 ):  # fmt: skip
                     self._received_bytes += size
                     stream.uncredited_bytes += size
                     append((BODY, stream, data[body:at]))
                     if flags:
-                        stream.phase = ROWS[_OPEN][_RECV_END_STREAM]
+                        stream.phase = _AFTER_END
                         append((ENDED, stream, None))
                     continue
             elif kind == HEADERS:
                 # A new stream, still without its body, whose block was seen before.
                 if (
                     flags == END_HEADERS and stream_id > streams.last_id and stream_id & 0x8000_0001 == 1
-                    and self._stateless and self._block is None and len(open_streams) < self._streams_max
+                    and self._stateless and len(open_streams) < self._streams_max
                 ):  # fmt: skip
                     request = self._memo.get(data[body:at])
                     if request is not None:
                         streams.last_id = stream_id
-                        stream = open_streams[stream_id] = self._new_stream(stream_id, request)
+                        stream = open_streams[stream_id] = new_stream(stream_id, request)
                         append((REQUEST, stream, None))
                         continue
             elif kind == RST_STREAM:
                 # The end of a stream that has got its answer: not abuse, and nothing to count.
-                stream = open_streams.get(stream_id)
-                if stream is not None and stream.answered and stream.queue is None and size == 4 and not self._block:
+                stream = find_stream(stream_id)
+                if stream is not None and stream.answered and stream.queue is None and size == 4:
                     stream.phase = ROWS[stream.phase][_RECV_RST_STREAM]
                     del open_streams[stream_id]
                     append((RESET, stream, int.from_bytes(data[body:at], "big")))

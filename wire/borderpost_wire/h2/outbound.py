@@ -39,9 +39,21 @@ class ResponseHead:
         if len(block) > FRAME_BYTES_DEFAULT:
             raise LocalFault("a block that needs more than one frame")
         self.block = block
-        size = len(block)
-        self.head = bytes((size >> 16, size >> 8 & 0xFF, size & 0xFF, HEADERS, END_HEADERS))
-        self.packed = struct.Struct(f">5sL{size}sHBBBL").pack
+        self.head = frames.frame(HEADERS, END_HEADERS, 0, block)[:5]
+        self.packed = struct.Struct(f">5sL{len(block)}sHBBBL").pack
+
+
+class Trailers:
+    """The block that ends a response, prepared so that its frame is one packing."""
+
+    __slots__ = ("block", "head", "packed")
+
+    def __init__(self, block: bytes) -> None:
+        if len(block) > FRAME_BYTES_DEFAULT:
+            raise LocalFault("a block that needs more than one frame")
+        self.block = block
+        self.head = frames.frame(HEADERS, END_HEADERS | END_STREAM, 0, block)[:5]
+        self.packed = struct.Struct(f">5sL{len(block)}s").pack
 
 
 class Outbound:
@@ -93,7 +105,7 @@ class Outbound:
 
     # What a server says on a stream
 
-    def respond(self, stream: Stream, head: ResponseHead, data: bytes, trailers: bytes | None = None) -> None:
+    def respond(self, stream: Stream, head: ResponseHead, data: bytes, trailers: Trailers | None = None) -> None:
         """Send the head of a response, one piece of its body and, if given, the trailers that end it.
 
         The usual answer, in one go. `head_fields`, `data` and `trailers` by themselves give the same bytes.
@@ -108,10 +120,10 @@ class Outbound:
                 self.head_fields(stream, head.block)
             self.data(stream, data)
             if trailers is not None:
-                self.trailers(stream, trailers)
+                self.trailers(stream, trailers.block)
             return
         row = ROWS[stream.phase]
-        if row[_SEND_HEADERS] < 0 or row[_SEND_DATA] < 0:
+        if row[_SEND_DATA] < 0:
             raise LocalFault("a response on a stream that takes none")
         stream.answered = True
         stream.credit_bytes -= size
@@ -123,7 +135,9 @@ class Outbound:
         pieces.append(head.packed(head.head, stream_id, head.block, size >> 8, size & 0xFF, DATA, 0, stream_id))
         pieces.append(data)
         if trailers is not None:
-            self._emit_fields(stream, trailers, end=True)
+            pieces.append(trailers.packed(trailers.head, stream_id, trailers.block))
+            stream.phase = row[_SEND_END_STREAM]
+            self._note_end(stream)
 
     def head_fields(self, stream: Stream, block: bytes, *, end: bool = False) -> None:
         """Send the head of a response; with `end` it is the whole response."""

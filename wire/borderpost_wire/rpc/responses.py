@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from borderpost_wire.h2 import ResponseHead
+from borderpost_wire.h2 import ResponseHead, Trailers
 from borderpost_wire.hpack import encode_fields
 from borderpost_wire.service import StatusCode
 
@@ -17,7 +17,8 @@ _TO_ESCAPE = re.compile(rb"[^\x20-\x24\x26-\x7e]")
 
 HEAD = ResponseHead(encode_fields(_START))
 """What every response with a message begins with."""
-OK_TRAILERS = encode_fields([(b"grpc-status", b"0")])
+OK_TRAILERS = Trailers(encode_fields([(b"grpc-status", b"0")]))
+"""What ends a call that went well."""
 
 
 @functools.lru_cache(maxsize=256)
