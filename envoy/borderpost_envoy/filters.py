@@ -35,6 +35,7 @@ PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
 """A retry goes to another endpoint of the same cluster where there is one."""
 HOST_SELECTIONS_MAX = 20
 """Random draws before a retry takes an endpoint that was tried: of two, one in a million misses the good one."""
+_RETRY_BASE = timedelta(milliseconds=10)
 _CLIENT_FILTER = "borderpost.client"
 _CERTIFICATE_ATTRIBUTES = (
     "connection.mtls",
@@ -78,11 +79,11 @@ def _ext_proc(plan: EnvoyPlan) -> ext_proc.ExternalProcessor:
     certificate = _CERTIFICATE_ATTRIBUTES if _asks_for_certificates(plan) else ()
     mode = ext_proc.ProcessingModeHeaderSendMode
     return ext_proc.ExternalProcessor(
-        grpc_service=_grpc_service(timeout=None),
+        grpc_service=_grpc_service(plan, timeout=None),
         status_on_error=_unavailable(),
         processing_mode=ext_proc.ProcessingMode(request_header_mode=mode.SEND, response_header_mode=mode.SKIP),
         request_attributes=list(dict.fromkeys((*plan.attributes, *certificate))),
-        message_timeout=timedelta(milliseconds=plan.message_timeout_ms),
+        message_timeout=_bound(plan),
         stat_prefix="borderpost",
         mutation_rules=_mutation_rules(),
         forward_rules=ext_proc.HeaderForwardingRules(allowed_headers=_headers_read(plan)),
@@ -96,7 +97,7 @@ def _ext_proc(plan: EnvoyPlan) -> ext_proc.ExternalProcessor:
 
 def _ext_authz(plan: EnvoyPlan) -> ext_authz.ExtAuthz:
     return ext_authz.ExtAuthz(
-        grpc_service=_grpc_service(timeout=timedelta(milliseconds=plan.message_timeout_ms)),
+        grpc_service=_grpc_service(plan, timeout=_bound(plan)),
         transport_api_version=core.ApiVersion.V3,
         clear_route_cache=True,
         status_on_error=_unavailable(),
@@ -141,14 +142,17 @@ def _jwt_authn(plan: EnvoyPlan) -> jwt.JwtAuthentication:
     )
 
 
-def _grpc_service(*, timeout: timedelta | None) -> core.GrpcService:
+def _grpc_service(plan: EnvoyPlan, *, timeout: timedelta | None) -> core.GrpcService:
     return core.GrpcService(
         envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=SERVER_CLUSTER, skip_envoy_headers=True),
         timeout=timeout,
         retry_policy=core.RetryPolicy(
-            # Envoy's default back-off would add 185 ms, most of the message timeout.
+            # Envoy's default back-off would add 185 ms, most of the message timeout. Envoy 1.40 takes the maximum as
+            # the bound on each attempt of a unary call, too (tried): anything less than the message timeout would
+            # ask again, and have us decide again, what is only slow.
             retry_back_off=core.BackoffStrategy(
-                base_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=50)
+                base_interval=min(_RETRY_BASE, _bound(plan)),
+                max_interval=_bound(plan),
             ),
             num_retries=2,
             retry_on="connect-failure,reset,unavailable",
@@ -160,6 +164,10 @@ def _grpc_service(*, timeout: timedelta | None) -> core.GrpcService:
             host_selection_retry_max_attempts=HOST_SELECTIONS_MAX,
         ),
     )
+
+
+def _bound(plan: EnvoyPlan) -> timedelta:
+    return timedelta(milliseconds=plan.message_timeout_ms)
 
 
 def _mutation_rules() -> mutation.HeaderMutationRules:
