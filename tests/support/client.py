@@ -86,7 +86,9 @@ async def _load(
                         reader, writer = await asyncio.open_connection("127.0.0.1", port)
                     assert reader is not None
                     writer.write(request_bytes("POST", CHAT_PATH, headers(number), CHAT_BODY))
-                    await _read_one(reader, observed)
+                    if not await _read_one(reader, observed):
+                        writer.close()
+                        writer = None
             except (OSError, TimeoutError, asyncio.IncompleteReadError):
                 observed.add(0, None, None)
                 if writer is not None:
@@ -104,7 +106,8 @@ async def _load(
     return observed
 
 
-async def _read_one(reader: asyncio.StreamReader, observed: Observed) -> None:
+async def _read_one(reader: asyncio.StreamReader, observed: Observed) -> bool:
+    """Count one response; return whether the connection may carry another."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head[:-4].split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -112,6 +115,7 @@ async def _read_one(reader: asyncio.StreamReader, observed: Observed) -> None:
     body = await _read_body(reader, headers)
     reply = Reply(status, tuple(headers.items()), body, 0)
     observed.add(status, region_of(reply), headers.get("x-borderpost-decision"))
+    return headers.get("connection", "").lower() != "close"
 
 
 async def _read_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:

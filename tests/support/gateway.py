@@ -136,6 +136,11 @@ class Gateway:
         return self.directory / AUDIT
 
     @property
+    def access_log(self) -> Path:
+        """Envoy's access log, one JSON object a line."""
+        return self.directory / "envoy" / "access.log"
+
+    @property
     def served(self) -> dict[str, int]:
         """Regions that got requests since the last reset, with how many."""
         return {region: count for region, count in self.regions.counts.items() if count}
@@ -294,7 +299,7 @@ def _words(gate: Gateway, message_timeout_ms: int) -> list[str]:
     return [
         *("--via", str(gate.via), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--trusted-hops", "1"),
         *("--message-timeout-ms", str(message_timeout_ms)),
-        *("--access-log", str(gate.directory / "access.log")),
+        *("--access-log", str(gate.access_log)),
         *(word for upstream in upstreams for word in ("--upstream", upstream)),
     ]
 
