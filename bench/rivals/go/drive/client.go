@@ -32,8 +32,6 @@ const (
 	numbersEach = 1 << 40
 )
 
-var connections uint64
-
 type question struct {
 	sent    time.Time
 	body    []byte // of an answer that came in pieces; nil while there is none
@@ -73,15 +71,14 @@ type client struct {
 	failures  map[string]int
 }
 
-func newClient(transport net.Conn, path string, messages *messages, inFlight int, unary bool) *client {
+func newClient(number int, transport net.Conn, path string, messages *messages, inFlight int, unary bool) *client {
 	made := &client{
 		transport: transport, path: path, messages: messages, unary: unary, inFlight: inFlight,
 		reader: bufio.NewReaderSize(transport, 1<<16), payload: make([]byte, maxFrame),
-		open: map[uint32]*question{}, nextStream: 1, number: connections * numbersEach,
+		open: map[uint32]*question{}, nextStream: 1, number: uint64(number) * numbersEach,
 		sendWindow: 65535, initial: 65535, streamsMax: math.MaxInt32,
 		latencies: make([]uint32, 0, 1<<20), clusters: map[string]*int{}, failures: map[string]int{},
 	}
-	connections++
 	made.encoder = hpack.NewEncoder(&made.block)
 	made.decoder = hpack.NewDecoder(4096, func(field hpack.HeaderField) {
 		switch field.Name {
@@ -284,6 +281,7 @@ func (c *client) answerHeaders(flags http2.Flags, stream uint32, payload []byte)
 		if one.started || c.status != "200" {
 			c.failures["status "+c.status]++
 			c.end(stream)
+			return nil
 		}
 		one.started = true
 		return nil

@@ -58,7 +58,7 @@ func run(network, address, path string, messages *messages, connections, inFligh
 			return nil, fmt.Errorf("cannot connect: %w", err)
 		}
 		defer transport.Close()
-		clients[number] = newClient(transport, path, messages, inFlight, unary)
+		clients[number] = newClient(number, transport, path, messages, inFlight, unary)
 		if err := clients[number].greet(); err != nil {
 			return nil, fmt.Errorf("no HTTP/2 settings from the server: %w", err)
 		}

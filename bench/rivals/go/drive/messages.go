@@ -18,8 +18,7 @@ type message struct {
 	marks  []int
 }
 
-// messages are sent in turn; the running number goes on over all connections, which share one goroutine at a time
-// only under GOMAXPROCS=1: so each connection numbers its own, from a start of its own.
+// messages are sent in turn by each connection. All connections share them: nobody writes to them.
 type messages struct {
 	all []message
 }

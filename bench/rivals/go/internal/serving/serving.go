@@ -50,7 +50,7 @@ func (listen *Listen) Serve(process extproc.ExternalProcessorServer, check auth.
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)
 	}
-	var options []grpc.ServerOption
+	options := []grpc.ServerOption{grpc.WaitForHandlers(true)}
 	if listen.workers > 0 {
 		options = append(options, grpc.NumStreamWorkers(uint32(listen.workers)))
 	}
