@@ -1,0 +1,315 @@
+"""The HTTP/2 core against another implementation's client, and against itself: splits, shortcuts, any frames."""
+
+from __future__ import annotations
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from borderpost_wire.h2 import Connection, ErrorCode, EventKind, Limits, frames
+from borderpost_wire.h2.states import ROWS, TABLE, Event, State, Verdict, as_markdown
+from support.h2_frames import (
+    BLOCK,
+    EAGER,
+    GREETING,
+    HEAD,
+    TRAILERS,
+    PlainConnection,
+    any_frame,
+    data,
+    drive,
+    headers,
+    split,
+    stateless_connection,
+)
+
+FRAMES = st.lists(any_frame(), max_size=25)
+PLACES = st.lists(st.integers(0, 1 << 20), max_size=12)
+
+
+def prepared(kind: type[Connection], ready: bool) -> Connection:
+    connection = kind(EAGER)
+    if ready:
+        return stateless_connection(connection)
+    drive(connection, [GREETING])
+    return connection
+
+
+@given(FRAMES, PLACES, st.booleans())
+def test_any_split_of_the_same_bytes_means_the_same(sent: list[bytes], places: list[int], ready: bool) -> None:
+    text = b"".join(sent)
+    whole, parts = prepared(Connection, ready), prepared(Connection, ready)
+    events = whole.receive(text, 5.0)
+    told = [(kind, stream.id, payload) for kind, stream, payload in events]
+    again = []
+    for chunk in split(text, places):
+        again += [(kind, stream.id, payload) for kind, stream, payload in parts.receive(chunk, 5.0)]
+    assert again == told
+    assert parts.out.take() == whole.out.take()
+    assert (parts.failed, parts.last_words) == (whole.failed, whole.last_words)
+
+
+@given(FRAMES, PLACES, st.booleans())
+def test_shortcuts_mean_the_same_as_the_plain_form(sent: list[bytes], places: list[int], ready: bool) -> None:
+    short, plain = prepared(Connection, ready), prepared(PlainConnection, ready)
+    chunks = split(b"".join(sent), places)
+    assert drive(short, chunks, answer=True) == drive(plain, chunks, answer=True)
+    assert short.out.take() == plain.out.take()
+    assert short.failed == plain.failed
+    assert {n: s.phase for n, s in short.streams.open.items()} == {n: s.phase for n, s in plain.streams.open.items()}
+
+
+@given(st.binary(max_size=200), PLACES)
+def test_garbage_is_refused_and_never_raises(text: bytes, places: list[int]) -> None:
+    fresh, greeted = Connection(), prepared(Connection, True)
+    drive(fresh, split(text, places))
+    drive(greeted, split(text, places))
+    if not frames.PREFACE.startswith(text[: len(frames.PREFACE)]):
+        assert fresh.failed is ErrorCode.PROTOCOL_ERROR
+
+
+def test_every_byte_by_itself() -> None:
+    text = GREETING + frames.SETTINGS_ACK + headers(1) + data(1, b"abc") + data(1, b"d", end=True)
+    connection = Connection()
+    seen = drive(connection, [text[n : n + 1] for n in range(len(text))])
+    assert [(EventKind(kind), payload) for kind, _, payload in seen] == [
+        (EventKind.REQUEST, None),
+        (EventKind.BODY, b"abc"),
+        (EventKind.BODY, b"d"),
+        (EventKind.ENDED, None),
+    ]
+
+
+def test_state_table_decides_everything() -> None:
+    assert set(TABLE) == set(State)
+    for state, row in TABLE.items():
+        assert set(row) == set(Event), state
+        assert [int(row[event]) for event in Event] == list(ROWS[state])
+    assert all(TABLE[state][Event.RECV_PUSH_PROMISE] is Verdict.CONNECTION_PROTOCOL_ERROR for state in State)
+    assert len(as_markdown().splitlines()) == len(Event) + 2
+
+
+class Client:
+    """Another implementation's client, wired to our core."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.core = Connection(limits)
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=False))
+        self.h2.initiate_connection()
+        self.bodies: dict[int, bytes] = {}
+        self.requests: dict[int, bytes] = {}
+        self.over: dict[int, object] = {}
+        self.unused: dict[int, int] = {}
+        self.exchange()
+
+    def exchange(self) -> None:
+        """Pass bytes to and fro until there are none."""
+        while True:
+            sent = self.h2.data_to_send()
+            events = self.core.receive(sent, 0.0)
+            for kind, stream, payload in events:
+                if kind == EventKind.BODY:
+                    self.requests[stream.id] = self.requests.get(stream.id, b"") + payload
+                elif kind == EventKind.ENDED:
+                    self.core.out.respond(stream, HEAD, self.requests.get(stream.id, b"")[::-1], TRAILERS)
+            received = self.core.out.take()
+            if not (sent or received):
+                return
+            for event in self.h2.receive_data(received):
+                if isinstance(event, h2.events.DataReceived):
+                    self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
+                    self.unused[event.stream_id] = self.unused.get(event.stream_id, 0) + event.flow_controlled_length
+                elif isinstance(event, h2.events.StreamEnded | h2.events.StreamReset):
+                    self.over[event.stream_id] = event
+
+    def use(self, stream_id: int, count: int) -> None:
+        """Open the windows for as much as was received of a stream."""
+        count = min(count, self.unused.get(stream_id, 0))
+        if count:
+            self.unused[stream_id] -= count
+            self.h2.increment_flow_control_window(count)
+            if stream_id not in self.over:
+                self.h2.increment_flow_control_window(count, stream_id)
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["open", "send", "send", "end", "reset", "ping", "window", "use"]),
+        st.integers(0, 6),
+        st.integers(0, 120_000),
+    ),
+    max_size=30,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(ACTIONS)
+def test_whatever_another_client_does_it_gets_its_answers(actions: list[tuple[str, int, int]]) -> None:
+    client = Client()
+    streams: list[int] = []
+    bodies: dict[int, bytes] = {}
+    for action, which, size in actions:
+        if action == "open":
+            streams.append(client.h2.get_next_available_stream_id())
+            path = b"/%d" % which
+            fields = [
+                (b":method", b"POST"),
+                (b":path", path),
+                (b":scheme", b"http"),
+                (b":authority", b"a"),
+                (b"x-%d" % size, b"v"),
+            ]
+            client.h2.send_headers(streams[-1], fields)
+            bodies[streams[-1]] = b""
+        elif action == "ping":
+            client.h2.ping(b"%08d" % size)
+        elif action == "window":
+            client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: size})
+        elif streams:
+            stream_id = streams[which % len(streams)]
+            if action == "use":
+                client.use(stream_id, size)
+            elif stream_id in bodies and stream_id not in client.over:
+                if action == "send":
+                    size = min(size, client.h2.local_flow_control_window(stream_id), 16_384)
+                    piece = bytes(n % 251 for n in range(size))
+                    client.h2.send_data(stream_id, piece, pad_length=which if size + which < 16_000 and which else None)
+                    bodies[stream_id] += piece
+                elif action == "end":
+                    client.h2.end_stream(stream_id)
+                    client.over[stream_id] = None
+                else:
+                    client.h2.reset_stream(stream_id)
+                    del bodies[stream_id]
+        client.exchange()
+    client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 65_535})
+    for stream_id in bodies:
+        if stream_id not in client.over:
+            client.h2.end_stream(stream_id)
+    for _ in range(60):
+        client.exchange()
+        for stream_id in list(client.unused):
+            client.use(stream_id, 1 << 20)
+    assert client.core.failed is None
+    assert not client.core.streams.open and not client.core.out.queued_bytes
+    for stream_id, body in bodies.items():
+        assert client.requests.get(stream_id, b"") == body
+        assert client.bodies.get(stream_id, b"") == body[::-1]
+        assert isinstance(client.over[stream_id], h2.events.StreamEnded)
+
+
+def test_requests_in_blocks_that_repeat_are_remembered() -> None:
+    connection = stateless_connection(Connection(EAGER))
+    drive(connection, [headers(5)])
+    drive(connection, [headers(7) + data(7, b"abc")])
+    first, second = connection.streams.open[5], connection.streams.open[7]
+    assert first.request is second.request
+    assert second.request.fields == () and second.request.path == b"/a.B/C"
+
+
+def failure(*chunks: bytes, limits: Limits | None = None) -> ErrorCode | None:
+    connection = Connection(limits)
+    drive(connection, [GREETING, *chunks])
+    return connection.failed
+
+
+def test_floods_end_the_connection() -> None:
+    calm = ErrorCode.ENHANCE_YOUR_CALM
+    opened = headers(1)
+    assert failure(frames.frame(frames.PING, 0, 0, b"12345678") * 1500) is calm
+    assert failure(frames.settings({4: 1}) * 800) is calm
+    assert failure(frames.window_update(0, 1) * 25_000) is calm
+    assert failure(opened + data(1, b"") * 1500) is calm
+    assert failure(frames.frame(frames.PRIORITY, 0, 1, b"\0\0\0\3\0") * 12_000) is calm
+    assert failure(frames.frame(99, 0, 0, b"") * 12_000) is calm
+    many = Limits(streams_max=100)
+    assert failure(b"".join(headers(n) + frames.rst_stream(n, 8) for n in range(1, 2400, 2)), limits=many) is calm
+    half_closed = b"".join(headers(n, end=True) + data(n, b"x") for n in range(1, 2400, 2))
+    assert failure(half_closed, limits=many) is calm, "resets that the peer makes us send count too"
+    begun = frames.frame(frames.HEADERS, 0, 1, BLOCK)
+    assert failure(begun + frames.frame(frames.CONTINUATION, 0, 1, b"") * 20) is calm
+    assert failure(begun + frames.frame(frames.CONTINUATION, 0, 1, b"\x82" * 16_384) * 5) is calm
+
+
+def test_resets_behind_an_answer_are_never_counted() -> None:
+    """A proxy that ends every stream by RST_STREAM once it has its answer, whatever the code."""
+    connection = stateless_connection(Connection(Limits(streams_max=10, waive_table_at_id=1)))
+    for n in range(5, 40_000, 2):
+        drive(connection, [headers(n) + data(n, b"abc")], answer=False)
+        connection.out.respond(connection.streams.open[n], HEAD, b"")
+        connection.receive(frames.rst_stream(n, n % 14), 0.0)
+        connection.out.pieces.clear()
+    assert connection.failed is None
+
+
+def test_slow_peers_are_given_their_time_and_no_more() -> None:
+    limits = Limits()
+    begun = frames.frame(frames.HEADERS, 0, 1, BLOCK)
+    for chunk, wait_s, code in (
+        (b"", limits.preface_wait_s, ErrorCode.PROTOCOL_ERROR),
+        (frames.PREFACE, limits.preface_wait_s, ErrorCode.PROTOCOL_ERROR),
+        (GREETING + frames.SETTINGS_ACK + begun, limits.block_wait_s, ErrorCode.ENHANCE_YOUR_CALM),
+        (GREETING + frames.SETTINGS_ACK + headers(1)[:-1], limits.frame_wait_s, ErrorCode.ENHANCE_YOUR_CALM),
+        (GREETING, limits.settings_ack_wait_s, ErrorCode.SETTINGS_TIMEOUT),
+    ):
+        connection = Connection(limits)
+        connection.receive(chunk, 0.0)
+        connection.tick(wait_s - 0.1)
+        assert connection.failed is None
+        connection.tick(wait_s + 0.1)
+        assert connection.failed is code
+
+
+def test_graceful_shutdown_in_two_steps() -> None:
+    connection = Connection()
+    drive(connection, [GREETING + frames.SETTINGS_ACK + headers(1)])
+    connection.out.take()
+    connection.shut_down()
+    said = connection.out.take()
+    assert said.startswith(frames.goaway(frames.STREAM_ID_MASK, 0))
+    drive(connection, [headers(3)])  # crossed it
+    ping = said[len(frames.goaway(0, 0)) :]
+    drive(connection, [ping[:4] + b"\x01" + ping[5:]])
+    assert connection.out.take() == frames.goaway(3, 0)
+    drive(connection, [headers(5)])
+    assert connection.out.take() == frames.rst_stream(5, ErrorCode.REFUSED_STREAM)
+    assert not connection.finished
+    for n in (1, 3):
+        connection.out.respond(connection.streams.open[n], HEAD, b"", TRAILERS)
+    assert connection.finished
+
+
+def test_a_shutdown_whose_ping_is_not_answered_goes_on() -> None:
+    connection = Connection()
+    drive(connection, [GREETING])
+    connection.shut_down()
+    connection.tick(0.5)
+    assert not connection.finished
+    connection.tick(2.0)
+    assert connection.finished and connection.failed is None
+
+
+@pytest.mark.parametrize("window", [0, 1, 10])
+def test_output_waits_for_windows_and_keeps_its_order(window: int) -> None:
+    connection = Connection()
+    drive(connection, [frames.PREFACE + frames.settings({4: window}) + headers(1) + headers(3)])
+    connection.out.take()
+    for n in (1, 3):
+        connection.out.respond(connection.streams.open[n], HEAD, b"0123456789ab", TRAILERS)
+    text = connection.out.take()
+    body = b""
+    for _ in range(20):
+        connection.receive(frames.window_update(1, 1), 0.0)
+        text += connection.out.take()
+    at = 0
+    while at < len(text):
+        size = int.from_bytes(text[at : at + 3], "big")
+        if text[at + 3] == frames.DATA and text[at + 8] == 1:
+            body += text[at + 9 : at + 9 + size]
+        at += 9 + size
+    assert body == b"0123456789ab"
+    assert connection.out.queued_bytes == max(0, 12 - window)
+    assert 1 not in connection.streams.open and 3 in connection.streams.open
