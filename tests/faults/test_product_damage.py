@@ -104,6 +104,7 @@ def test_snapshots_damaged_on_disk_change_nothing_and_are_written_again(tmp_path
         assert gate.service.ready()
 
 
+@pytest.mark.full
 @pytest.mark.root
 @needs_root
 def test_no_room_for_snapshots_delays_news_but_never_loses_them(tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def test_a_disk_that_fills_up_under_load_refuses_and_heals(tmp_path: Path) -> No
         assert verify(gate.audit).findings == []
 
 
+@pytest.mark.full
 @pytest.mark.root
 @needs_root
 def test_a_log_that_fills_its_own_disk_refuses(tmp_path: Path) -> None:
@@ -90,6 +91,7 @@ def test_a_log_that_fills_its_own_disk_refuses(tmp_path: Path) -> None:
         eventually(lambda: gate.send(GERMAN).status == 200, "it heals by itself")
 
 
+@pytest.mark.full
 @pytest.mark.root
 @needs_root
 def test_a_disk_full_at_the_start_refuses_until_there_is_room(tmp_path: Path) -> None:
@@ -109,6 +111,7 @@ def test_a_disk_full_at_the_start_refuses_until_there_is_room(tmp_path: Path) ->
         eventually(gate.service.ready, "it is ready")
 
 
+@pytest.mark.full
 @pytest.mark.root
 @needs_root
 def test_a_disk_read_only_at_the_start_refuses_until_it_is_writable(tmp_path: Path) -> None:
@@ -127,6 +130,7 @@ def test_a_disk_read_only_at_the_start_refuses_until_it_is_writable(tmp_path: Pa
         assert len(log_lines(gate, code="BP0402")) == 1
 
 
+@pytest.mark.full
 @pytest.mark.root
 @needs_freeze
 def test_files_that_turn_immutable_refuse_and_heal(tmp_path: Path) -> None:
@@ -146,6 +150,7 @@ def test_files_that_turn_immutable_refuse_and_heal(tmp_path: Path) -> None:
         assert gaps(gate)[0]["reason"] == "EPERM"
 
 
+@pytest.mark.full
 @pytest.mark.root
 @needs_freeze
 def test_a_file_system_that_turns_read_only_upon_an_error_refuses_and_loses_nothing(tmp_path: Path) -> None:

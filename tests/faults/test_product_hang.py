@@ -82,6 +82,7 @@ def test_a_frozen_disk_ends_every_request_in_time_and_heals_when_it_thaws(tmp_pa
         acknowledged_in_log(gate, observed)
 
 
+@pytest.mark.full
 def test_a_service_told_to_stop_while_its_disk_hangs_ends_all_the_same(tmp_path: Path) -> None:
     with (
         loop_disk(tmp_path / "audit") as disk,
@@ -106,6 +107,7 @@ def test_a_service_told_to_stop_while_its_disk_hangs_ends_all_the_same(tmp_path:
             assert gate.record(asked)["out"]["r"] == asked.region
 
 
+@pytest.mark.full
 def test_a_disk_that_hangs_at_the_start_refuses_until_it_answers(tmp_path: Path) -> None:
     with loop_disk(tmp_path / "audit") as disk, small_gate(tmp_path, message_timeout_ms=MESSAGE_TIMEOUT_MS) as gate:
         assert gate.send(GERMAN).status == 200

@@ -7,9 +7,9 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,35 +33,27 @@ def kill_worker(gate: Gateway, index: int = 0) -> int:
 
 
 def kill_rounds(gate: Gateway, rounds: int) -> Observed:
-    """Kill a worker again and again under load; each time wait until its successor serves."""
+    """Kill a living worker again and again under load, each time one that has served since the last."""
     rng = random.Random(30)
 
-    def during() -> None:
+    def kill_all() -> None:
         for _ in range(rounds):
             served = sum(gate.served.values())
-            eventually(lambda served=served: sum(gate.served.values()) > served, "requests are served")  # type: ignore[misc]
+            eventually(lambda served=served: sum(gate.served.values()) > served + 5, "requests are served")  # type: ignore[misc]
             time.sleep(rng.uniform(0.0, 0.15))
-            killed = kill_worker(gate)
-            eventually(lambda killed=killed: gate.worker_pids().get(0) not in (None, killed), "a worker again")  # type: ignore[misc]
-            eventually(gate.service.ready, "it is ready again")
+            kill_worker(gate, rng.choice(sorted(gate.worker_pids())))
+            eventually(lambda: bool(gate.worker_pids()), "a worker lives")
 
-    stop = threading.Event()
-
-    def load_until_done() -> None:
-        try:
-            during()
-        finally:
-            stop.set()
-
-    killer = threading.Thread(target=load_until_done)
-    killer.start()
     observed = Observed()
-    while not stop.is_set():
-        some = gate.load([GERMAN], count=60, concurrency=4)
-        observed.statuses += some.statuses
-        observed.regions += some.regions
-        observed.decisions += some.decisions
-    killer.join()
+    with ThreadPoolExecutor(1) as killer:
+        killing = killer.submit(kill_all)
+        while not killing.done():
+            some = gate.load([GERMAN], count=60, concurrency=4)
+            observed.statuses += some.statuses
+            observed.regions += some.regions
+            observed.decisions += some.decisions
+        killing.result()
+    eventually(gate.service.ready, "all workers are back")
     return observed
 
 
@@ -73,11 +65,11 @@ def nothing_lost(gate: Gateway, observed: Observed, *, unclean: int) -> None:
     assert max(ids.values()) == 1
     report = verify(gate.audit)
     assert report.findings == []
-    assert report.streams[0].unclean_epochs == unclean
+    assert sum(stream.unclean_epochs for stream in report.streams) == unclean
 
 
 def test_a_worker_killed_under_load_loses_nothing_answered(tmp_path: Path) -> None:
-    with small_gate(tmp_path) as gate:
+    with small_gate(tmp_path, workers=2) as gate:
         observed = kill_rounds(gate, 4)
         assert gate.service.stop() == 0
         nothing_lost(gate, observed, unclean=4)
@@ -85,7 +77,8 @@ def test_a_worker_killed_under_load_loses_nothing_answered(tmp_path: Path) -> No
 
 @pytest.mark.full
 def test_a_worker_killed_under_load_thirty_times_loses_nothing_answered(tmp_path: Path) -> None:
-    with small_gate(tmp_path) as gate:
+    """Each worker dies young, so the pauses before its restarts grow; enough others go on."""
+    with small_gate(tmp_path, workers=8) as gate:
         observed = kill_rounds(gate, 30)
         assert gate.service.stop() == 0
         nothing_lost(gate, observed, unclean=30)
@@ -111,6 +104,7 @@ def test_the_whole_service_killed_under_load_comes_back_and_loses_nothing_answer
         assert all(stream.unclean_epochs <= 3 for stream in report.streams)
 
 
+@pytest.mark.full
 def test_a_killed_steward_leaves_workers_deciding_and_a_new_one_takes_over(tmp_path: Path) -> None:
     with small_gate(tmp_path, runtime={"snapshot_max_age_s": 3.0}) as gate:
         (worker,) = gate.worker_pids().values()
@@ -143,6 +137,7 @@ def test_a_worker_of_a_killed_steward_makes_room_for_that_of_the_next(tmp_path: 
         assert verify(gate.audit).streams[0].unclean_epochs == 0
 
 
+@pytest.mark.full
 def test_a_steward_killed_while_its_worker_starts_leaves_no_worker_behind(tmp_path: Path) -> None:
     """The worker finds its parent gone before it has ever looked; it must not hold the log for ever."""
     with small_gate(tmp_path, runtime={"snapshot_max_age_s": 1.0}) as gate:

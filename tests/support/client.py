@@ -77,32 +77,39 @@ async def _load(
     async def connection() -> None:
         reader: asyncio.StreamReader | None = None
         writer: asyncio.StreamWriter | None = None
-        for number in numbers:
-            if end is not None and loop.time() > end:
-                break
-            try:
-                async with asyncio.timeout(timeout_s):
-                    if writer is None:
-                        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                    assert reader is not None
-                    writer.write(request_bytes("POST", CHAT_PATH, headers(number), CHAT_BODY))
-                    if not await _read_one(reader, observed):
-                        writer.close()
-                        writer = None
-            except (OSError, TimeoutError, asyncio.IncompleteReadError):
-                observed.add(0, None, None)
-                if writer is not None:
-                    writer.transport.abort()
-                writer = None
-        if writer is not None:
-            writer.close()
+        try:
+            for number in numbers:
+                if end is not None and loop.time() > end:
+                    break
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        if writer is None:
+                            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                        assert reader is not None
+                        writer.write(request_bytes("POST", CHAT_PATH, headers(number), CHAT_BODY))
+                        if not await _read_one(reader, observed):
+                            writer.close()
+                            writer = None
+                except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                    observed.add(0, None, None)
+                    if writer is not None:
+                        writer.transport.abort()
+                    writer = None
+        finally:
+            if writer is not None:
+                writer.transport.abort()
 
     work: list[asyncio.Future[None] | asyncio.Task[None]] = [
         asyncio.ensure_future(connection()) for _ in range(concurrency)
     ]
     if during is not None:
         work.append(asyncio.ensure_future(asyncio.to_thread(during)))
-    await asyncio.gather(*work)
+    try:
+        await asyncio.gather(*work)
+    finally:
+        for unfinished in work:
+            unfinished.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
     return observed
 
 
