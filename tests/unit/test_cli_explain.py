@@ -16,7 +16,6 @@ from borderpost.cli.made_up import view_of
 from borderpost.cli.main import main
 from borderpost.config import Loaded, load_config
 from borderpost.decision import View
-from borderpost.decision_record import own_fields
 from borderpost.facts import RawRequest
 from borderpost.geoip import GeoDatabase
 from borderpost.regions.signals import Signals
@@ -212,7 +211,7 @@ def log(folder: Path) -> tuple[Path, dict[str, str]]:
     writer = open_writer(directory)
     for name, raw in requests.items():
         record = view.answer(raw, at_us).record
-        fields = own_fields(record, request_id=name, trace_id=None, via="ext_proc")
+        fields = {**record, "req": {"id": name}, "via": "ext_proc"}
         ids[name] = writer.append("decision", fields, at_us=at_us).decision_id
     writer.commit()
     writer.close()
