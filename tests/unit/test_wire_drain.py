@@ -38,6 +38,22 @@ def test_drain_answers_what_is_open_and_refuses_what_is_new(tmp_path: Path) -> N
         feed.give(close=True)
 
 
+def test_drain_leaves_an_answered_call_the_time_for_its_normal_end(tmp_path: Path) -> None:
+    """Envoy resets a call once it has its answer; a failure that comes before would undo the answer."""
+    with served(tmp_path, answer_nothing) as it, ThreadPoolExecutor(1) as threads:
+        stream = it.stream(iter(Feed(b"s")))
+        it.eventually(lambda: len(it.service.seen) == 1)
+        draining = threads.submit(it.thread.run, lambda: it.thread.engine.drain(10))
+        time.sleep(0.05)
+        it.thread.call(lambda: answer_all([pair for batch in it.service.batches for pair in batch]))
+        assert next(stream) == b"re:s"
+        time.sleep(0.05)
+        assert stream.is_active()
+        stream.cancel()
+        draining.result(5)
+        assert it.thread.engine.calls_in_progress == 0
+
+
 def test_drain_past_its_grace_ends_the_unanswered_with_a_failure(tmp_path: Path) -> None:
     with served(tmp_path, answer_nothing) as it:
         unary = it.channel.unary_unary(UNARY).future(b"u")

@@ -87,6 +87,10 @@ class GrpcioEngine:
         until = loop.time() + grace_s
         while self._unanswered and await self._change_before(until):
             pass
+        # An answered call ends by its peer's reset; an end of ours that comes first would be taken for a failure.
+        settled = min(until, loop.time() + FLUSH_S)
+        while self._calls and await self._change_before(settled):
+            pass
         for call in list(self._calls):
             call.end(StatusCode.UNAVAILABLE, "draining")
         until = loop.time() + FLUSH_S

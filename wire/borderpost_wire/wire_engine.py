@@ -132,6 +132,10 @@ class WireEngine:
         until = loop.time() + grace_s
         while self.unanswered and await self._change_before(until):
             pass
+        # An answered call ends by its peer's reset; an end of ours that comes first would be taken for a failure.
+        settled = min(until, loop.time() + FLUSH_S)
+        while self.calls_in_progress and await self._change_before(settled):
+            pass
         for each in list(self._connections):
             for call in each.calls:
                 call.end(StatusCode.UNAVAILABLE, "draining")
