@@ -335,6 +335,7 @@ class Inbound:
         entries = settings.parse(payload)
         self._settings_came = True
         self._spend(self._budgets.settings, 1 + len(entries))
+        self.out.pieces.append(frames.SETTINGS_ACK)  # before what a wider window lets go (section 6.5.3)
         for identifier, value in entries:
             if identifier == settings.INITIAL_WINDOW_SIZE:
                 self.out.set_initial_window(value)
@@ -342,7 +343,6 @@ class Inbound:
                 self.out.frame_bytes_max = value
             elif identifier == settings.HEADER_TABLE_SIZE:
                 self.out.take_table_size(value)
-        self.out.pieces.append(frames.SETTINGS_ACK)
 
     def _take_push_promise(self, _flags: int, stream_id: int, _payload: bytes) -> None:
         self._next_state(stream_id, Event.RECV_PUSH_PROMISE)

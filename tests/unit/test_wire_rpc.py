@@ -1,0 +1,357 @@
+"""gRPC above HTTP/2 on the wire engine: framing, refusals and deadlines, asked by bare frames; who may connect."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import h2.config
+import h2.connection
+import h2.events
+import hpack as oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from borderpost_wire.deadlines import BUCKET_S, Deadlines
+from borderpost_wire.engines import make_engine
+from borderpost_wire.errors import OptionsError
+from borderpost_wire.h2 import Request
+from borderpost_wire.options import ServerOptions, UnixListen
+from borderpost_wire.rpc.framing import MessageFault, MessageReader, framed
+from borderpost_wire.rpc.plan import plan_of
+from borderpost_wire.rpc.responses import trailers, trailers_only
+from borderpost_wire.service import Call, MethodKind, StatusCode
+from support.h2_frames import split
+from support.wire_server import EngineThread, ScriptedService, answer_all, answer_nothing
+
+UNARY, STREAM = "/test.Echo/Unary", "/test.Echo/Stream"
+METHODS = {UNARY: MethodKind.UNARY, STREAM: MethodKind.STREAM}
+
+
+@given(st.lists(st.binary(max_size=50), max_size=6), st.lists(st.integers(0, 1000), max_size=8))
+def test_messages_come_out_of_any_pieces(messages: list[bytes], places: list[int]) -> None:
+    reader = MessageReader(50)
+    got = [each for piece in split(b"".join(map(framed, messages)), places) for each in reader.feed(piece)]
+    assert got == messages
+    assert reader.held_bytes == 0
+
+
+def test_messages_that_are_not_taken() -> None:
+    for prefix, status in (
+        (b"\x01\0\0\0\1", StatusCode.UNIMPLEMENTED),
+        (b"\x02\0\0\0\1", StatusCode.INTERNAL),
+        (b"\0\0\0\0\x0b", StatusCode.RESOURCE_EXHAUSTED),
+        (b"\0\xff\xff\xff\xff", StatusCode.RESOURCE_EXHAUSTED),
+    ):
+        with pytest.raises(MessageFault) as caught:
+            MessageReader(10).feed(framed(b"first") + prefix)
+        assert caught.value.status is status
+
+
+def fields_of(block: bytes) -> dict[bytes, bytes]:
+    return dict(tuple(field) for field in oracle.Decoder().decode(block, raw=True))
+
+
+@given(st.text(max_size=60))
+def test_status_text_is_percent_encoded(text: str) -> None:
+    from urllib.parse import unquote
+
+    fields = fields_of(trailers(StatusCode.ABORTED, text))
+    value = fields[b"grpc-message"].decode("ascii")
+    assert value.isprintable() or not value
+    assert unquote(value) == text.encode("utf-8", "replace").decode()
+
+
+def test_long_status_text_is_cut_between_characters() -> None:
+    for size in range(340, 345):
+        fields = dict(
+            tuple(f) for f in oracle.Decoder().decode(trailers_only(StatusCode.ABORTED, "\n" * size), raw=True)
+        )
+        assert len(fields[b"grpc-message"]) % 3 == 0
+        assert len(fields[b"grpc-message"]) <= 1024
+
+
+def test_timeouts() -> None:
+    def timeout(value: bytes) -> float | None:
+        fields = [
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":path", b"/x"),
+            (b"content-type", b"application/grpc"),
+        ]
+        plan = plan_of(Request([*fields, (b"grpc-timeout", value)]), {b"/x": object()})  # type: ignore[dict-item]
+        assert (plan.refusal is None) == (plan.route is not None)
+        return plan.timeout_s
+
+    assert [timeout(v) for v in (b"1H", b"2M", b"3S", b"4m", b"0S")] == [3600.0, 120.0, 3.0, 0.004, 0.0]
+    assert timeout(b"5u") == pytest.approx(5e-6)
+    assert timeout(b"99999999n") == pytest.approx(0.099999999)
+    assert {timeout(v) for v in (b"", b"1", b"1s", b"-1S", b"123456789S", b"1.5S")} == {None}
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.floats(0, 30), st.booleans()), max_size=30))
+def test_deadlines_come_when_they_are_due(steps: list[tuple[int, float, bool]]) -> None:
+    deadlines: Deadlines[int] = Deadlines()
+    kept: dict[int, tuple[int, float]] = {}
+    now_s = 0.0
+    for thing, after_s, forget in steps:
+        if thing in kept:
+            key, due_s = kept.pop(thing)
+            if forget:
+                deadlines.forget(thing, key)
+                continue
+            now_s = max(now_s, due_s + 2 * BUCKET_S)
+            due = deadlines.due(now_s)
+            assert thing in due
+            assert all(each == thing or kept[each][1] <= now_s for each in due)
+            kept = {each: value for each, value in kept.items() if each not in due}
+            assert all(value[1] >= now_s - 2 * BUCKET_S for value in kept.values())
+        else:
+            kept[thing] = (deadlines.add(thing, now_s + after_s), now_s + after_s)
+    assert bool(deadlines) == bool(kept)
+
+
+class Raw:
+    """A client of bare HTTP/2."""
+
+    def __init__(self, address: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(5)
+        self.socket.connect(address.removeprefix("unix:"))
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=False))
+        self.h2.initiate_connection()
+        self.events: list[object] = []
+
+    def ask(self, *pieces: bytes, path: str = UNARY, method: str = "POST", end: bool = True, **more: str) -> int:
+        """Send a request; return its stream."""
+        stream_id = self.say(*pieces, path=path, method=method, end=end, **more)
+        self.socket.sendall(self.h2.data_to_send())
+        return stream_id
+
+    def say(self, *pieces: bytes, path: str, method: str = "POST", end: bool, **more: str) -> int:
+        """Put a request together, to be sent with what follows."""
+        stream_id = self.h2.get_next_available_stream_id()
+        fields = {
+            ":method": method,
+            ":scheme": "http",
+            ":path": path,
+            ":authority": "a",
+            "content-type": "application/grpc",
+        }
+        self.h2.send_headers(stream_id, [*(fields | {k.replace("_", "-"): v for k, v in more.items()}).items()])
+        for piece in pieces:
+            self.h2.send_data(stream_id, piece)
+        if end:
+            self.h2.end_stream(stream_id)
+        return stream_id
+
+    def response(self, stream_id: int) -> tuple[dict[bytes, bytes], bytes]:
+        """Return all fields and the body of a response, once it has ended."""
+        while True:
+            mine = [e for e in self.events if getattr(e, "stream_id", None) == stream_id]
+            if any(isinstance(e, h2.events.StreamEnded | h2.events.StreamReset) for e in mine):
+                break
+            received = self.socket.recv(65_536)
+            assert received, "the connection was closed"
+            self.events += self.h2.receive_data(received)
+            self.socket.sendall(self.h2.data_to_send())
+        fields: dict[bytes, bytes] = {}
+        for event in mine:
+            if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+                fields |= dict(event.headers)
+        return fields, b"".join(e.data for e in mine if isinstance(e, h2.events.DataReceived))
+
+
+@contextlib.contextmanager
+def asked(directory: Path, service: ScriptedService | None = None, **bounds: int) -> Iterator[tuple[Raw, EngineThread]]:
+    options = ServerOptions(listen=(UnixListen(directory / "s.sock"),), **bounds)
+    thread = EngineThread(options, [service or ScriptedService(METHODS, answer_all)], "wire").start()
+    client = Raw(thread.engine.addresses[0])
+    try:
+        yield client, thread
+    finally:
+        client.socket.close()
+        thread.close()
+
+
+def test_what_is_not_grpc_gets_an_http_answer(tmp_path: Path) -> None:
+    with asked(tmp_path) as (client, _):
+        fields, body = client.response(client.ask(content_type="text/plain"))
+        assert (fields[b":status"], fields[b"content-type"]) == (b"415", b"text/plain")
+        assert b"gRPC" in body
+        fields, _ = client.response(client.ask(method="PUT"))
+        assert (fields[b":status"], fields[b"allow"]) == (b"405", b"POST")
+        fields, body = client.response(client.ask(framed(b"a"), content_type="application/grpc+proto"))
+        assert (fields[b"grpc-status"], body) == (b"0", framed(b"re:a"))
+
+
+def test_refusals_are_trailers_only(tmp_path: Path) -> None:
+    with asked(tmp_path) as (client, _):
+        fields, body = client.response(client.ask(framed(b"a"), path="/test.Echo/Other"))
+        assert (fields[b":status"], fields[b"grpc-status"], body) == (b"200", b"12", b"")
+        fields, _ = client.response(client.ask(framed(b"a"), grpc_timeout="soon"))
+        assert fields[b"grpc-status"] == b"3"
+        fields, _ = client.response(client.ask(b"\x01" + framed(b"a")[1:]))
+        assert (fields[b"grpc-status"], fields[b"grpc-accept-encoding"]) == (b"12", b"identity")
+        fields, _ = client.response(client.ask(framed(b"a")[:-1]))
+        assert (fields[b"grpc-status"], fields[b"grpc-message"]) == (b"13", b"the last message is cut off")
+        fields, _ = client.response(client.ask(framed(b"a"), framed(b"b")))
+        assert fields[b"grpc-status"] == b"3", "two messages on a unary call"
+
+
+def test_messages_split_and_joined(tmp_path: Path) -> None:
+    with asked(tmp_path) as (client, _):
+        text = framed(b"one") + framed(b"") + framed(b"three")
+        pieces = [text[n : n + 1] for n in range(len(text))]
+        assert client.response(client.ask(*pieces, path=STREAM))[1] == framed(b"re:one") + framed(b"re:") + framed(
+            b"re:three"
+        )
+        assert client.response(client.ask(text, path=STREAM))[1] == framed(b"re:one") + framed(b"re:") + framed(
+            b"re:three"
+        )
+
+
+def test_deadline_is_kept_by_the_server(tmp_path: Path) -> None:
+    service = ScriptedService(METHODS, answer_nothing)
+    with asked(tmp_path, service) as (client, thread):
+        began = time.monotonic()
+        fields, _ = client.response(client.ask(framed(b"a"), path=STREAM, end=False, grpc_timeout="100m"))
+        assert fields[b"grpc-status"] == b"4"
+        assert 0.09 < time.monotonic() - began < 2
+        assert thread.call(lambda: len(service.gone_calls)) == 1
+        assert thread.call(lambda: bool(thread.engine.deadlines)) is False  # type: ignore[attr-defined]
+
+
+def test_unfinished_messages_are_bounded(tmp_path: Path) -> None:
+    with asked(tmp_path, message_bytes_max=1000, unfinished_bytes_max=1000) as (client, thread):
+        first = client.ask(framed(b"x" * 1000)[:700], path=STREAM, end=False)
+        fields, _ = client.response(client.ask(framed(b"y" * 1000)[:700], path=STREAM, end=False))
+        assert fields[b"grpc-status"] == b"8"
+        client.h2.send_data(first, framed(b"x" * 1000)[700:], end_stream=True)
+        client.socket.sendall(client.h2.data_to_send())
+        assert client.response(first)[1] == framed(b"re:" + b"x" * 1000)
+        assert thread.call(lambda: thread.engine.held_bytes) == 0  # type: ignore[attr-defined]
+
+
+def test_long_message_through_small_windows(tmp_path: Path) -> None:
+    with asked(tmp_path, message_bytes_max=1 << 20) as (client, _):
+        stream_id = client.ask(path=STREAM, end=False)
+        left = memoryview(framed(b"z" * (1 << 20)))
+        received = b""
+        client.h2.increment_flow_control_window(1 << 24)
+        client.h2.increment_flow_control_window(1 << 24, stream_id)
+        while left:
+            room = min(client.h2.local_flow_control_window(stream_id), 16_384, len(left))
+            if room:
+                client.h2.send_data(stream_id, bytes(left[:room]), end_stream=room == len(left))
+                left = left[room:]
+            client.socket.sendall(client.h2.data_to_send())
+            if not room:
+                client.events += client.h2.receive_data(client.socket.recv(65_536))
+        _, received = client.response(stream_id)
+        assert received == framed(b"re:" + b"z" * (1 << 20))
+
+
+def test_peers_are_admitted_by_user_or_group(tmp_path: Path) -> None:
+    def connect(**allowed: frozenset[int]) -> bool:
+        options = ServerOptions(listen=(UnixListen(tmp_path / "p.sock", **allowed),))
+        thread = EngineThread(options, [ScriptedService(METHODS)], "wire").start()
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(5)
+                client.connect(str(tmp_path / "p.sock"))
+                try:
+                    admitted = bool(client.recv(9))
+                except ConnectionResetError:
+                    admitted = False
+            assert thread.engine.counters.refused == (not admitted)
+            return admitted
+        finally:
+            thread.close()
+
+    me, mine = frozenset({os.getuid()}), frozenset({os.getgid()})
+    others = frozenset({os.getuid() + 1})
+    assert connect()
+    assert connect(peer_uids=me) and connect(peer_gids=mine) and connect(peer_uids=others, peer_gids=mine)
+    assert not connect(peer_uids=others) and not connect(peer_gids=frozenset({os.getgid() + 1}))
+    with pytest.raises(OptionsError, match="need the engine `wire`"):
+        make_engine("grpcio", ServerOptions(listen=(UnixListen(tmp_path / "q", peer_uids=me),)), [])
+
+
+def test_connections_are_bounded(tmp_path: Path) -> None:
+    with asked(tmp_path, connections_max=1) as (client, thread):
+        client.response(client.ask(framed(b"a")))
+        other = Raw(thread.engine.addresses[0])
+        with contextlib.closing(other.socket), pytest.raises((AssertionError, ConnectionError)):
+            other.response(other.ask(framed(b"a")))
+        assert client.response(client.ask(framed(b"b")))[1] == framed(b"re:b")
+
+
+def test_one_write_and_one_batch_for_what_one_read_brought(tmp_path: Path) -> None:
+    service = ScriptedService(METHODS, answer_all)
+    with asked(tmp_path, service) as (client, _):
+        client.response(client.ask(framed(b"first")))
+        streams = []
+        for n in range(50):
+            streams.append(client.say(framed(b"%d" % n), path=STREAM, end=False))
+        client.socket.sendall(client.h2.data_to_send())
+        received = client.socket.recv(1 << 20)
+        client.h2.receive_data(received)
+        assert [len(batch) for batch in service.batches] == [1, 50]
+        assert received.count(framed(b"re:")[-3:]) == 50
+        for stream_id in streams:
+            client.h2.reset_stream(stream_id, 2)
+        client.socket.sendall(client.h2.data_to_send())
+        client.response(client.ask(framed(b"last")))
+        assert len(service.gone_calls) == 50
+    assert all(not call.alive for call in service.gone_calls)
+
+
+def test_peer_that_does_not_read_stops_being_read(tmp_path: Path) -> None:
+    """Unread answers are bounded by the transport's buffer; the rest waits in the peer's own socket."""
+
+    def flood(batch: Sequence[tuple[Call, bytes]]) -> None:
+        for call, _ in batch:
+            call.reply(b"x" * 500_000)
+
+    service = ScriptedService(METHODS, flood)
+    with asked(tmp_path, service, message_bytes_max=1 << 20) as (client, thread):
+        client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        client.h2.increment_flow_control_window(2**31 - 1 - 65_535)
+        client.socket.sendall(client.h2.data_to_send())
+        client.socket.setblocking(False)
+        asked_for = 0
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until and asked_for < 500:
+            try:
+                client.ask(framed(b"a"), path=STREAM, end=False)
+                asked_for += 1
+            except BlockingIOError:
+                break
+        time.sleep(0.1)
+        delivered = thread.call(lambda: len(service.seen))
+        assert delivered * 500_000 < 120_000_000, "output is bounded"
+        client.socket.close()
+        until = time.monotonic() + 5
+        while thread.call(lambda: thread.engine.calls_in_progress) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert thread.engine.calls_in_progress == 0
+
+
+def test_what_is_not_http2_is_told_so(tmp_path: Path) -> None:
+    options = ServerOptions(listen=(UnixListen(tmp_path / "s.sock"),))
+    thread = EngineThread(options, [ScriptedService(METHODS)], "wire").start()
+    with contextlib.closing(thread), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(tmp_path / "s.sock"))
+        client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        received = b""
+        while piece := client.recv(1000):
+            received += piece
+    assert received[3] == 4, "SETTINGS first"
+    assert b"this is not HTTP/2" in received, "then GOAWAY, and the connection is closed"
