@@ -82,6 +82,7 @@ BESIDE: dict[str, set[str]] = {
         "borderpost.audit.reader",
         "borderpost.config",
         "borderpost.demo",
+        "borderpost.geoip.database",
         "borderpost.policy",
     },
 }

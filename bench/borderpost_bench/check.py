@@ -10,6 +10,8 @@ two records.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -98,6 +100,22 @@ def count_log(audit: Path) -> LogCount:
     for located in read_log(audit):
         if located.record["type"] == "decision":
             count.add(located.record, len(located.line) + 1)
+    return count
+
+
+def count_journal(journal: Path) -> LogCount:
+    """Count the decisions in the honest rival's log, whose records are of our records' shape; its chain is followed.
+
+    Raises ValueError for a broken chain.
+    """
+    count, before = LogCount(), "0" * 64
+    with journal.open("rb") as lines:
+        for line in lines:
+            record = json.loads(line)
+            if record["prev"] != before:
+                raise ValueError(f"record {record['seq']} is not chained to the one before")
+            before = hashlib.sha256(line.removesuffix(b"\n")).hexdigest()
+            count.add(record, len(line))
     return count
 
 

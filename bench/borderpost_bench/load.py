@@ -12,14 +12,14 @@ import re
 import shutil
 import struct
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from borderpost_base.errors import BorderpostError
 from borderpost_base.names import CLIENT_HEADER
 from borderpost_bench.constant import CHECK, PROCESS
-from borderpost_bench.traffic import CHAT, PATH, Request
+from borderpost_bench.traffic import CHAT, MODEL, PATH, Request
 from borderpost_envoy import Via
 from borderpost_proto import ext_authz_pb2, ext_proc_pb2
 
@@ -42,6 +42,11 @@ class Load:
     seconds: float
     p50_ms: float
     p99_ms: float
+    p90_ms: float | None = None
+    p999_ms: float | None = None
+    """99.9 %; None where the generator does not tell."""
+    by_cluster: Mapping[str, int] | None = None
+    """Answers by the cluster that they name; None where the generator does not read them."""
 
     @property
     def requests_s(self) -> float:
@@ -91,7 +96,7 @@ end
 
 def run_wrk(port: int, script: Path, *, seconds: float, connections: int) -> Load:
     """Drive Envoy on loopback. Raises BorderpostError BP0920 or BP0921."""
-    output = _run([
+    output = run_tool([
         need("wrk"), "--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds))}s",
         "--script", str(script), f"http://127.0.0.1:{port}",
     ], seconds)  # fmt: skip
@@ -110,16 +115,28 @@ def parse_wrk(output: str) -> Load:
     )  # fmt: skip
 
 
-def question(request: Request, via: Via) -> bytes:
-    """Return the message that the rendered Envoy sends for a request, by one of the two doors."""
-    headers = {**request.headers, "x-request-id": "3f2b6c1e-8a4d-4f7e-9b0a-5d6c7e8f9a0b"}
+def question(request: Request, via: Via, digits: str = "5d6c7e8f9a0b", port: int = 0) -> bytes:
+    """Return the message that the rendered Envoy sends for a traced request, by one of the two doors.
+
+    `digits`, 12 characters, tells one request from another: they stand in request id, trace and span. The port is 0
+    where Envoy has the address from a trusted hop. An ext_proc message is of the size that a recorded one has, with
+    the empty messages that Envoy adds; only the order of its attributes may differ.
+    """
+    headers = {
+        **request.headers,
+        "x-model": MODEL,
+        "traceparent": f"00-0af7651916cd43dd8448{digits}-b7ad{digits}-01",
+        "x-request-id": f"3f2b6c1e-8a4d-4f7e-9b0a-{digits}",
+    }
     headers.pop("x-forwarded-for")
     if via is Via.EXT_PROC:
         asked = ext_proc_pb2.ProcessingRequest()
         for name, value in headers.items():
             asked.request_headers.headers.headers.add(key=name, raw_value=value.encode())
-        asked.request_headers.end_of_stream = False
-        asked.attributes[_ADDRESS_KEY].update({_ADDRESS: f"{request.address}:0", _ROUTE: "inference"})
+        asked.metadata_context.SetInParent()
+        host = f"[{request.address}]" if ":" in request.address else request.address
+        asked.attributes[_ADDRESS_KEY].update({_ADDRESS: f"{host}:{port}", _ROUTE: "inference"})
+        asked.protocol_config.SetInParent()
         return asked.SerializeToString()
     check = ext_authz_pb2.CheckRequest()
     for name, value in {**headers, CLIENT_HEADER: request.address}.items():
@@ -133,12 +150,24 @@ def grpc_frame(message: bytes) -> bytes:
 
 
 def run_h2load(
-    port: int, message: Path, log: Path, *, via: Via, seconds: float, in_flight: int, connections: int = 1
+    port: int,
+    message: Path,
+    log: Path,
+    *,
+    via: Via,
+    seconds: float,
+    in_flight: int,
+    connections: int = 1,
+    prefix: Sequence[str] = (),
 ) -> Load:
-    """Drive a gRPC server on loopback with one message (a file with its frame). Raises BP0920 or BP0921."""
+    """Drive a gRPC server on loopback with one message (a file with its frame). Raises BP0920 or BP0921.
+
+    Every request carries the same message, its request id included, and ends its stream by a half-close, where
+    Envoy resets it: streams.py asks as Envoy does.
+    """
     log.unlink(missing_ok=True)
-    output = _run([
-        need("h2load"), "--threads", "1", "--clients", str(connections),
+    output = run_tool([
+        *prefix, need("h2load"), "--threads", "1", "--clients", str(connections),
         "--max-concurrent-streams", str(max(1, in_flight // connections)), "--duration", f"{max(1, round(seconds))}s",
         "--data", str(message), "--header", "content-type: application/grpc", "--header", "te: trailers",
         "--log-file", str(log), f"http://127.0.0.1:{port}{PROCESS if via is Via.EXT_PROC else CHECK}",
@@ -168,7 +197,8 @@ def percentile(values: Sequence[int], percent: float) -> float:
     return float(values[max(0, math.ceil(len(values) * percent / 100) - 1)])
 
 
-def _run(command: list[str], seconds: float) -> str:
+def run_tool(command: list[str], seconds: float) -> str:
+    """Run a load generator for a time; return what it prints. Raises BorderpostError BP0921."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + _GRACE_S, check=False)
     except subprocess.TimeoutExpired as error:

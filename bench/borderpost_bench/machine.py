@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from borderpost_base.errors import BorderpostError, Place
+from borderpost_bench.pins import pins
 
 _IN_MEMORY = ("tmpfs", "ramfs", "devtmpfs")
 
@@ -31,12 +32,14 @@ def facts(directory: Path) -> dict[str, object]:
         "packages": {name: importlib.metadata.version(name) for name in packages},
         "wrk": _first_line("wrk", "-v"),
         "h2load": _first_line("h2load", "--version"),
+        "go": _first_line("go", "version"),
+        "pins": pins().told,
         "commit": _git("rev-parse", "HEAD"),
         "changed": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_PRODUCT)),
     }
 
 
-_PRODUCT = ("extauthz", "wire", "proto", "envoy", "bench/borderpost_bench")
+_PRODUCT = ("extauthz", "wire", "proto", "envoy", "bench/borderpost_bench", "bench/rivals")
 
 
 def cpu_model(cpuinfo: str) -> str:

@@ -13,14 +13,19 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from borderpost.config.sections import ServerSpec
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_bench.load import need
 from borderpost_bench.machine import facts, need_disk
 from borderpost_bench.measure import Sample, Settings, measure_all
 from borderpost_bench.report import markdown, result
-from borderpost_bench.scenarios import BY_NAME, SCENARIOS, Scenario
+from borderpost_bench.rivals import RivalUnavailable, programs
+from borderpost_bench.scenarios import BY_NAME, Driver, Scenario, Server, choose
+from borderpost_wire.engines import ENGINE_NAMES, make_engine
+from borderpost_wire.errors import EngineUnavailable
+from borderpost_wire.options import ServerOptions, TcpListen
 
 _RUNS_MAX, _SECONDS_MAX, _CONNECTIONS_MAX = 50, 300, 4096
 
@@ -42,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"only this one, may be repeated: {', '.join(BY_NAME)}",
     )  # fmt: skip
     parser.add_argument(
+        "--engine", action="append", choices=ENGINE_NAMES, default=[],
+        help="run our own scenarios on this engine, may be repeated (default: auto)",
+    )  # fmt: skip
+    parser.add_argument(
         "--directory", type=Path, default=defaults.directory, metavar="DIR",
         help="where logs are written while it runs; on a disk (default: the system's directory for temporary files)",
     )  # fmt: skip
@@ -53,7 +62,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
     Raises BorderpostError where something is missing or cannot be started.
     """
-    chosen = [scenario for scenario in SCENARIOS if not arguments.scenario or scenario.name in arguments.scenario]
+    chosen = choose(arguments.scenario, arguments.engine)
     settings = Settings(
         runs=arguments.runs,
         seconds=arguments.seconds,
@@ -61,12 +70,15 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         directory=arguments.directory,
     )
     need_disk(settings.directory)
-    for tool in sorted({scenario.driver.value for scenario in chosen}):
+    chosen, skipped = possible(chosen)
+    for tool in sorted({scenario.driver.value for scenario in chosen} - {Driver.STREAMS.value}):
         need(tool)
     when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
     machine = facts(settings.directory)
     samples = measure_all(chosen, settings, _tell)
-    document = result(samples, settings, command=_command(arguments), when=when, machine=machine)
+    document = result(
+        samples, settings, command=_command(arguments), when=when, machine=machine, skipped=skipped
+    )  # fmt: skip
     if arguments.markdown is not None:
         arguments.markdown.write_text(markdown(document))
     return document
@@ -104,11 +116,37 @@ def _tell(number: int, scenario: Scenario, sample: Sample) -> None:
     print("  ".join(parts), file=sys.stderr, flush=True)
 
 
+def possible(scenarios: Sequence[Scenario]) -> tuple[list[Scenario], dict[str, str]]:
+    """Return the scenarios that can be run here, and why each of the others cannot; rivals are built meanwhile."""
+    kept, skipped = [], {}
+    for scenario in scenarios:
+        try:
+            if scenario.server.ours:
+                need_engine(scenario)
+            if scenario.needs_go:
+                programs()
+        except (EngineUnavailable, RivalUnavailable) as error:
+            skipped[scenario.name] = str(error)
+            print(f"not measured: {scenario.name}: {error}", file=sys.stderr, flush=True)
+        else:
+            kept.append(scenario)
+    return kept, skipped
+
+
+def need_engine(scenario: Scenario) -> None:
+    """Raise EngineUnavailable if this build, or the product's configuration, lacks the engine of a scenario."""
+    name = scenario.engine
+    if scenario.server is Server.PRODUCT and name not in get_args(ServerSpec.model_fields["engine"].annotation):
+        raise EngineUnavailable(f"the configuration has no `server.engine: {name}` yet")
+    make_engine(name, ServerOptions(listen=(TcpListen("127.0.0.1", 0),)), [])
+
+
 def _command(arguments: argparse.Namespace) -> str:
     """Return the command that measures the same again."""
     words = ["python", "-m", "borderpost_bench", "--runs", str(arguments.runs), "--seconds", str(arguments.seconds)]
     words += ["--connections", str(arguments.connections)]
     words += [word for name in arguments.scenario for word in ("--scenario", name)]
+    words += [word for name in arguments.engine for word in ("--engine", name)]
     return shlex.join(words)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from borderpost_bench import cpu
-from borderpost_bench.check import Asking, Check, compare, count_log
+from borderpost_bench.check import Asking, Check, compare
 from borderpost_bench.load import Load
 from borderpost_bench.machine import load_average
 from borderpost_bench.scenarios import Driver, Scenario
@@ -57,6 +58,9 @@ class Sample:
     """How many cores processes that are not part of this were busy on during the load."""
     check: Check | None
     """None where nothing is decided."""
+    p90_ms: float | None = None
+    p999_ms: float | None = None
+    """99.9 %; both None where the load generator does not tell."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready data."""
@@ -99,7 +103,7 @@ def _measure(stage: Stage, scenario: Scenario, settings: Settings, load_before: 
     metrics_after = stage.metrics()
     ours_s = _total_s(after) - _total_s(before) + own_after - own
     # Before the server ends, while Envoy's and the regions' counts can be asked for; nothing is in flight any more.
-    regions = stage.region_counts() if scenario.driver is Driver.WRK else {}
+    regions = _by_region(stage, scenario, [warm, load])
     asking = stage.asking()
     stage.end_server()
 
@@ -117,7 +121,9 @@ def _measure(stage: Stage, scenario: Scenario, settings: Settings, load_before: 
     return Sample(
         requests_s=round(load.requests_s, 1),
         p50_ms=round(load.p50_ms, 3),
+        p90_ms=round(load.p90_ms, 3) if load.p90_ms is not None else None,
         p99_ms=round(load.p99_ms, 3),
+        p999_ms=round(load.p999_ms, 3) if load.p999_ms is not None else None,
         answered=load.answered,
         refused=load.refused,
         failed=load.failed,
@@ -130,17 +136,35 @@ def _measure(stage: Stage, scenario: Scenario, settings: Settings, load_before: 
         commit_ms=round(grown("borderpost_audit_commit_seconds_sum") / commits * 1000, 3) if commits else None,
         load_average=load_before,
         foreign_cores=round(max(0.0, machine_after - machine - ours_s) / load.seconds, 2),
-        check=_check(stage, [warm, load], regions, asking, scenario, settings) if stage.service is not None else None,
+        check=_check(stage, [warm, load], regions, asking, scenario, settings),
     )
 
 
+def _by_region(stage: Stage, scenario: Scenario, loads: Sequence[Load]) -> Mapping[str, int]:
+    """Return what the regions got, or what the driver was told, or nothing where neither is known."""
+    if scenario.driver is Driver.WRK:
+        return stage.region_counts()
+    told: Counter[str] = Counter()
+    for load in loads:
+        told.update(load.by_cluster or {})
+    return told
+
+
 def _check(
-    stage: Stage, loads: Sequence[Load], regions: dict[str, int], asking: Asking, scenario: Scenario, settings: Settings
-) -> Check:
+    stage: Stage,
+    loads: Sequence[Load],
+    regions: Mapping[str, int],
+    asking: Asking,
+    scenario: Scenario,
+    settings: Settings,
+) -> Check | None:
+    log = stage.log_count()
+    if log is None:
+        return None
     in_flight = scenario.in_flight or settings.connections
     refused = sum(load.refused for load in loads)
     return compare(
-        count_log(stage.audit),
+        log,
         client_routed=sum(load.answered for load in loads) - refused,
         client_refused=refused,
         regions=regions,

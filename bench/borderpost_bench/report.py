@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from borderpost_bench.measure import Sample, Settings
-from borderpost_bench.scenarios import BY_NAME, Scenario
+from borderpost_bench.scenarios import Scenario, Server, find
 
 SCHEMA_VERSION = 1
 
 FIGURES: Mapping[str, Callable[[Sample], float | None]] = {
     "requests_s": lambda sample: sample.requests_s,
     "p50_ms": lambda sample: sample.p50_ms,
+    "p90_ms": lambda sample: sample.p90_ms,
     "p99_ms": lambda sample: sample.p99_ms,
+    "p999_ms": lambda sample: sample.p999_ms,
     "server_cpu_us": lambda sample: sample.server_cpu_us,
     "worker_cpu_us": lambda sample: sample.worker_cpu_us,
     "envoy_cpu_us": lambda sample: sample.envoy_cpu_us,
@@ -58,6 +60,26 @@ def summary(samples: Sequence[Sample]) -> dict[str, Spread]:
     return found
 
 
+def rival_ratios(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> dict[str, Spread]:
+    """Return the server's CPU per answer, and answers a second, as ratios of the Go servers asked in the same way.
+
+    Steward and workers together count as the server. Round against the same round; nothing where a rival was not
+    measured.
+    """
+    found = {}
+    for name, rival, figure in (
+        ("cpu_ratio_to_go_stub", scenario.stub, "server_cpu_us"),
+        ("cpu_ratio_to_go_honest", scenario.honest, "server_cpu_us"),
+        ("throughput_ratio_to_go_stub", scenario.stub, "requests_s"),
+    ):
+        pairs = zip(samples[scenario.name], samples.get(rival or "", ()), strict=False)
+        both = [(FIGURES[figure](own), FIGURES[figure](base)) for own, base in pairs]
+        values = [round(own / base, 3) for own, base in both if own is not None and base]
+        if values:
+            found[name] = Spread.of(values)
+    return found
+
+
 def ratios(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> dict[str, Spread]:
     """Return requests a second as a ratio of each baseline, round against the same round."""
     found = {}
@@ -80,9 +102,15 @@ def checks(samples: Sequence[Sample]) -> dict[str, int | bool] | None:
 
 
 def result(
-    samples: Mapping[str, Sequence[Sample]], settings: Settings, *, command: str, when: str, machine: Mapping[str, Any]
+    samples: Mapping[str, Sequence[Sample]],
+    settings: Settings,
+    *,
+    command: str,
+    when: str,
+    machine: Mapping[str, Any],
+    skipped: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the whole result as JSON-ready data."""
+    """Return the whole result as JSON-ready data. `skipped` are scenarios that were left out, each with its reason."""
     return {
         "schema_version": SCHEMA_VERSION,
         "when": when,
@@ -90,18 +118,30 @@ def result(
         "settings": {"runs": settings.runs, "seconds": settings.seconds, "connections": settings.connections},
         "machine": dict(machine),
         "passed": passed(samples),
-        "scenarios": [
-            {
-                "name": name,
-                "title": BY_NAME[name].title,
-                "summary": {figure: spread.as_dict() for figure, spread in summary(taken).items()},
-                "ratios": {base: spread.as_dict() for base, spread in ratios(samples, BY_NAME[name]).items()},
-                "checks": checks(taken),
-                "samples": [sample.as_dict() for sample in taken],
-            }
-            for name, taken in samples.items()
-        ],
+        "skipped": dict(skipped or {}),
+        "scenarios": [_scenario(samples, find(name)) for name in samples],
     }
+
+
+def _scenario(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> dict[str, Any]:
+    taken = samples[scenario.name]
+    return {
+        **{name: spread.as_dict() for name, spread in rival_ratios(samples, scenario).items()},
+        "name": scenario.name,
+        "title": scenario.title,
+        "engine": _engine(scenario),
+        "summary": {figure: spread.as_dict() for figure, spread in summary(taken).items()},
+        "ratios": {base: spread.as_dict() for base, spread in ratios(samples, scenario).items()},
+        "checks": checks(taken),
+        "samples": [sample.as_dict() for sample in taken],
+    }
+
+
+def _engine(scenario: Scenario) -> str | None:
+    """Return what speaks gRPC on the server's side: `server.engine`, or grpc-go."""
+    if scenario.server is Server.NONE:
+        return None
+    return scenario.engine if scenario.server.ours else "grpc-go"
 
 
 def passed(samples: Mapping[str, Sequence[Sample]]) -> bool:
@@ -125,11 +165,20 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
 """Heading, figure, decimals."""
 
 
+_RIVAL_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("CPU of Go stub", "cpu_ratio_to_go_stub"),
+    ("CPU of honest Go", "cpu_ratio_to_go_honest"),
+    ("req/s of Go stub", "throughput_ratio_to_go_stub"),
+)
+"""Heading, ratio."""
+
+
 def markdown(document: Mapping[str, Any]) -> str:
     """Return a result as Markdown: one row a scenario, then what machine and run it belongs to."""
     headings = [
         "scenario",
         *(heading for heading, _, _ in _COLUMNS),
+        *(heading for heading, _ in _RIVAL_COLUMNS),
         "of plain",
         "of constant",
         "illegal",
@@ -155,8 +204,10 @@ def markdown(document: Mapping[str, Any]) -> str:
         f"- load average before a run: {min(averages):.2f} to {max(averages):.2f}",
         f"- processes of others during a run: at most {max(foreign):.2f} cores",
         f"- versions: Python {machine['python']}, {packages}; {machine['wrk']}; {machine['h2load']}",
+        f"- without Envoy: {machine['pins']}; Go with GOMAXPROCS=1; {machine['go'] or 'no Go'}",
         f"- all checks: {'passed' if document['passed'] else 'FAILED'}",
     ]
+    lines += [f"- not measured: {name}: {reason}" for name, reason in document["skipped"].items()]
     return "\n".join([*lines, ""])
 
 
@@ -164,8 +215,10 @@ def _row(one: Mapping[str, Any]) -> list[str]:
     """Return the cells of one scenario; `–` where it has no such figure."""
     cells = [one["title"]]
     cells += [_cell(one["summary"].get(figure), decimals) for _, figure, decimals in _COLUMNS]
+    cells += [_cell(one.get(name), 2) for _, name in _RIVAL_COLUMNS]
     ratio = one["ratios"]
-    cells += [_cell(ratio.get("plain"), 2), _cell(ratio.get("constant") or ratio.get("constant-direct"), 2)]
+    constant = next((spread for base, spread in ratio.items() if base.startswith("constant")), None)
+    cells += [_cell(ratio.get("plain"), 2), _cell(constant, 2)]
     made = one["checks"]
     return [*cells, *(str(made[name]) if made is not None else "–" for name in ("illegal", "unlogged", "repeated"))]
 

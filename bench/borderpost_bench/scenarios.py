@@ -6,7 +6,9 @@ Further engines, rivals, kinds of load and features are further values here.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from borderpost_envoy import Via
 
@@ -20,6 +22,15 @@ class Server(enum.StrEnum):
     """A service that gives every question the same route: no decision, no log. What an engine costs by itself."""
     PRODUCT = "product"
     """`borderpost serve`, with its log on a disk."""
+    GO_STUB = "go-stub"
+    """A zero-work grpc-go server: the same constant answer in Go."""
+    GO_HONEST = "go-honest"
+    """The same facts, database, table, chained log and group commit in Go."""
+
+    @property
+    def ours(self) -> bool:
+        """Return True if it runs on our engine."""
+        return self in {Server.CONSTANT, Server.PRODUCT}
 
 
 class Driver(enum.StrEnum):
@@ -29,6 +40,8 @@ class Driver(enum.StrEnum):
     """HTTP/1.1 POSTs to Envoy; as many in flight as connections (a closed loop)."""
     H2LOAD = "h2load"
     """One gRPC message over and over to the server itself, without Envoy, on one connection (a closed loop)."""
+    STREAMS = "streams"
+    """Questions that all differ to the server itself, each on a stream that ends as Envoy ends it (a closed loop)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +62,84 @@ class Scenario:
     """Requests at a time; None leaves it to the run's settings."""
     baselines: tuple[str, ...] = ("plain", "constant")
     """Scenarios of the same run that this one is given as a ratio of."""
+    stub: str | None = None
+    """The scenario with the zero-work grpc-go server that is asked in the same way."""
+    honest: str | None = None
+    """The one with the honest equivalent in Go."""
+
+    @property
+    def needs_go(self) -> bool:
+        """Return True if it runs a program in Go."""
+        return not (self.server.ours or self.server is Server.NONE) or self.driver is Driver.STREAMS
+
+    @property
+    def direct(self) -> bool:
+        """Return True if Envoy has no part in it."""
+        return self.driver is not Driver.WRK
+
+
+def _envoy(name: str, title: str, server: Server, **more: Any) -> Scenario:
+    return Scenario(name, title, server, stub="go-stub", honest="go-honest", **more)
+
+
+def _streams(name: str, title: str, server: Server, **more: Any) -> Scenario:
+    return Scenario(
+        name, f"{title}, without Envoy", server, Driver.STREAMS, in_flight=64,
+        stub="go-stub-streams", honest="go-honest-streams", **{"baselines": ("constant-streams",), **more},
+    )  # fmt: skip
+
+
+def _h2load(name: str, title: str, server: Server, **more: Any) -> Scenario:
+    return Scenario(
+        name, f"{title}, without Envoy, one message repeated", server, Driver.H2LOAD, traffic="one", in_flight=64,
+        stub="go-stub-direct", **{"baselines": ("constant-direct",), **more},
+    )  # fmt: skip
 
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("plain", "plain proxy", Server.NONE, baselines=()),
-    Scenario("constant", "constant answer by ext_proc", Server.CONSTANT, baselines=("plain",)),
-    Scenario("ext_proc", "Borderpost by ext_proc", Server.PRODUCT),
+    _envoy("constant", "constant answer by ext_proc", Server.CONSTANT, baselines=("plain",)),
+    _envoy("go-stub", "zero-work grpc-go by ext_proc", Server.GO_STUB),
+    _envoy("go-honest", "honest Go equivalent by ext_proc", Server.GO_HONEST),
+    _envoy("ext_proc", "Borderpost by ext_proc", Server.PRODUCT),
     Scenario("ext_authz", "Borderpost by ext_authz", Server.PRODUCT, via=Via.EXT_AUTHZ),
     Scenario("refusals", "Borderpost by ext_proc, 4 of 17 refused", Server.PRODUCT, traffic="mixed"),
-    Scenario(
-        "constant-direct", "constant answer, without Envoy", Server.CONSTANT, Driver.H2LOAD,
-        traffic="one", in_flight=64, baselines=(),
-    ),
-    Scenario(
-        "direct", "one worker, without Envoy", Server.PRODUCT, Driver.H2LOAD,
-        traffic="one", in_flight=64, baselines=("constant-direct",),
-    ),
-)  # fmt: skip
+    _streams("constant-streams", "constant answer", Server.CONSTANT, baselines=()),
+    _streams("go-stub-streams", "zero-work grpc-go", Server.GO_STUB),
+    _streams("go-honest-streams", "honest Go equivalent", Server.GO_HONEST),
+    _streams("borderpost-streams", "one worker", Server.PRODUCT),
+    _h2load("constant-direct", "constant answer", Server.CONSTANT, baselines=()),
+    _h2load("go-stub-direct", "zero-work grpc-go", Server.GO_STUB),
+    _h2load("direct", "one worker", Server.PRODUCT),
+)
 """In the order in which a round runs them."""
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+def on_engine(scenario: Scenario, engine: str) -> Scenario:
+    """Return a scenario of ours on one engine, as `NAME@ENGINE`; others as they are."""
+    if not scenario.server.ours:
+        return scenario
+    own = tuple(f"{base}@{engine}" if BY_NAME[base].server.ours else base for base in scenario.baselines)
+    return replace(
+        scenario, name=f"{scenario.name}@{engine}", title=f"{scenario.title}, engine {engine}", engine=engine,
+        baselines=own,
+    )  # fmt: skip
+
+
+def find(name: str) -> Scenario:
+    """Return the scenario of a name, `NAME` or `NAME@ENGINE`. Raises KeyError."""
+    base, at, engine = name.partition("@")
+    return on_engine(BY_NAME[base], engine) if at else BY_NAME[base]
+
+
+def choose(names: Collection[str], engines: Sequence[str]) -> list[Scenario]:
+    """Return the scenarios of these names (all of them if there are none), ours once on each engine if any is named."""
+    chosen = []
+    for scenario in SCENARIOS:
+        if not names or scenario.name in names:
+            chosen += (
+                [on_engine(scenario, engine) for engine in engines] if scenario.server.ours and engines else [scenario]
+            )
+    return chosen

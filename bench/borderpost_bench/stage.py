@@ -24,12 +24,16 @@ from borderpost.demo.envoy_process import EnvoyProcess
 from borderpost.demo.scenery import AUDIT, REGIONS, configuration, write_events
 from borderpost.demo.service_process import BorderpostProcess
 from borderpost.demo.stage import command
+from borderpost.geoip.database import EMBEDDED_PATH
 from borderpost_base.errors import BorderpostError
 from borderpost_bench.bootstraps import plain_proxy, upstream
-from borderpost_bench.check import Asking
+from borderpost_bench.check import Asking, LogCount, count_journal, count_log
 from borderpost_bench.cpu import Usage, descendants, usage_of
 from borderpost_bench.load import Load, grpc_frame, question, run_h2load, run_wrk, wrk_script
+from borderpost_bench.pins import Pins, pins
+from borderpost_bench.rivals import ONE_CORE, law_table, programs
 from borderpost_bench.scenarios import Driver, Scenario, Server
+from borderpost_bench.streams import messages, run_streams
 from borderpost_bench.traffic import requests_of
 from borderpost_envoy import SERVER_CLUSTER
 
@@ -58,13 +62,14 @@ class Stage:
     def __init__(self, scenario: Scenario, directory: Path) -> None:
         self._scenario = scenario
         self._directory = directory
+        self._pins = pins() if scenario.direct else Pins()
         self._undo = ExitStack()
         self._server: ChildProcess | None = None
         self._envoy: EnvoyProcess | None = None
         self.service: BorderpostProcess | None = None
         """The product, where the scenario has it."""
-        self.audit = directory / AUDIT
-        """The audit log's directory."""
+        self._audit = directory / AUDIT
+        self._journal = directory / "journal.jsonl"
 
     def __enter__(self) -> Stage:
         try:
@@ -84,9 +89,14 @@ class Stage:
         if scenario.driver is Driver.WRK:
             assert self._envoy is not None, "wrk drives Envoy"
             return run_wrk(self._envoy.port, self._directory / "wrk.lua", seconds=seconds, connections=in_flight)
+        if scenario.driver is Driver.STREAMS:
+            return run_streams(
+                programs()["drive"], self._socket, self._directory / "messages.bin",
+                via=scenario.via, seconds=seconds, in_flight=in_flight, prefix=self._pins.driver,
+            )  # fmt: skip
         return run_h2load(
             self._port, self._directory / "message.bin", self._directory / "h2load.log",
-            via=scenario.via, seconds=seconds, in_flight=in_flight,
+            via=scenario.via, seconds=seconds, in_flight=in_flight, prefix=self._pins.driver,
         )  # fmt: skip
 
     def usage(self) -> StageUsage:
@@ -104,6 +114,12 @@ class Stage:
         """Return how many requests have reached each region."""
         counts = self._upstream.stats("http.*downstream_rq_total")
         return {region: counts[f"http.{region}.downstream_rq_total"] for region in REGIONS}
+
+    def log_count(self) -> LogCount | None:
+        """Return what the decisions on record add up to, None where nothing is decided. Call it once all has ended."""
+        if self.service is not None:
+            return count_log(self._audit)
+        return count_journal(self._journal) if self._scenario.server is Server.GO_HONEST else None
 
     def asking(self) -> Asking:
         """Return what Envoy has counted of its questions."""
@@ -129,6 +145,7 @@ class Stage:
     def _set_up(self) -> None:
         # Not in the stage's own directory: a socket's path has at most 107 bytes, whatever `--directory` says.
         self._sockets = Path(tempfile.mkdtemp(prefix="borderpost-")) / "server"
+        self._socket = self._sockets / "worker-0.sock"
         self._undo.callback(shutil.rmtree, self._sockets.parent, ignore_errors=True)
         self._upstream = self._undo.enter_context(EnvoyProcess(upstream(REGIONS), self._directory, name="upstream"))
         self._regions = _listener_ports(self._upstream)
@@ -137,14 +154,19 @@ class Stage:
         config = self._write_configuration(admin_port)
         scenario = self._scenario
         if scenario.server is Server.PRODUCT:
-            self.service = self._undo.enter_context(BorderpostProcess(config, admin_port=admin_port))
+            self.service = self._undo.enter_context(
+                BorderpostProcess(config, admin_port=admin_port, prefix=self._pins.server)
+            )
             self._server = self.service.process
-        elif scenario.server is Server.CONSTANT:
-            self._server = self._start_constant()
+        elif scenario.server is not Server.NONE:
+            self._server = self._start_server()
         if scenario.driver is Driver.WRK:
             self._envoy = self._undo.enter_context(EnvoyProcess(self._bootstrap(config), self._directory))
             requests = requests_of(scenario.traffic, ADDRESSES)
             (self._directory / "wrk.lua").write_text(wrk_script(requests))
+        elif scenario.driver is Driver.STREAMS:
+            requests = requests_of(scenario.traffic, ADDRESSES)
+            (self._directory / "messages.bin").write_bytes(messages(requests, scenario.via))
         else:
             (request,) = requests_of(scenario.traffic, 1)
             (self._directory / "message.bin").write_bytes(grpc_frame(question(request, scenario.via)))
@@ -165,22 +187,34 @@ class Stage:
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         return path
 
-    def _start_constant(self) -> ChildProcess:
-        socket_path = self._sockets / "worker-0.sock"
-        direct = self._scenario.driver is Driver.H2LOAD
-        where = ("--port", str(self._port)) if direct else ("--unix", str(socket_path))
-        child = ChildProcess(
-            "constant",
-            [
-                sys.executable, "-m", "borderpost_bench.constant",
-                "--cluster", FIXED_REGION, "--engine", self._scenario.engine, *where,
-            ],
-            self._directory / "constant.log",
-        )  # fmt: skip
+    def _start_server(self) -> ChildProcess:
+        """Start a server that is not the product, where Envoy or the load generator expects it."""
+        scenario, by_port = self._scenario, self._scenario.driver is Driver.H2LOAD
+        environ = {}
+        if scenario.server is Server.CONSTANT:
+            where = ("--port", str(self._port)) if by_port else ("--unix", str(self._socket))
+            command = [sys.executable, "-m", "borderpost_bench.constant", "--cluster", FIXED_REGION]
+            command += ["--engine", scenario.engine]
+        else:
+            self._sockets.mkdir(mode=0o700)
+            where = ("-tcp", f"127.0.0.1:{self._port}") if by_port else ("-unix", str(self._socket))
+            command, environ = self._go_command(), ONE_CORE
+        log = self._directory / f"{scenario.server.value}.log"
+        child = ChildProcess(scenario.server.value, [*self._pins.server, *command, *where], log, environ=environ)
         self._undo.callback(child.kill)
-        ready = (lambda: _listens(self._port)) if direct else socket_path.exists
+        ready = (lambda: _listens(self._port)) if by_port else self._socket.exists
         child.wait_until(ready, timeout_s=15, what="listening")
         return child
+
+    def _go_command(self) -> list[str]:
+        if self._scenario.server is Server.GO_STUB:
+            return [str(programs()["stub"]), "-cluster", FIXED_REGION]
+        table = self._directory / "table.json"
+        table.write_text(json.dumps(law_table(here="DE-HE")))
+        return [
+            str(programs()["honest"]), "-table", str(table), "-geoip", str(EMBEDDED_PATH),
+            "-journal", str(self._journal),
+        ]  # fmt: skip
 
     def _bootstrap(self, config: Path) -> dict[str, Any]:
         """Render Envoy's bootstrap by the command that operators use."""

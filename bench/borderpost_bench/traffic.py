@@ -16,8 +16,9 @@ EU = frozenset({"eu-central-1", "eu-west-1"})
 EVERYWHERE = frozenset({"ap-southeast-1", "eu-central-1", "eu-west-1", "me-central-1", "us-east-1"})
 NOWHERE: frozenset[str] = frozenset()
 
+MODEL = "bench"
 CHAT = json.dumps({
-    "model": "bench", "max_tokens": 64,
+    "model": MODEL, "max_tokens": 64,
     "messages": [{"role": "user", "content": "Say in one sentence what a border post is for. " * 6}],
 })  # fmt: skip
 """Body of each request: a short chat completion."""

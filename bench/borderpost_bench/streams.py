@@ -1,0 +1,62 @@
+"""The driver that asks as Envoy does: one stream a question, reset once answered, and no question twice.
+
+It is a program in Go of `bench/rivals/go/drive`, because it has to outrun the servers that it drives. h2load drives
+them too, as a check on it from another hand, but it sends one message over and over and ends streams otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from borderpost_base.errors import BorderpostError
+from borderpost_bench.constant import CHECK, PROCESS
+from borderpost_bench.load import Load, grpc_frame, question, run_tool
+from borderpost_bench.traffic import Request
+from borderpost_envoy import Via
+
+MARKER = "%" * 12
+"""Where the driver writes the number of a question, in hex. No header has it otherwise."""
+_PORT_MIN, _PORTS = 32768, 28232
+"""Of clients: what Linux draws from (ip(7), ip_local_port_range)."""
+
+
+def messages(requests: Sequence[Request], via: Via) -> bytes:
+    """Return the driver's messages: one a request, in gRPC frames, each from a port of its own."""
+    return b"".join(
+        grpc_frame(question(request, via, MARKER, _PORT_MIN + number * 7919 % _PORTS))
+        for number, request in enumerate(requests)
+    )
+
+
+def run_streams(
+    driver: Path, socket: Path, messages: Path, *, via: Via, seconds: float, in_flight: int, connections: int = 1,
+    prefix: Sequence[str] = (),
+) -> Load:  # fmt: skip
+    """Drive a gRPC server on a Unix socket. Raises BorderpostError BP0921."""
+    output = run_tool([
+        *prefix, str(driver), "-unix", str(socket), "-path", PROCESS if via is Via.EXT_PROC else CHECK,
+        "-messages", str(messages), "-connections", str(connections), "-in-flight", str(in_flight),
+        "-seconds", f"{seconds:g}", *(() if via is Via.EXT_PROC else ("-unary",)),
+    ], seconds)  # fmt: skip
+    return parse_streams(output)
+
+
+def parse_streams(output: str) -> Load:
+    """Read the line of JSON that the driver prints. Raises BorderpostError BP0921."""
+    try:
+        told = json.loads(output)
+        return Load(
+            answered=told["answered"],
+            refused=told["refused"],
+            failed=told["failed"],
+            seconds=told["duration_us"] / 1e6,
+            p50_ms=told["p50_us"] / 1000,
+            p90_ms=told["p90_us"] / 1000,
+            p99_ms=told["p99_us"] / 1000,
+            p999_ms=told["p99_9_us"] / 1000,
+            by_cluster=dict(told["clusters"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise BorderpostError("BP0921", f"the driver gave no result:\n{output[-1000:]}") from error
