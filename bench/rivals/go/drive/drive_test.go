@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+func encoded(t *testing.T, message proto.Message) []byte {
+	t.Helper()
+	data, err := proto.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func routed(key, cluster string) *extproc.ProcessingResponse {
+	option := &core.HeaderValueOption{Header: &core.HeaderValue{Key: key, RawValue: []byte(cluster)}}
+	return &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_RequestHeaders{
+		RequestHeaders: &extproc.HeadersResponse{Response: &extproc.CommonResponse{
+			Status:         extproc.CommonResponse_CONTINUE,
+			HeaderMutation: &extproc.HeaderMutation{SetHeaders: []*core.HeaderValueOption{option}},
+		}},
+	}}
+}
+
+func TestAnswersAreReadByTheirMeaning(t *testing.T) {
+	refused := &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_ImmediateResponse{
+		ImmediateResponse: &extproc.ImmediateResponse{Body: []byte("no")},
+	}}
+	option := &core.HeaderValueOption{Header: &core.HeaderValue{Key: clusterHeader, Value: "eu"}}
+	allowed := &auth.CheckResponse{HttpResponse: &auth.CheckResponse_OkResponse{
+		OkResponse: &auth.OkHttpResponse{Headers: []*core.HeaderValueOption{option}},
+	}}
+	denied := &auth.CheckResponse{HttpResponse: &auth.CheckResponse_DeniedResponse{
+		DeniedResponse: &auth.DeniedHttpResponse{Body: "no"},
+	}}
+	for name, one := range map[string]struct {
+		message proto.Message
+		unary   bool
+		cluster string
+		wrong   bool
+	}{
+		"route":        {routed(clusterHeader, "eu"), false, "eu", false},
+		"refusal":      {refused, false, "", false},
+		"check":        {allowed, true, "eu", false},
+		"denial":       {denied, true, "", false},
+		"other header": {routed("x-other", "eu"), false, "", true},
+		"no cluster":   {routed(clusterHeader, ""), false, "", true},
+		"nothing":      {&extproc.ProcessingResponse{}, false, "", true},
+	} {
+		said, err := readAnswer(encoded(t, one.message), one.unary)
+		if (err != nil) != one.wrong || string(said.cluster) != one.cluster {
+			t.Errorf("%s: %q, %v", name, said.cluster, err)
+		}
+	}
+	if _, err := readAnswer([]byte{0xff, 0xff}, false); err == nil {
+		t.Error("garbage is an answer")
+	}
+}
+
+func framed(payload string) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(payload))), payload...)
+}
+
+func TestEachQuestionCarriesItsNumberWhereverAMarkerStands(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "messages")
+	data := append(framed("id "+string(marker)+" trace "+string(marker)), framed("plain")...)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read, err := readMessages(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := read.append([]byte("before"), 0xabc0)
+	if want := append([]byte("before"), framed("id 00000000abc0 trace 00000000abc0")...); !bytes.Equal(made, want) {
+		t.Errorf("%q", made)
+	}
+	if again := read.append(nil, 2); !bytes.Contains(again, []byte("id 000000000002 trace 000000000002")) {
+		t.Errorf("a number is left of the one before: %q", again)
+	}
+	if got := read.append(nil, 1); !bytes.Equal(got, framed("plain")) || read.size(1) != len(got) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestWhatIsNoFileOfMessagesIsAnError(t *testing.T) {
+	for name, data := range map[string][]byte{
+		"empty": {}, "short": {0, 0}, "compressed": {1, 0, 0, 0, 0}, "cut off": framed("whole")[:7],
+	} {
+		path := filepath.Join(t.TempDir(), "messages")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readMessages(path); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+func TestPercentilesAreNearestRank(t *testing.T) {
+	values := make([]uint32, 1000)
+	for at := range values {
+		values[at] = uint32(at+1) * 1000
+	}
+	for percent, want := range map[float64]float64{50: 500, 99: 990, 99.9: 999, 100: 1000} {
+		if got := percentile(values, percent); got != want {
+			t.Errorf("%g %%: %g", percent, got)
+		}
+	}
+	if percentile(nil, 50) != 0 || percentile(values[:1], 1) != 1 {
+		t.Error("of none and of one")
+	}
+}
