@@ -249,7 +249,8 @@ SAMPLES = {
 }
 MACHINE = {
     "cores": 2, "cpu": "Chip", "kernel": "6", "file_system": "ext4", "python": "3.11", "packages": {"grpcio": "1"},
-    "wrk": "wrk 4", "h2load": None, "go": None, "pins": "nothing pinned", "commit": "0123456789abcdef", "changed": False,
+    "wrk": "wrk 4", "h2load": None, "go": None, "pins": "nothing pinned",
+    "commit": "0123456789abcdef", "changed": False,
 }  # fmt: skip
 
 
