@@ -60,6 +60,8 @@ class Scenario:
     workers: int = 1
     in_flight: int | None = None
     """Requests at a time; None leaves it to the run's settings."""
+    stream_workers: int = 0
+    """grpc-go's experimental NumStreamWorkers for a rival in Go; 0 is its default, a goroutine a stream."""
     baselines: tuple[str, ...] = ("plain", "constant")
     """Scenarios of the same run that this one is given as a ratio of."""
     stub: str | None = None
@@ -106,6 +108,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("refusals", "Borderpost by ext_proc, 4 of 17 refused", Server.PRODUCT, traffic="mixed"),
     _streams("constant-streams", "constant answer", Server.CONSTANT, baselines=()),
     _streams("go-stub-streams", "zero-work grpc-go", Server.GO_STUB),
+    _streams("go-stub-tuned-streams", "zero-work grpc-go, 128 stream workers", Server.GO_STUB, stream_workers=128),
     _streams("go-honest-streams", "honest Go equivalent", Server.GO_HONEST),
     _streams("borderpost-streams", "one worker", Server.PRODUCT),
     _h2load("constant-direct", "constant answer", Server.CONSTANT, baselines=()),

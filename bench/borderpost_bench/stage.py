@@ -198,7 +198,8 @@ class Stage:
         else:
             self._sockets.mkdir(mode=0o700)
             where = ("-tcp", f"127.0.0.1:{self._port}") if by_port else ("-unix", str(self._socket))
-            command, environ = self._go_command(), ONE_CORE
+            command = [*self._go_command(), "-stream-workers", str(scenario.stream_workers)]
+            environ = ONE_CORE
         log = self._directory / f"{scenario.server.value}.log"
         child = ChildProcess(scenario.server.value, [*self._pins.server, *command, *where], log, environ=environ)
         self._undo.callback(child.kill)
