@@ -55,7 +55,7 @@ func TestTheJournalIsChainedAndWholeWhenManyAppend(t *testing.T) {
 	ids := make(chan string, 200)
 	for range 200 {
 		all.Go(func() {
-			id, err := opened.append(newRecord(read, law.decide(read), law, map[string]string{}, "ext_proc"))
+			id, err := opened.append(newRecord(read, law.decide(read), law, &inputs{}, "ext_proc"))
 			if err != nil {
 				t.Error(err)
 			}
@@ -100,7 +100,7 @@ func TestAFaultOfTheDiskIsToldToEveryRequest(t *testing.T) {
 	opened.file.Close()
 	read := &facts{country: "US", class: defaultClass}
 	for range 3 {
-		if _, err := opened.append(newRecord(read, law.decide(read), law, nil, "ext_proc")); err == nil {
+		if _, err := opened.append(newRecord(read, law.decide(read), law, &inputs{}, "ext_proc")); err == nil {
 			t.Error("a record that is not durable was acknowledged")
 		}
 	}

@@ -29,7 +29,7 @@ type server struct {
 	table    *table
 	database *maxminddb.Reader
 	journal  *journal
-	inputs   map[string]string // digests of what the decisions depend on
+	inputs   *inputs
 }
 
 // Process answers each message of a stream. Envoy resets the stream after the first answer: a normal end.
@@ -96,9 +96,10 @@ func run(listen *serving.Listen, tablePath, databasePath, journalPath string) er
 	if err != nil {
 		return err
 	}
-	inputs := map[string]string{}
-	for _, name := range []string{"catalog", "engine", "events", "geoip", "policy", "signals"} {
-		inputs[name] = digest(append([]byte(name), source...))
+	of := func(name string) string { return digest(append([]byte(name), source...)) }
+	inputs := &inputs{
+		Catalog: of("catalog"), Engine: of("engine"), Events: of("events"), GeoIP: of("geoip"), Policy: of("policy"),
+		Signals: of("signals"),
 	}
 	honest := &server{table: table, database: database, journal: journal, inputs: inputs}
 	if err := listen.Serve(honest, honest); err != nil {
