@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -304,12 +304,19 @@ def test_replies_to_a_peer_that_does_not_read_are_bounded(tmp_path: Path) -> Non
                 call.reply(b"x" * 100_000)
             assert not call.alive
 
+    over = threading.Event()
+
+    def one_message_and_no_end() -> Iterator[bytes]:
+        yield b"a"
+        over.wait(30)  # the end of the client's side would end the call in order behind the first reply
+
     with served(tmp_path, flood, replies_waiting_max=50) as it:
-        replies = it.stream(iter([b"a"]))
+        replies = it.stream(one_message_and_no_end())
         received = 0
         with pytest.raises(grpc.RpcError) as caught:
             for _ in replies:
                 received += 1
+        over.set()
         assert received == 50
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
