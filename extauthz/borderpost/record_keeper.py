@@ -58,11 +58,14 @@ class RecordKeeper:
         """Return for how long the disk has not answered the write under way; 0 if none is."""
         return self._committer.stalled_for_us() if self._committer is not None else 0
 
-    def open_soon(self) -> None:
-        """Begin to open the stream, and go on trying until it is open."""
-        self._opening = asyncio.get_running_loop().create_task(self._open())
+    def open_soon(self, *, in_loop: bool = False) -> None:
+        """Begin to open the stream, and go on trying until it is open.
 
-    async def _open(self) -> None:
+        `in_loop` allows commits in the loop while the disk is brisk: for a server that delivers batches.
+        """
+        self._opening = asyncio.get_running_loop().create_task(self._open(in_loop))
+
+    async def _open(self, in_loop: bool) -> None:
         told = ""
         while True:
             try:
@@ -78,7 +81,7 @@ class RecordKeeper:
                     self._log.error("audit log cannot be opened: every request is refused", **detail)
             await asyncio.sleep(self._spec.retry_s)
         loop = asyncio.get_running_loop()
-        self._committer = Committer(writer, self._spec, self._world, loop, on_commit=self._count)
+        self._committer = Committer(writer, self._spec, self._world, loop, on_commit=self._count, in_loop=in_loop)
         self._metrics.audit_unavailable.set(0)
         self._log.info("audit log open", stream=self._stream, epoch=writer.epoch)
 

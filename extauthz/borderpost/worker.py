@@ -85,7 +85,6 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        self._keeper.open_soon()
         engine = make_engine(
             self._settings.server.engine,
             ServerOptions(
@@ -94,6 +93,7 @@ class Worker:
             ),
             [self._processor, self._health],
         )
+        self._keeper.open_soon(in_loop=engine.name == "wire")
         await engine.start()
         self._log.info("listening", engine=engine.name, addresses=list(engine.addresses), pid=os.getpid())
         beat = loop.create_task(self._beat())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from borderpost.audit.batch import Batch
 from borderpost.audit.committer import Commit, Committer
 from borderpost.audit.inputs import InputStore
+from borderpost.audit.pace import BRISK_US, RUN, SLOW_US, Pace
 from borderpost.audit.record import parse
 from borderpost.audit.verify import verify
 from borderpost.audit.writer import AuditUnavailable, AuditWriter
@@ -28,7 +30,13 @@ Body = Callable[[Committer], Awaitable[None]]
 
 
 def run(
-    directory: Path, body: Body, disk: FailingDisk | None = None, *, stop: bool = True, **keys: Any
+    directory: Path,
+    body: Body,
+    disk: FailingDisk | None = None,
+    *,
+    stop: bool = True,
+    in_loop: bool = False,
+    **keys: Any,
 ) -> list[Commit]:
     """Run a body with a committer on a loop of its own; return the commits it made."""
     commits: list[Commit] = []
@@ -37,7 +45,8 @@ def run(
         world = World(disk=disk) if disk is not None else World()
         spec = small_spec(**keys)
         writer = AuditWriter.open(directory, STREAM, spec, world, InputStore(directory, world))
-        committer = Committer(writer, spec, world, asyncio.get_running_loop(), on_commit=commits.append)
+        loop = asyncio.get_running_loop()
+        committer = Committer(writer, spec, world, loop, on_commit=commits.append, in_loop=in_loop)
         try:
             await body(committer)
         finally:
@@ -309,9 +318,9 @@ def test_a_quiet_stream_beats_and_a_busy_one_does_not(tmp_path: Path) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**32), faults=st.integers(0, 6))
+@given(seed=st.integers(0, 2**32), faults=st.integers(0, 6), in_loop=st.booleans())
 def test_in_any_interleaving_true_means_durable_and_false_means_not(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, faults: int
+    tmp_path_factory: pytest.TempPathFactory, seed: int, faults: int, in_loop: bool
 ) -> None:
     """Requests come and go at random while the disk fails at random; then the log is compared with what was told."""
     directory = tmp_path_factory.mktemp("interleaved")
@@ -340,10 +349,48 @@ def test_in_any_interleaving_true_means_durable_and_false_means_not(
         disk.heal()
         await until(lambda: committer.available and committer.pending == 0)
 
-    run(directory, body, disk, retry_s=0.05)
+    run(directory, body, disk, in_loop=in_loop, retry_s=0.05)
     assert len(told) + refused == asked
     assert names(directory) == [name for name, ok in told.items() if ok]
     gaps = [parse(line) for line in lines_of(directory) if parse(line)["type"] == "gap"]
     assert sum(gap["refused"] for gap in gaps) == refused
     assert sum(gap["lost"] for gap in gaps) >= sum(not ok for ok in told.values())
     assert verify(directory / STREAM).findings == []
+
+
+def test_a_brisk_disk_is_waited_for_in_the_loop_and_a_slow_sync_goes_back_to_the_thread() -> None:
+    pace, never = Pace(allowed=True), Pace(allowed=False)
+    for _ in range(RUN - 1):
+        pace.note(BRISK_US)
+        assert not pace.in_loop
+    pace.note(BRISK_US)
+    assert pace.in_loop
+    pace.note(BRISK_US + 1)
+    assert pace.in_loop
+    pace.note(SLOW_US + 1)
+    assert not pace.in_loop
+    for _ in range(RUN * 2):
+        never.note(0)
+    assert not never.in_loop
+
+
+def test_commits_in_the_loop_use_no_thread_and_answer_in_order(tmp_path: Path) -> None:
+    told: list[int] = []
+    threads: set[int] = set()
+
+    class Watched(FailingDisk):
+        def fdatasync(self, fd: int) -> None:
+            threads.add(threading.get_ident())
+            super().fdatasync(fd)
+
+    async def body(committer: Committer) -> None:
+        for number in range(RUN * 3):
+            if number == RUN * 2:
+                threads.clear()
+            committer.append("decision", decision(str(number)))
+            committer.when_durable(lambda ok, number=number: told.append(number if ok else -1))
+            await until(lambda number=number: len(told) == number + 1)
+        assert threads == {threading.get_ident()}
+
+    run(tmp_path, body, Watched(), in_loop=True)
+    assert told == list(range(RUN * 3))

@@ -68,14 +68,16 @@ class Committer:
         loop: asyncio.AbstractEventLoop,
         *,
         on_commit: Callable[[Commit], None] | None = None,
+        in_loop: bool = False,
     ) -> None:
+        """`in_loop` allows commits in the loop while the disk is brisk (pace.py)."""
         self._writer = writer
         self._retry_s = spec.retry_s
         self._heartbeat_s = spec.heartbeat_s
         self._world = world
         self._loop = loop
         self._on_commit = on_commit
-        self._pace = Pace()
+        self._pace = Pace(allowed=in_loop)
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._out: Batch | None = None
         self._out_since_us: int | None = None

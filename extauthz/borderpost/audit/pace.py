@@ -5,6 +5,10 @@ takes a few hundred microseconds, in which the loop would have had little else t
 answer waits for that very disk. So: in the loop while every recent sync was brisk, by the thread from the first slow
 one on, and back only after a run of brisk ones. A disk that hangs while the loop waits for it stops this worker's
 loop; the steward sees its beat stop, and Envoy ends the requests by its own bound.
+
+All that holds only for a server which delivers what has arrived as one batch. With one that trickles (grpcio gives
+about one request a turn of the loop) every request would have a sync to itself, where the thread gathers a batch
+while the disk is busy: such a server does not allow it.
 """
 
 from __future__ import annotations
@@ -22,9 +26,11 @@ RUN: Final = 16
 class Pace:
     """Keeps count of brisk syncs. `in_loop` is the answer now."""
 
-    __slots__ = ("_run", "in_loop")
+    __slots__ = ("_allowed", "_run", "in_loop")
 
-    def __init__(self) -> None:
+    def __init__(self, *, allowed: bool) -> None:
+        """`allowed=False` is for a server that hands over one request a turn of the loop: see the module's text."""
+        self._allowed = allowed
         self.in_loop = False
         self._run = 0
 
@@ -32,7 +38,7 @@ class Pace:
         """Take the time of one write and sync, microseconds."""
         if took_us <= BRISK_US:
             self._run += 1
-            if self._run >= RUN:
+            if self._run >= RUN and self._allowed:
                 self.in_loop = True
         else:
             self._run = 0
