@@ -40,11 +40,12 @@ check: $(VENV)/.stamp-dev ## Style, types, unit tests, generated files (under a 
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
-	$(PYTEST) --numprocesses auto --maxprocesses 8 -m 'not full and not blackbox' tests/unit tests/test_tidy.py
+	$(PYTEST) --numprocesses auto --maxprocesses 8 -m 'not full and not blackbox and not slow' tests/unit tests/test_tidy.py
 	$(BIN)/python tools/generate.py --check
 
 test: $(VENV)/.stamp-dev ## Every test but the long ones (under ten minutes)
-	$(PYTEST) -m 'not full'
+	$(PYTEST) --numprocesses auto --maxprocesses 8 -m 'not full and not blackbox' tests/unit tests/test_tidy.py
+	$(PYTEST) -m 'not full' tests/blackbox tests/faults tests/packaging tests/test_docs_commands.py
 
 test-full: $(VENV)/.stamp-dev ## The long tests that `test` leaves out; some need root or Debian packages (see .ci/run)
 	BORDERPOST_TEST_PROFILE=full $(PYTEST) -m full --timeout 1800

@@ -302,6 +302,7 @@ def test_stop_on_a_hanging_disk_ends_in_time_and_says_so(tmp_path: Path) -> None
     run(tmp_path, body, disk, stop=False)
 
 
+@pytest.mark.slow
 def test_a_quiet_stream_beats_and_a_busy_one_does_not(tmp_path: Path) -> None:
     async def quiet(committer: Committer) -> None:
         await asyncio.sleep(1.5)
@@ -317,6 +318,7 @@ def test_a_quiet_stream_beats_and_a_busy_one_does_not(tmp_path: Path) -> None:
     assert beats == [1, 0]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), faults=st.integers(0, 6), in_loop=st.booleans())
 def test_in_any_interleaving_true_means_durable_and_false_means_not(

@@ -239,6 +239,7 @@ def _calls() -> int:
     return len(disk.calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("short", [False, True])
 def test_whichever_system_call_fails_nothing_acknowledged_is_lost(tmp_path: Path, short: bool) -> None:
     """Fail the 1st, 2nd, 3rd… system call of a writer's life, each in a run of its own."""

@@ -39,6 +39,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_every_torn_tail_is_put_aside_and_the_chain_goes_on(crashed: Path, tmp_path: Path) -> None:
     whole = lines_of(crashed)
     name = f"{0:020d}.jsonl"

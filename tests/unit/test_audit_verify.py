@@ -104,6 +104,7 @@ def test_a_changed_value_is_found_in_its_line(log: Path, line: int) -> None:
     assert report.exit_code == 10
 
 
+@pytest.mark.slow
 def test_one_changed_byte_is_found_wherever_it_is(log: Path) -> None:
     path = segment(log, 6)
     data = path.read_bytes()

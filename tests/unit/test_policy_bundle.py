@@ -200,6 +200,7 @@ for _ in range(20):
 """
 
 
+@pytest.mark.slow
 def test_the_same_bytes_and_answers_for_any_hash_seed() -> None:
     tests = str(Path(__file__).parents[1])
     printed = {

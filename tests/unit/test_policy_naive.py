@@ -108,6 +108,7 @@ def test_a_declared_class_never_adds_a_region() -> None:
             assert legal_of(more, world, now) <= legal_of(facts, world, now), f"seed {seed}: {facts} + {name}"
 
 
+@pytest.mark.slow
 def test_one_more_regime_or_event_never_adds_a_region() -> None:
     for seed in range(4000, 4200):
         random = Random(seed)
@@ -140,6 +141,7 @@ def test_one_more_regime_or_event_never_adds_a_region() -> None:
             assert legal_of(facts, after, now) <= set(was.legal), f"seed {seed}: {facts} + {regime}"
 
 
+@pytest.mark.slow
 def test_a_regime_that_only_denies_is_no_law_to_rely_on() -> None:
     """Under `no_regime: refuse`, a denial of one's own must not open the places that no law covers."""
     for seed in range(5000, 5200):

@@ -217,6 +217,7 @@ print(table.digest, rank(tuple(sorted(regions)), ("DE",), table, Signals.empty("
 """
 
 
+@pytest.mark.slow
 def test_order_does_not_depend_on_the_hash_seed() -> None:
     outputs = set()
     for hash_seed in ("0", "1", "4242"):
