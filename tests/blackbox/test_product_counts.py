@@ -40,6 +40,9 @@ def test_all_counts_agree(tmp_path: Path, via: Via) -> None:
         eventually(lambda: gate.send(EMIRATI).status == 503 and gate.send(EMIRATI).decision is not None, "refused")
         eventually(lambda: all(_refused_by_us(gate) for _ in range(8)), "both workers know")
         gate.reset()
+        # An answer goes out before it is counted.
+        everything = sum(map(len, gate.streams().values()))
+        eventually(lambda: gate.metric("borderpost_decisions_total") == everything, "earlier answers counted")
         before = _metrics(gate)
         lines = len(_access(gate))
         observed = gate.load(

@@ -21,7 +21,10 @@ _POLL_S = 0.02
 
 
 class ChildProcess:
-    """One child. Its stdout and stderr go to `log`. `user`, an id, runs it as that user and group (needs root)."""
+    """One child. Its stdout and stderr go to `log`.
+
+    `user`, an id, runs it as that user and group (needs root, and util-linux's setpriv).
+    """
 
     def __init__(
         self,
@@ -33,7 +36,9 @@ class ChildProcess:
         user: int | None = None,
     ) -> None:
         self.name = name
-        self.command = tuple(command)
+        # Not Popen's own `user`: that forks by fork(2), in which a process that has run gRPC threads may crash.
+        as_user = () if user is None else ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--")
+        self.command = (*as_user, *command)
         self.log = log
         with log.open("ab") as sink:
             self._process = subprocess.Popen(
@@ -42,9 +47,6 @@ class ChildProcess:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environ or {})},
-                user=user,
-                group=user,
-                extra_groups=None if user is None else (),
                 start_new_session=True,  # a Ctrl-C at the terminal reaches us alone; we end the children in order
             )
 
