@@ -20,7 +20,7 @@ _COMPLETION = (
 def upstream(regions: Iterable[str]) -> dict[str, Any]:
     """Return an Envoy that is every region's server: one listener each, whose answer stands in its configuration.
 
-    That costs a tenth of what a server in Python would, and its statistics count what reached each region.
+    So no server in Python is what is measured, and its statistics count what reached each region.
     """
     return {
         "admin": {"address": _loopback()},
