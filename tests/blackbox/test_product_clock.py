@@ -65,6 +65,7 @@ def test_clock_stepped_by_hours_under_load(tmp_path: Path, via: Via) -> None:
     with gateway(
         tmp_path,
         via=via,
+        message_timeout_ms=10_000,  # every look at the clock reads a file
         environ=environ,
         here={"contracts": ["gateway"]},
         policy={"packs": ["starter", "dated.yaml"]},

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import yaml
 
 from borderpost_envoy import Via
 from support.clients import AMERICAN, GERMAN, UNION
@@ -38,8 +39,9 @@ def _stamp(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-@pytest.fixture(params=list(Via))
+@pytest.fixture(scope="module", params=list(Via))
 def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway for one test after the other: events stay."""
     with gateway(tmp_path_factory.mktemp("events"), via=request.param) as gate:
         yield gate
 
@@ -65,17 +67,20 @@ def test_suspension_holds_from_its_instant_to_its_end(gate: Gateway) -> None:
 def test_event_in_force_cannot_be_taken_back_by_the_file(gate: Gateway) -> None:
     order = suspension("order-2", *UNION, starts=datetime.now(UTC) - timedelta(seconds=1))
     assert gate.send(GERMAN).region == "eu-central-1"
-    gate.write_events(order)
+    file = gate.directory / "events.yaml"
+    earlier = yaml.safe_load(file.read_text())["events"]
+    gate.write_events(*earlier, order)
     eventually(lambda: gate.send(GERMAN).status == 451, "suspended")
     gate.reset()
-    file = gate.directory / "events.yaml"
     attempts = {
         "emptied": gate.write_events,
-        "changed": lambda: gate.write_events({**order, "scope": {"regions": ["us-east-1"]}}),
-        "ended": lambda: gate.write_events({**order, "effective_until": _stamp(datetime.now(UTC))}),
-        "another in its place": lambda: gate.write_events({**order, "id": "order-3"}),
+        "changed": lambda: gate.write_events(*earlier, {**order, "scope": {"regions": ["us-east-1"]}}),
+        "ended": lambda: gate.write_events(*earlier, {**order, "effective_until": _stamp(datetime.now(UTC))}),
+        "another in its place": lambda: gate.write_events(*earlier, {**order, "id": "order-3"}),
         "no YAML": lambda: file.write_text("events: [}"),
-        "an unknown region": lambda: gate.write_events(order, {**order, "id": "x", "scope": {"regions": ["mars-1"]}}),
+        "an unknown region": lambda: gate.write_events(
+            *earlier, order, {**order, "id": "x", "scope": {"regions": ["mars"]}}
+        ),
         "cut to nothing": lambda: file.write_bytes(b""),
         "removed": file.unlink,
     }
@@ -93,5 +98,7 @@ def test_event_in_force_cannot_be_taken_back_by_the_file(gate: Gateway) -> None:
     assert gate.logged("BP0606") == 5
     assert gate.served == {}
     assert gate.send(AMERICAN).region == "us-east-1"
-    gate.write_events(order, suspension("order-4", "us-east-1", starts=datetime.now(UTC) - timedelta(seconds=1)))
+    gate.write_events(
+        *earlier, order, suspension("order-4", "us-east-1", starts=datetime.now(UTC) - timedelta(seconds=1))
+    )
     eventually(lambda: gate.send(AMERICAN).region == "me-central-1", "a longer list is taken")

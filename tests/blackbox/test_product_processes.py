@@ -155,44 +155,50 @@ def test_workers_outlive_the_steward_for_the_age_of_their_snapshot(tmp_path: Pat
         assert gate.send(GERMAN).region == "eu-central-1"
 
 
-@pytest.mark.parametrize("via", list(Via))
-def test_frozen_worker_holds_nobody_longer_than_envoy_s_bound(tmp_path: Path, via: Via) -> None:
-    bound_ms = 400
-    with gateway(tmp_path, via=via, message_timeout_ms=bound_ms, server={"workers": 1}) as gate:
-        eventually(lambda: gate.send(GERMAN).status == 200, "serving")
-        (pid,) = gate.worker_pids().values()
-        gate.reset()
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            started_s = time.monotonic()
-            observed = gate.load(CLIENTS, count=16, concurrency=16, headers=lambda _number: SPOOF)
-            took_s = time.monotonic() - started_s
-            assert observed.statuses.keys() <= {503, 504}
-            assert took_s < 10 * bound_ms / 1000
-            assert gate.served == {}
-            eventually(gate.unready, "readiness taken away")
-            assert "no sign of life" in gate.service.admin("/readyz")[1]
-        finally:
-            os.kill(pid, signal.SIGCONT)
-        eventually(gate.service.ready, "ready again")
-        eventually(lambda: gate.send(GERMAN).region == "eu-central-1", "serving again")
-        assert gate.worker_pids() == {0: pid}
+BOUND_MS = 400
 
 
-@pytest.mark.parametrize("via", list(Via))
-def test_socket_that_is_not_there(tmp_path: Path, via: Via) -> None:
-    """Without its socket a worker cannot be asked, and nobody is served on the strength of that."""
-    with gateway(tmp_path, via=via, server={"workers": 1}) as gate:
-        socket = gate.directory / "server" / "worker-0.sock"
-        aside = socket.with_name("aside")
-        # Envoy keeps a connection once it has one; this one has none yet.
-        for spoil, mend in (
-            (lambda: socket.rename(aside), lambda: aside.rename(socket)),
-            (lambda: (socket.rename(aside), socket.write_bytes(b"")), lambda: aside.replace(socket)),
-            (lambda: (socket.rename(aside), socket.mkdir()), lambda: (socket.rmdir(), aside.rename(socket))),
-        ):
-            spoil()
-            assert [gate.send(client, SPOOF).status for client in CLIENTS] == [503] * len(CLIENTS)
-            assert gate.served == {}
-            mend()
-        assert gate.send(GERMAN).region == "eu-central-1"
+@pytest.fixture(scope="module", params=list(Via))
+def single(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with one worker, and an Envoy that waits for it for a short while only."""
+    directory = tmp_path_factory.mktemp("single")
+    with gateway(directory, via=request.param, message_timeout_ms=BOUND_MS, server={"workers": 1}) as gate:
+        yield gate
+
+
+def test_socket_that_is_not_there(single: Gateway) -> None:
+    """Where the worker cannot be asked, nobody is served on the strength of that."""
+    socket = single.directory / "server" / "worker-0.sock"
+    aside = socket.with_name("aside")
+    # Envoy keeps a connection once it has one; this one has none yet, so this test comes first.
+    for spoil, mend in (
+        (lambda: socket.rename(aside), lambda: aside.rename(socket)),
+        (lambda: (socket.rename(aside), socket.write_bytes(b"")), lambda: aside.replace(socket)),
+        (lambda: (socket.rename(aside), socket.mkdir()), lambda: (socket.rmdir(), aside.rename(socket))),
+    ):
+        spoil()
+        assert [single.send(client, SPOOF).status for client in CLIENTS] == [503] * len(CLIENTS)
+        assert single.served == {}
+        mend()
+    eventually(lambda: single.send(GERMAN).region == "eu-central-1", "served by the socket in its place")
+
+
+def test_frozen_worker_holds_nobody_longer_than_envoy_s_bound(single: Gateway) -> None:
+    eventually(lambda: single.send(GERMAN).status == 200, "serving")
+    (pid,) = single.worker_pids().values()
+    single.reset()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        started_s = time.monotonic()
+        observed = single.load(CLIENTS, count=16, concurrency=16, headers=lambda _number: SPOOF)
+        took_s = time.monotonic() - started_s
+        assert observed.statuses.keys() <= {503, 504}
+        assert took_s < 10 * BOUND_MS / 1000
+        assert single.served == {}
+        eventually(single.unready, "readiness taken away")
+        assert "no sign of life" in single.service.admin("/readyz")[1]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    eventually(single.service.ready, "ready again")
+    eventually(lambda: single.send(GERMAN).region == "eu-central-1", "serving again")
+    assert single.worker_pids() == {0: pid}

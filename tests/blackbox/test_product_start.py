@@ -73,6 +73,7 @@ def _taken_port(directory: Path) -> dict[str, Any]:
 
 
 HELD: list[socket.socket] = []
+"""Sockets that stand in the way of one test."""
 
 MISTAKES: dict[str, tuple[Change, str, str]] = {
     "no YAML": (lambda _d: "here: {country: DE", "BP0101", "borderpost.yaml:"),
@@ -125,6 +126,8 @@ def test_what_cannot_be_served_is_told_with_its_place(tmp_path: Path, change: Ch
     text = changed if isinstance(changed, str) else yaml.safe_dump(merged(config, changed))
     (tmp_path / "borderpost.yaml").write_text(text)
     done = _serve(tmp_path)
+    while HELD:
+        HELD.pop().close()
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert code in done.stderr, done.stderr
