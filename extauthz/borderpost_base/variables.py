@@ -24,6 +24,10 @@ VARIABLES: dict[str, Variable] = {
     for variable in (
         Variable("BORDERPOST_CONFIG", "Path of the configuration file, where `--config` is not given."),
         Variable("BORDERPOST_NO_SKIPS", "Tests: with 1, a skipped test is a failure, as in continuous integration."),
+        Variable(
+            "BORDERPOST_TEST_ENGINE",
+            "Tests: the `server.engine` that the whole product is tested with; `auto`, the default, is what users get.",
+        ),
         Variable("BORDERPOST_TEST_SEED", "Tests: the seed of every test, printed at the head of each run."),
         Variable("BORDERPOST_TEST_PROFILE", "Tests: `quick` or `full`, how many examples each property gets."),
         Variable("NO_COLOR", "With any value: no colours, also in a terminal."),

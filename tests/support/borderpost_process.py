@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 from borderpost.demo.children import free_port
 from borderpost.demo.service_process import BorderpostProcess
 
-__all__ = ["BorderpostProcess", "merged", "small_config", "start_borderpost", "write_config"]
+__all__ = ["ENGINE", "BorderpostProcess", "merged", "small_config", "start_borderpost", "write_config"]
+
+ENGINE = os.environ.get("BORDERPOST_TEST_ENGINE", "auto")
+"""`server.engine` of every gateway under test: the same tests run on either engine (`make test-full`)."""
 
 
 def small_config(ports: Mapping[str, tuple[str, int]], *, probe_s: float = 0.3) -> dict[str, Any]:

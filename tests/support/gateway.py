@@ -36,7 +36,7 @@ from borderpost.demo.stage import Asked
 from borderpost.snapshots import SharedPage
 from borderpost_base.names import DECISION_HEADER
 from borderpost_envoy import Via, render_bootstrap
-from support.borderpost_process import BorderpostProcess, merged
+from support.borderpost_process import ENGINE, BorderpostProcess, merged
 from support.client import Header, Observed, region_of, run_load, send
 from support.clients import GERMAN, Client, illegal_routes, legal_header, trespasses
 from support.envoy_process import EnvoyProcess
@@ -279,7 +279,7 @@ def gateway(
         regions = undo.enter_context(RegionServers(REGIONS))
         probes = {"ranking": {"probes": {region: _patient() for region in REGIONS}}}
         config = merged(configuration(regions.ports, admin_port=free_port()), probes)
-        config = merged(config, {"server": {"drain_s": 0.2}})
+        config = merged(config, {"server": {"drain_s": 0.2, "engine": ENGINE}})
         gate = Gateway(directory, via, merged(config, changes), regions)
         write_events(directory, [])
         gate.config_file.write_text(yaml.safe_dump(gate.config, sort_keys=False))
