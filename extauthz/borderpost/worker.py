@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import grp
 import os
-import pwd
 import signal
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import uvloop
 
 from borderpost.answers import AnswerSettings
 from borderpost.audit.inputs import InputStore
+from borderpost.config.accounts import group_id, user_id
 from borderpost.config.sections import ServerSpec
 from borderpost.decision import View
 from borderpost.live import Live, activations
@@ -195,24 +194,20 @@ def answers_of(settings: WorkerSettings) -> AnswerSettings:
 def listen_of(server: ServerSpec, index: int) -> UnixListen | TcpListen:
     """Return the listener of one worker. Raises BorderpostError BP0501 for a user or group that is not there."""
     if server.listen == "unix":
-        uid = _number(server.user, "server.user")
-        gid = _number(server.group, "server.group")
-        return UnixListen(server.socket_of(index).absolute(), mode=int(server.mode, 8), uid=uid, gid=gid)
+        return UnixListen(
+            server.socket_of(index).absolute(),
+            mode=int(server.mode, 8),
+            uid=None if server.user is None else user_id(server.user, Place(key="server.user")),
+            gid=None if server.group is None else group_id(server.group, Place(key="server.group")),
+            peer_uids=frozenset(user_id(user, Place(key="server.peer_users")) for user in server.peer_users),
+            peer_gids=frozenset(group_id(group, Place(key="server.peer_groups")) for group in server.peer_groups),
+        )
     tls = None
     if server.tls is not None:
         tls = TlsOptions(
             server.tls.certificate, server.tls.key, server.tls.client_ca, frozenset(server.tls.client_sans)
         )
     return TcpListen(server.host, server.port + index if server.port else 0, tls)
-
-
-def _number(name: str | int | None, key: str) -> int | None:
-    if name is None or isinstance(name, int):
-        return name
-    try:
-        return pwd.getpwnam(name).pw_uid if key.endswith("user") else grp.getgrnam(name).gr_gid
-    except KeyError as error:
-        raise BorderpostError("BP0501", f"`{name}` is not known on this machine", place=Place(key=key)) from error
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
 import subprocess
 import sys
 import tempfile
@@ -69,3 +70,18 @@ def test_envoy_s_group_is_let_in() -> None:
         with gateway(directory, envoy_user=NOBODY, server={"group": group}) as gate:
             assert gate.send(GERMAN).region == "eu-central-1"
             assert gate.send(IRANIAN).status == 451
+
+
+def test_only_named_peers_are_answered() -> None:
+    """The group lets Envoy's user in; the list of peers has the last word."""
+    user, group = pwd.getpwuid(NOBODY).pw_name, grp.getgrgid(NOBODY).gr_name
+    for peers, region in (({"peer_users": [0, 1]}, None), ({"peer_users": [user]}, "eu-central-1")):
+        with tempfile.TemporaryDirectory() as name:
+            directory = Path(name)
+            directory.chmod(0o755)
+            with gateway(directory, envoy_user=NOBODY, server={"group": group, **peers}) as gate:
+                seen = gate.send(GERMAN)
+                assert seen.region == region
+                assert len(gate.decisions()) == (0 if region is None else 1)
+                if region is None:
+                    assert seen.status == 503 and gate.served == {}

@@ -263,6 +263,12 @@ def test_a_zone_must_be_a_group(tmp_path: Path) -> None:
         ("server: {listen: unix, tls: {certificate: c, key: k}}", "BP0104"),
         ("server: {listen: tcp, port: 65535, workers: 2}", "BP0104"),
         ("server: {listen: tcp, tls: {certificate: c, key: k, client_sans: [x]}}", "BP0104"),
+        ("server: {listen: tcp, peer_users: [0]}", "BP0503"),
+        ("server: {listen: tcp, peer_groups: [0]}", "BP0503"),
+        ("server: {engine: grpcio, peer_users: [0]}", "BP0503"),
+        ("server: {engine: grpcio, peer_groups: [0]}", "BP0503"),
+        ("server: {peer_users: [no-such-user]}", "BP0501"),
+        ("server: {engine: wire, peer_groups: [0, no-such-group]}", "BP0501"),
         ("server: {workers: 0}", "BP0104"),
         ("server: {workers: 65}", "BP0104"),
         ("server: {workers: many}", "BP0104"),
@@ -285,12 +291,20 @@ def test_a_wrong_value_is_refused(section: str, code: str, tmp_path: Path) -> No
         "server: {listen: tcp}",
         "server: {listen: tcp, host: 10.0.0.1, tls: {certificate: c, key: k, client_ca: a, client_sans: [x]}}",
         'server: {mode: "0600", user: envoy, group: 101}',
+        "server: {peer_users: [root, 101], peer_groups: [root, 101]}",
+        "server: {engine: wire, peer_users: [4294967294]}",
         "evidence: {unknown: {treat_as: [DE, FR]}}",
         "tenants: {acme: {san: spiffe://example/acme, classes: [personal], require_evidence: [token]}}",
     ],
 )
 def test_a_right_value_is_taken(section: str, tmp_path: Path) -> None:
     assert load(tmp_path, MINIMAL + section + "\n")
+
+
+def test_an_unknown_peer_is_shown_where_it_is_named(tmp_path: Path) -> None:
+    (error,) = problems(tmp_path, MINIMAL + "server:\n  peer_users:\n    - root\n    - no-such-user\n").values()
+    assert (error.code, error.place.key) == ("BP0501", "server.peer_users[1]")
+    assert error.place.line is not None and "`no-such-user`" in error.detail and error.mend
 
 
 @pytest.mark.parametrize(

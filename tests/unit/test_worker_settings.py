@@ -9,7 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from borderpost.config import load_config
+from borderpost.config.sections import ServerSpec
+from borderpost.worker import listen_of
 from borderpost.worker_settings import WorkerSettings
+from borderpost_base.errors import BorderpostError
+from borderpost_wire.options import UnixListen
 from support.borderpost_process import merged, small_config, write_config
 
 
@@ -42,6 +46,16 @@ def test_the_file_is_private_and_replaced_whole(tmp_path: Path) -> None:
     settings(tmp_path).write(tmp_path)
     assert (tmp_path / "worker.json").stat().st_ino != first.st_ino
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_peers_of_a_worker_are_numbers(tmp_path: Path) -> None:
+    server = ServerSpec(peer_users=("root", 101), peer_groups=("root", 102))
+    listen = listen_of(server, 0)
+    assert isinstance(listen, UnixListen)
+    assert (listen.peer_uids, listen.peer_gids) == ({0, 101}, {0, 102})
+    with pytest.raises(BorderpostError) as caught:
+        listen_of(ServerSpec(peer_groups=("no-such-group",)), 0)
+    assert (caught.value.code, caught.value.place.key) == ("BP0501", "server.peer_groups")
 
 
 def test_a_file_of_another_shape_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from borderpost_wire.engine import Engine
 from borderpost_wire.errors import EngineUnavailable, OptionsError
-from borderpost_wire.options import ServerOptions
+from borderpost_wire.options import ServerOptions, UnixListen
 from borderpost_wire.service import MethodKind, Service
 from borderpost_wire.wire_engine import WireEngine
 
@@ -17,12 +17,14 @@ ENGINE_NAMES = ("auto", "grpcio", "wire")
 def make_engine(name: str, options: ServerOptions, services: Sequence[Service]) -> Engine:
     """Return an engine that is not started yet.
 
-    `name` is one of `ENGINE_NAMES`; `auto` is `grpcio`. Raises EngineUnavailable for another name, and OptionsError
-    if two services answer the same method or the engine lacks what the options ask for.
+    `name` is one of `ENGINE_NAMES`; `auto` is `grpcio`, but `wire` where a listener names the peers that may connect.
+    Raises EngineUnavailable for another name, and OptionsError if two services answer the same method or the engine
+    lacks what the options ask for.
     """
     if name not in ENGINE_NAMES:
         raise EngineUnavailable(f"there is no engine `{name}`; there are: {', '.join(ENGINE_NAMES)}")
-    if name == "wire":
+    names_peers = any(isinstance(each, UnixListen) and (each.peer_uids or each.peer_gids) for each in options.listen)
+    if name == "wire" or (name == "auto" and names_peers):
         return WireEngine(options, methods_of(services))
     from borderpost_wire.grpcio_engine import GrpcioEngine  # grpcio takes a while to load: only where used
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from borderpost.config.accounts import group_id, user_id
 from borderpost.config.model import Config
 from borderpost.policy.bundle import PolicyBundle
 from borderpost_base.errors import BorderpostError
@@ -17,7 +18,7 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
     """
     found = [
         BorderpostError(error.code, error.detail, place=document.place(path), mend=error.mend)
-        for path, error in (*_clusters(config), *_tenant_names(config))
+        for path, error in (*_clusters(config), *_tenant_names(config), *_peers(config))
     ]
     if bundle is not None:
         paths = {dotted(path): path for path in document.lines}
@@ -47,3 +48,14 @@ def _tenant_names(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
                 detail = f"tenants `{owners[san]}` and `{name}` share the certificate name `{san}`"
                 yield ("tenants", name, "san", index), BorderpostError("BP0108", detail)
             owners.setdefault(san, name)
+
+
+def _peers(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
+    """Find names of peers that nobody has: a list that lets in fewer than it seems to."""
+    lists = (("peer_users", config.server.peer_users, user_id), ("peer_groups", config.server.peer_groups, group_id))
+    for key, names, number_of in lists:
+        for index, name in enumerate(names):
+            try:
+                number_of(name)
+            except BorderpostError as error:
+                yield ("server", key, index), error

@@ -59,6 +59,15 @@ class ServerSpec(StrictModel):
     group: str | int | None = None
     """Group of the sockets, a name or a number: usually Envoy's; null leaves the group that runs Borderpost."""
 
+    peer_users: tuple[str | int, ...] = ()
+    """Users, by name or number, whose processes may ask over the sockets: usually Envoy's. The kernel vouches for them
+    (SO_PEERCRED), and others are cut off even where the permissions would let them in. Where neither this nor
+    `peer_groups` names anybody, the permissions alone decide. Needs `listen: unix` and the engine `wire`."""
+
+    peer_groups: tuple[str | int, ...] = ()
+    """Primary groups, by name or number, whose processes may ask over the sockets, beside those of `peer_users`:
+    one of the two lists has to name the peer."""
+
     host: str = "127.0.0.1"
     """Address of a `tcp` listener. Beyond loopback it needs `tls` with `client_ca`, since whoever reaches the port
     could ask for decisions and write into the record."""
@@ -71,7 +80,8 @@ class ServerSpec(StrictModel):
 
     engine: Literal["auto", "grpcio", "wire"] = "auto"
     """Which gRPC server runs the workers: `grpcio`, or `wire`, our own, which costs a small part of its CPU and is
-    new. `auto` is `grpcio` until the own one has passed every suite that the other has."""
+    new. `auto` is `grpcio` until the own one has passed every suite that the other has, but `wire` where `peer_users`
+    or `peer_groups` are given."""
 
     workers: int = Field(default=1, ge=1, le=WORKERS_MAX)
     """Worker processes, each with its own socket and audit stream. One decides several thousand requests a second;
@@ -101,6 +111,11 @@ class ServerSpec(StrictModel):
     def _door_is_guarded(self) -> Self:
         if self.listen == "unix" and self.tls is not None:
             raise BadValue("BP0104", "`tls` is for `listen: tcp`; a Unix socket is guarded by its permissions")
+        if self.peer_users or self.peer_groups:
+            if self.listen == "tcp":
+                raise BadValue("BP0503", "`peer_users` and `peer_groups` are for `listen: unix`")
+            if self.engine == "grpcio":
+                raise BadValue("BP0503", "the engine `grpcio` cannot keep `peer_users` or `peer_groups`")
         guarded = self.tls is not None and self.tls.client_ca is not None
         if self.listen == "tcp" and self.host not in _LOOPBACK and not guarded:
             raise BadValue(

@@ -8,7 +8,7 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP0501",
         "no such user or group",
-        "`server.user` or `server.group` names nobody on this machine.",
+        "`user`, `group`, `peer_users` or `peer_groups` of the `server` section names nobody on this machine.",
         "Create the user or group, or give its number.",
     ),
     ErrorSpec(
@@ -16,5 +16,13 @@ TABLE: tuple[ErrorSpec, ...] = (
         "cannot listen",
         "The socket or port of a worker cannot be set up.",
         "Free the address, or set `server.directory`, `server.host` or `server.port`.",
+    ),
+    ErrorSpec(
+        "BP0503",
+        "peers cannot be checked",
+        "`server.peer_users` and `server.peer_groups` name local users, whom only the engine `wire` asks for, and only "
+        "on a Unix socket.",
+        "Set `server.listen: unix` and `server.engine: wire` (or `auto`), or leave the two lists empty; on a network "
+        "address `server.tls.client_sans` names who may ask.",
     ),
 )
