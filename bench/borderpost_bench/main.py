@@ -13,19 +13,17 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from borderpost.config.sections import ServerSpec
 from borderpost_base.errors import BorderpostError, Problems
-from borderpost_bench.load import need
+from borderpost_bench.experiment import Round
 from borderpost_bench.machine import facts, need_disk
-from borderpost_bench.measure import Sample, Settings, measure_all
-from borderpost_bench.report import markdown, result
-from borderpost_bench.rivals import RivalUnavailable, programs
-from borderpost_bench.scenarios import BY_NAME, Driver, Scenario, Server, choose
-from borderpost_wire.engines import ENGINE_NAMES, make_engine
-from borderpost_wire.errors import EngineUnavailable
-from borderpost_wire.options import ServerOptions, TcpListen
+from borderpost_bench.measure import Sample, Settings
+from borderpost_bench.plan import NAMES, choose, possible
+from borderpost_bench.report import result
+from borderpost_bench.rounds import measure_all
+from borderpost_bench.table import markdown
+from borderpost_wire.engines import ENGINE_NAMES
 
 _RUNS_MAX, _SECONDS_MAX, _CONNECTIONS_MAX = 50, 300, 4096
 
@@ -43,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="connections to Envoy, each with one request in flight (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--scenario", action="append", choices=list(BY_NAME), metavar="NAME", default=[],
-        help=f"only this one, may be repeated: {', '.join(BY_NAME)}",
+        "--scenario", action="append", choices=NAMES, metavar="NAME", default=[],
+        help=f"only this one, may be repeated: {', '.join(NAMES)}",
     )  # fmt: skip
     parser.add_argument(
         "--engine", action="append", choices=ENGINE_NAMES, default=[],
@@ -62,7 +60,6 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
     Raises BorderpostError where something is missing or cannot be started.
     """
-    chosen = choose(arguments.scenario, arguments.engine)
     settings = Settings(
         runs=arguments.runs,
         seconds=arguments.seconds,
@@ -70,14 +67,12 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         directory=arguments.directory,
     )
     need_disk(settings.directory)
-    chosen, skipped = possible(chosen)
-    for tool in sorted({scenario.driver.value for scenario in chosen} - {Driver.STREAMS.value}):
-        need(tool)
+    plan, skipped = possible(choose(arguments.scenario, arguments.engine), settings, _skipped)
     when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
     machine = facts(settings.directory)
-    samples = measure_all(chosen, settings, _tell)
+    taken = measure_all(plan, settings, _Lines())
     document = result(
-        samples, settings, command=_command(arguments), when=when, machine=machine, skipped=skipped
+        taken, settings, command=_command(arguments), when=when, machine=machine, skipped=skipped
     )  # fmt: skip
     if arguments.markdown is not None:
         arguments.markdown.write_text(markdown(document))
@@ -104,41 +99,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if document["passed"] else 1
 
 
-def _tell(number: int, scenario: Scenario, sample: Sample) -> None:
-    """Say on stderr how one measurement went."""
-    parts = [f"{number} {scenario.name:<16}{sample.requests_s:>9,.0f} req/s  p99 {sample.p99_ms:.1f} ms"]
-    if sample.server_cpu_us is not None:
-        parts.append(f"server {sample.server_cpu_us:.0f} µs")
-    if sample.check is not None and not sample.check.passed:
-        parts.append(f"CHECK FAILED {sample.check}")
-    if sample.failed:
-        parts.append(f"{sample.failed} FAILED")
-    print("  ".join(parts), file=sys.stderr, flush=True)
+class _Lines:
+    """Tells on stderr how each measurement went, a line each."""
+
+    def begins(self, number: int, name: str) -> None:
+        """Say nothing: lines are for what is done."""
+
+    def sampled(self, number: int, name: str, sample: Sample) -> None:
+        """Tell of a scenario."""
+        parts = [f"{number} {name:<24}{sample.requests_s:>9,.0f} req/s  p99 {sample.p99_ms:.1f} ms"]
+        if sample.server_cpu_us is not None:
+            parts.append(f"server {sample.server_cpu_us:.1f} µs")
+        if sample.check is not None and not sample.check.passed:
+            parts.append(f"CHECK FAILED {sample.check}")
+        if sample.failed:
+            parts.append(f"{sample.failed} FAILED")
+        print("  ".join(parts), file=sys.stderr, flush=True)
+
+    def tried(self, number: int, name: str, found: Round) -> None:
+        """Tell of an experiment."""
+        figures = ", ".join(f"{figure} {value:,.4g}" for figure, value in found.figures.items())
+        print("  ".join([f"{number} {name:<24}{figures}", *found.faults]), file=sys.stderr, flush=True)
 
 
-def possible(scenarios: Sequence[Scenario]) -> tuple[list[Scenario], dict[str, str]]:
-    """Return the scenarios that can be run here, and why each of the others cannot; rivals are built meanwhile."""
-    kept, skipped = [], {}
-    for scenario in scenarios:
-        try:
-            if scenario.server.ours:
-                need_engine(scenario)
-            if scenario.needs_go:
-                programs()
-        except (EngineUnavailable, RivalUnavailable) as error:
-            skipped[scenario.name] = str(error)
-            print(f"not measured: {scenario.name}: {error}", file=sys.stderr, flush=True)
-        else:
-            kept.append(scenario)
-    return kept, skipped
-
-
-def need_engine(scenario: Scenario) -> None:
-    """Raise EngineUnavailable if this build, or the product's configuration, lacks the engine of a scenario."""
-    name = scenario.engine
-    if scenario.server is Server.PRODUCT and name not in get_args(ServerSpec.model_fields["engine"].annotation):
-        raise EngineUnavailable(f"the configuration has no `server.engine: {name}` yet")
-    make_engine(name, ServerOptions(listen=(TcpListen("127.0.0.1", 0),)), [])
+def _skipped(name: str, reason: str) -> None:
+    print(f"not measured: {name}: {reason}", file=sys.stderr, flush=True)
 
 
 def _command(arguments: argparse.Namespace) -> str:

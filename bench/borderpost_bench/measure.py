@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,10 @@ class Settings:
     connections: int = 32
     directory: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     """Where each measurement makes a directory of its own; it must lie on a disk."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what another machine could repeat, as JSON-ready data: all but the directory."""
+        return {"runs": self.runs, "seconds": self.seconds, "connections": self.connections}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,22 +80,6 @@ def measure(scenario: Scenario, settings: Settings) -> Sample:
             return _measure(stage, scenario, settings, before)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def measure_all(
-    scenarios: Sequence[Scenario], settings: Settings, told: Callable[[int, Scenario, Sample], None]
-) -> dict[str, list[Sample]]:
-    """Measure all scenarios in turn, as many rounds as settings say, so that a change of the machine's pace meets all.
-
-    `told` hears of each sample: round from 1, scenario, sample.
-    """
-    samples: dict[str, list[Sample]] = {scenario.name: [] for scenario in scenarios}
-    for number in range(1, settings.runs + 1):
-        for scenario in scenarios:
-            sample = measure(scenario, settings)
-            samples[scenario.name].append(sample)
-            told(number, scenario, sample)
-    return samples
 
 
 def _measure(stage: Stage, scenario: Scenario, settings: Settings, load_before: float) -> Sample:

@@ -1,16 +1,20 @@
-"""From samples to a result: medians with the least and the greatest, ratios inside the run, JSON and Markdown."""
+"""From samples to a result: medians with the least and the greatest, ratios inside the run, verdicts, all as JSON."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from borderpost_bench.experiment import Round
 from borderpost_bench.measure import Sample, Settings
+from borderpost_bench.plan import Trial, find_trial
+from borderpost_bench.rounds import Taken
 from borderpost_bench.scenarios import Scenario, Server, find
+from borderpost_bench.spread import Spread
+from borderpost_bench.targets import verdicts
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the result; raised when a field changes its meaning or goes away."""
 
 FIGURES: Mapping[str, Callable[[Sample], float | None]] = {
     "requests_s": lambda sample: sample.requests_s,
@@ -32,24 +36,6 @@ FIGURES: Mapping[str, Callable[[Sample], float | None]] = {
 """What is summed up of each scenario, by its name in the JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A figure over several runs."""
-
-    median: float
-    least: float
-    greatest: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Sum up at least one value."""
-        return cls(round(statistics.median(values), 3), min(values), max(values))
-
-    def as_dict(self) -> dict[str, float]:
-        """Return it as JSON-ready data."""
-        return {"median": self.median, "min": self.least, "max": self.greatest}
-
-
 def summary(samples: Sequence[Sample]) -> dict[str, Spread]:
     """Return each figure that the samples have."""
     found = {}
@@ -60,19 +46,21 @@ def summary(samples: Sequence[Sample]) -> dict[str, Spread]:
     return found
 
 
-def rival_ratios(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> dict[str, Spread]:
-    """Return the server's CPU per answer, and answers a second, as ratios of the Go servers asked in the same way.
+def ratios(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> dict[str, Spread]:
+    """Return what relates a scenario to others of the run, round against the same round; nothing to one not measured.
 
-    Steward and workers together count as the server. Round against the same round; nothing where a rival was not
-    measured.
+    First the server's CPU per answer (steward and workers together) and answers a second, each of the Go servers'
+    asked in the same way; then answers a second of each baseline's.
     """
-    found = {}
-    for name, rival, figure in (
+    wanted = [
         ("cpu_ratio_to_go_stub", scenario.stub, "server_cpu_us"),
         ("cpu_ratio_to_go_honest", scenario.honest, "server_cpu_us"),
         ("throughput_ratio_to_go_stub", scenario.stub, "requests_s"),
-    ):
-        pairs = zip(samples[scenario.name], samples.get(rival or "", ()), strict=False)
+        *((f"throughput_ratio_to_{kind_of(base)}", base, "requests_s") for base in scenario.baselines),
+    ]
+    found = {}
+    for name, other, figure in wanted:
+        pairs = zip(samples[scenario.name], samples.get(other or "", ()), strict=False)
         both = [(FIGURES[figure](own), FIGURES[figure](base)) for own, base in pairs]
         values = [round(own / base, 3) for own, base in both if own is not None and base]
         if values:
@@ -80,15 +68,9 @@ def rival_ratios(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) ->
     return found
 
 
-def ratios(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> dict[str, Spread]:
-    """Return requests a second as a ratio of each baseline, round against the same round."""
-    found = {}
-    for baseline in scenario.baselines:
-        pairs = zip(samples[scenario.name], samples.get(baseline, ()), strict=False)
-        values = [round(own.requests_s / base.requests_s, 3) for own, base in pairs if base.requests_s]
-        if values:
-            found[baseline] = Spread.of(values)
-    return found
+def kind_of(baseline: str) -> str:
+    """Return what a baseline is, however it is asked and on whatever engine: `plain` or `constant`."""
+    return baseline.partition("@")[0].partition("-")[0]
 
 
 def checks(samples: Sequence[Sample]) -> dict[str, int | bool] | None:
@@ -102,7 +84,7 @@ def checks(samples: Sequence[Sample]) -> dict[str, int | bool] | None:
 
 
 def result(
-    samples: Mapping[str, Sequence[Sample]],
+    taken: Taken,
     settings: Settings,
     *,
     command: str,
@@ -110,30 +92,71 @@ def result(
     machine: Mapping[str, Any],
     skipped: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the whole result as JSON-ready data. `skipped` are scenarios that were left out, each with its reason."""
+    """Return the whole result as JSON-ready data. `skipped` is what was left out, each with its reason."""
+    scenarios = [_scenario(taken.samples, find(name)) for name in taken.samples]
+    trials = [_trial(find_trial(name), rounds) for name, rounds in taken.rounds.items()]
+    held = [one for name, record in zip(taken.samples, scenarios, strict=True) for one in _held(find(name), record)]
+    for name, record in zip(taken.rounds, trials, strict=True):
+        trial = find_trial(name)
+        held += verdicts(name, trial.engine, trial.experiment.targets, record["summary"])
     return {
         "schema_version": SCHEMA_VERSION,
         "when": when,
         "command": command,
-        "settings": {"runs": settings.runs, "seconds": settings.seconds, "connections": settings.connections},
+        "settings": settings.as_dict(),
         "machine": dict(machine),
-        "passed": passed(samples),
+        "passed": passed(taken),
+        "targets": held,
         "skipped": dict(skipped or {}),
-        "scenarios": [_scenario(samples, find(name)) for name in samples],
+        "scenarios": scenarios,
+        "experiments": trials,
     }
 
 
 def _scenario(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> dict[str, Any]:
     taken = samples[scenario.name]
     return {
-        **{name: spread.as_dict() for name, spread in rival_ratios(samples, scenario).items()},
+        **{name: spread.as_dict() for name, spread in ratios(samples, scenario).items()},
         "name": scenario.name,
         "title": scenario.title,
         "engine": _engine(scenario),
         "summary": {figure: spread.as_dict() for figure, spread in summary(taken).items()},
-        "ratios": {base: spread.as_dict() for base, spread in ratios(samples, scenario).items()},
         "checks": checks(taken),
         "samples": [sample.as_dict() for sample in taken],
+    }
+
+
+def _held(scenario: Scenario, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return verdicts(scenario.name, scenario.engine, scenario.targets, {**record["summary"], **record})
+
+
+def _trial(trial: Trial, rounds: Sequence[Round]) -> dict[str, Any]:
+    named = list(dict.fromkeys(name for one in rounds for name in one.figures))
+    return {
+        "name": trial.name,
+        "title": trial.title,
+        "engine": trial.engine,
+        "summary": {
+            name: Spread.of([one.figures[name] for one in rounds if name in one.figures]).as_dict() for name in named
+        },
+        "curves": {name: _curve(name, rounds) for name in dict.fromkeys(name for one in rounds for name in one.curves)},
+        "faults": list(dict.fromkeys(fault for one in rounds for fault in one.faults)),
+        "rounds": [one.as_dict() for one in rounds],
+    }
+
+
+def _curve(name: str, rounds: Sequence[Round]) -> dict[str, Any]:
+    """Sum up a curve over all rounds: at each place the spread of the values there."""
+    curves = [one.curves[name] for one in rounds if name in one.curves]
+    places: dict[float, list[float]] = {}
+    for curve in curves:
+        for x, y in curve.points:
+            places.setdefault(x, []).append(y)
+    return {
+        "x": curves[0].x,
+        "y": curves[0].y,
+        "logarithmic": curves[0].logarithmic,
+        "points": [{"x": x, **Spread.of(values).as_dict()} for x, values in sorted(places.items())],
     }
 
 
@@ -144,87 +167,9 @@ def _engine(scenario: Scenario) -> str | None:
     return scenario.engine if scenario.server.ours else "grpc-go"
 
 
-def passed(samples: Mapping[str, Sequence[Sample]]) -> bool:
-    """Return True if every request was answered and every check holds."""
-    return all(
-        not sample.failed and (sample.check is None or sample.check.passed)
-        for taken in samples.values()
-        for sample in taken
+def passed(taken: Taken) -> bool:
+    """Return True if every request was answered, every check holds and no experiment found a fault."""
+    samples = (sample for each in taken.samples.values() for sample in each)
+    return all(not one.failed and (one.check is None or one.check.passed) for one in samples) and not any(
+        one.faults for each in taken.rounds.values() for one in each
     )
-
-
-_COLUMNS: tuple[tuple[str, str, int], ...] = (
-    ("req/s", "requests_s", 0),
-    ("p50 ms", "p50_ms", 2),
-    ("p99 ms", "p99_ms", 1),
-    ("server CPU µs", "server_cpu_us", 0),
-    ("Envoy CPU µs", "envoy_cpu_us", 0),
-    ("log B", "log_bytes", 0),
-    ("server MiB", "server_memory_mib", 0),
-)
-"""Heading, figure, decimals."""
-
-
-_RIVAL_COLUMNS: tuple[tuple[str, str], ...] = (
-    ("CPU of Go stub", "cpu_ratio_to_go_stub"),
-    ("CPU of honest Go", "cpu_ratio_to_go_honest"),
-    ("req/s of Go stub", "throughput_ratio_to_go_stub"),
-)
-"""Heading, ratio."""
-
-
-def markdown(document: Mapping[str, Any]) -> str:
-    """Return a result as Markdown: one row a scenario, then what machine and run it belongs to."""
-    headings = [
-        "scenario",
-        *(heading for heading, _, _ in _COLUMNS),
-        *(heading for heading, _ in _RIVAL_COLUMNS),
-        "of plain",
-        "of constant",
-        "illegal",
-        "unlogged",
-        "repeated",
-    ]
-    lines = [f"| {' | '.join(headings)} |", "|---|" + "---:|" * (len(headings) - 1)]
-    for one in document["scenarios"]:
-        lines.append(f"| {' | '.join(_row(one))} |")
-    machine, settings = document["machine"], document["settings"]
-    averages = [one["summary"]["load_average"][end] for one in document["scenarios"] for end in ("min", "max")]
-    foreign = [one["summary"]["foreign_cores"]["max"] for one in document["scenarios"]]
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    commit = f"{(machine['commit'] or 'unknown')[:12]}{' with changes' if machine['changed'] else ''}"
-    lines += [
-        "",
-        f"Medians of {settings['runs']} runs of {settings['seconds']:g} s, least–greatest in brackets.",
-        f"{settings['connections']} connections. CPU is per answer.",
-        "",
-        f"- command: `{document['command']}`",
-        f"- when: {document['when']}, commit {commit}",
-        f"- machine: {machine['cores']} cores, {machine['cpu']}, Linux {machine['kernel']}, {machine['file_system']}",
-        f"- load average before a run: {min(averages):.2f} to {max(averages):.2f}",
-        f"- processes of others during a run: at most {max(foreign):.2f} cores",
-        f"- versions: Python {machine['python']}, {packages}; {machine['wrk']}; {machine['h2load']}",
-        f"- without Envoy: {machine['pins']}; Go with GOMAXPROCS=1; {machine['go'] or 'no Go'}",
-        f"- all checks: {'passed' if document['passed'] else 'FAILED'}",
-    ]
-    lines += [f"- not measured: {name}: {reason}" for name, reason in document["skipped"].items()]
-    return "\n".join([*lines, ""])
-
-
-def _row(one: Mapping[str, Any]) -> list[str]:
-    """Return the cells of one scenario; `–` where it has no such figure."""
-    cells = [one["title"]]
-    cells += [_cell(one["summary"].get(figure), decimals) for _, figure, decimals in _COLUMNS]
-    cells += [_cell(one.get(name), 2) for _, name in _RIVAL_COLUMNS]
-    ratio = one["ratios"]
-    constant = next((spread for base, spread in ratio.items() if base.startswith("constant")), None)
-    cells += [_cell(ratio.get("plain"), 2), _cell(constant, 2)]
-    made = one["checks"]
-    return [*cells, *(str(made[name]) if made is not None else "–" for name in ("illegal", "unlogged", "repeated"))]
-
-
-def _cell(spread: Mapping[str, float] | None, decimals: int) -> str:
-    if spread is None:
-        return "–"
-    low, mid, high = (f"{spread[key]:,.{decimals}f}" for key in ("min", "median", "max"))
-    return mid if low == high else f"{mid} ({low}–{high})"

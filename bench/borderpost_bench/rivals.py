@@ -19,6 +19,7 @@ from typing import Any
 
 from borderpost.demo.scenery import REGIONS, configuration
 from borderpost_bench.traffic import REFUSED, ROUTED
+from borderpost_bench.unavailable import Unavailable
 
 SOURCE = Path(__file__).resolve().parents[1] / "rivals" / "go"
 """The Go module; it is part of a checkout, not of the wheel."""
@@ -30,7 +31,7 @@ _BUILD_S_MAX = 900.0
 _GO_ENVIRONMENT = {"GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
 
 
-class RivalUnavailable(Exception):
+class RivalUnavailable(Unavailable):
     """A rival cannot be built here; the text says why, in one line."""
 
 

@@ -6,10 +6,10 @@ Further engines, rivals, kinds of load and features are further values here.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from borderpost_bench.targets import Target
 from borderpost_envoy import Via
 
 
@@ -68,6 +68,10 @@ class Scenario:
     """The scenario with the zero-work grpc-go server that is asked in the same way."""
     honest: str | None = None
     """The one with the honest equivalent in Go."""
+    targets: tuple[Target, ...] = ()
+    """What its figures are held to."""
+    by_default: bool = True
+    """Whether it is measured when nothing is named."""
 
     @property
     def needs_go(self) -> bool:
@@ -98,19 +102,44 @@ def _h2load(name: str, title: str, server: Server, **more: Any) -> Scenario:
     )  # fmt: skip
 
 
+_THROUGH_ENVOY = (
+    Target(
+        figure="cpu_ratio_to_go_stub", most=0.7, aim=0.6,
+        what="server CPU per decision through Envoy, of the zero-work grpc-go server's",
+    ),
+    Target(
+        figure="throughput_ratio_to_constant", least=0.88,
+        what="throughput through Envoy, of the constant answer's on the same engine",
+    ),
+)  # fmt: skip
+_DIRECTLY = (
+    Target(
+        figure="cpu_ratio_to_go_stub", most=0.6, aim=0.5,
+        what="server CPU per decision driven directly, of the zero-work grpc-go server's",
+    ),
+    Target(
+        figure="cpu_ratio_to_go_honest", most=0.25,
+        what="server CPU per decision driven directly, of the honest Go equivalent's",
+    ),
+    Target(
+        figure="throughput_ratio_to_go_stub", least=1.5, aim=1.75,
+        what="throughput driven directly, of the zero-work grpc-go server's",
+    ),
+)  # fmt: skip
+
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("plain", "plain proxy", Server.NONE, baselines=()),
     _envoy("constant", "constant answer by ext_proc", Server.CONSTANT, baselines=("plain",)),
     _envoy("go-stub", "zero-work grpc-go by ext_proc", Server.GO_STUB),
     _envoy("go-honest", "honest Go equivalent by ext_proc", Server.GO_HONEST),
-    _envoy("ext_proc", "Borderpost by ext_proc", Server.PRODUCT),
+    _envoy("ext_proc", "Borderpost by ext_proc", Server.PRODUCT, targets=_THROUGH_ENVOY),
     Scenario("ext_authz", "Borderpost by ext_authz", Server.PRODUCT, via=Via.EXT_AUTHZ),
     Scenario("refusals", "Borderpost by ext_proc, 4 of 17 refused", Server.PRODUCT, traffic="mixed"),
     _streams("constant-streams", "constant answer", Server.CONSTANT, baselines=()),
     _streams("go-stub-streams", "zero-work grpc-go", Server.GO_STUB),
     _streams("go-stub-tuned-streams", "zero-work grpc-go, 128 stream workers", Server.GO_STUB, stream_workers=128),
     _streams("go-honest-streams", "honest Go equivalent", Server.GO_HONEST),
-    _streams("borderpost-streams", "one worker", Server.PRODUCT),
+    _streams("borderpost-streams", "one worker", Server.PRODUCT, targets=_DIRECTLY),
     _h2load("constant-direct", "constant answer", Server.CONSTANT, baselines=()),
     _h2load("go-stub-direct", "zero-work grpc-go", Server.GO_STUB),
     _h2load("direct", "one worker", Server.PRODUCT),
@@ -135,14 +164,3 @@ def find(name: str) -> Scenario:
     """Return the scenario of a name, `NAME` or `NAME@ENGINE`. Raises KeyError."""
     base, at, engine = name.partition("@")
     return on_engine(BY_NAME[base], engine) if at else BY_NAME[base]
-
-
-def choose(names: Collection[str], engines: Sequence[str]) -> list[Scenario]:
-    """Return the scenarios of these names (all of them if there are none), ours once on each engine if any is named."""
-    chosen = []
-    for scenario in SCENARIOS:
-        if not names or scenario.name in names:
-            chosen += (
-                [on_engine(scenario, engine) for engine in engines] if scenario.server.ours and engines else [scenario]
-            )
-    return chosen

@@ -16,9 +16,10 @@ from borderpost.policy.schema import EvidenceSpec
 from borderpost.requests import CheckReader, ProcessReader, Reading
 from borderpost_base.errors import BorderpostError
 from borderpost_base.names import EXT_PROC_FILTER
-from borderpost_bench import bootstraps, check, cpu, load, machine, report, scenarios, stage, traffic
+from borderpost_bench import bootstraps, check, cpu, load, machine, report, scenarios, stage, table, traffic
 from borderpost_bench.main import main
 from borderpost_bench.measure import Sample, Settings
+from borderpost_bench.rounds import Taken
 from borderpost_envoy import EnvoyPlan, HostPort, RegionCluster, UnixSocket, Via, render_bootstrap
 
 WRK = """Running 1s test @ http://127.0.0.1:1
@@ -255,11 +256,13 @@ MACHINE = {
 
 
 def document(samples: dict[str, list[Sample]]) -> dict[str, Any]:
-    return report.result(samples, Settings(runs=3), command="c", when="w", machine=MACHINE)
+    return report.result(Taken(samples), Settings(runs=3), command="c", when="w", machine=MACHINE)
 
 
 def test_ratios_are_taken_round_by_round() -> None:
-    assert report.ratios(SAMPLES, scenarios.BY_NAME["ext_proc"]) == {"plain": report.Spread(0.417, 0.25, 0.5)}
+    assert report.ratios(SAMPLES, scenarios.BY_NAME["ext_proc"]) == {
+        "throughput_ratio_to_plain": report.Spread(0.417, 0.25, 0.5)
+    }
 
 
 def test_a_result_sums_up_with_median_and_range() -> None:
@@ -278,13 +281,13 @@ def test_a_failed_check_or_request_fails_the_result() -> None:
 
 
 def test_the_table_shows_ranges_ratios_and_where_it_was_measured() -> None:
-    table = report.markdown(document(SAMPLES))
-    lines = table.splitlines()
+    text = table.markdown(document(SAMPLES))
+    lines = text.splitlines()
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|") == lines[3].count("|")
-    assert lines[2].startswith("| plain proxy | 1,200 (1,000–2,000) | 1.00 | 2.0 | – |")
+    assert lines[2].startswith("| plain proxy | 1,200 (1,000–2,000) | 1.00 | – | 2.0 | – |")
     assert "| 0.42 (0.25–0.50) | – | 0 | 0 | 0 |" in lines[3]
-    assert "commit 0123456789ab" in table
-    assert "all checks: passed" in table
+    assert "commit 0123456789ab" in text
+    assert "all checks: passed" in text
 
 
 def test_arguments_are_bounded(capsys: pytest.CaptureFixture[str]) -> None:

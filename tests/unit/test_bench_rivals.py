@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from borderpost_base.errors import BorderpostError
-from borderpost_bench import check, load, main, pins, report, rivals, scenarios, streams, traffic
+from borderpost_bench import check, load, main, pins, plan, report, rivals, scenarios, streams, table, traffic
 from borderpost_bench.measure import Sample
 from borderpost_bench.rivals import RivalUnavailable
+from borderpost_bench.rounds import Taken
 from borderpost_envoy import Via
 from borderpost_proto import ext_proc_pb2
 
@@ -94,16 +95,15 @@ def test_messages_differ_in_address_port_and_where_the_driver_writes_a_number() 
     assert {source.startswith("[") for source in sources} == {True, False}, "IPv6 stands in brackets"
 
 
-def test_without_go_a_rival_is_left_out_and_the_reason_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _tool: None)
-    kept, skipped = main.possible(list(scenarios.SCENARIOS))
-    assert {one.name for one in kept} == {one.name for one in scenarios.SCENARIOS if not one.needs_go}
+def test_without_go_a_rival_is_left_out_and_the_reason_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda tool: None if tool == "go" else f"/bin/{tool}")
+    heard: dict[str, str] = {}
+    kept, skipped = plan.possible(plan.Plan(scenarios.SCENARIOS), main.Settings(), heard.__setitem__)
+    assert {one.name for one in kept.scenarios} == {one.name for one in scenarios.SCENARIOS if not one.needs_go}
     assert skipped == {one.name: "Go is not installed" for one in scenarios.SCENARIOS if one.needs_go}
     assert {"go-stub", "go-honest", "go-stub-direct", "borderpost-streams"} <= skipped.keys()
-    assert "not measured: go-stub: Go is not installed" in capsys.readouterr().err
-    document = {"passed": True, "scenarios": [], "skipped": skipped}
+    assert heard == skipped
+    document = {"passed": True, "skipped": skipped}
     assert "- not measured: go-stub: Go is not installed" in _table_of(document)
 
 
@@ -206,12 +206,10 @@ def _table_of(document: dict[str, Any]) -> str:
         "h2load": None, "go": "go version go1", "pins": "nothing pinned", "commit": None, "changed": False,
     }  # fmt: skip
     settings = {"runs": 1, "seconds": 1.0, "connections": 1}
-    row = report.result(
-        {"plain": [sample(1.0, None)]}, main.Settings(runs=1), command="c", when="w", machine=machine
-    )["scenarios"]  # fmt: skip
-    return report.markdown(
-        {"machine": machine, "settings": settings, "command": "c", "when": "w", **document, "scenarios": row}
-    )
+    made = report.result(
+        Taken({"plain": [sample(1.0, None)]}), main.Settings(runs=1), command="c", when="w", machine=machine
+    )  # fmt: skip
+    return table.markdown({**made, "settings": settings, **document})
 
 
 def test_ratios_to_the_rivals_come_first_and_are_taken_round_by_round() -> None:
@@ -220,7 +218,7 @@ def test_ratios_to_the_rivals_come_first_and_are_taken_round_by_round() -> None:
         "go-honest-streams": [sample(500.0, 50.0), sample(500.0, 100.0)],
         "borderpost-streams@grpcio": [sample(1500.0, 10.0), sample(1000.0, 10.0)],
     }
-    document = report.result(samples, main.Settings(runs=2), command="c", when="w", machine={})
+    document = report.result(Taken(samples), main.Settings(runs=2), command="c", when="w", machine={})
     stub, honest, ours = document["scenarios"]
     assert list(ours)[:4] == [
         "cpu_ratio_to_go_stub", "cpu_ratio_to_go_honest", "throughput_ratio_to_go_stub", "name",
@@ -234,24 +232,25 @@ def test_ratios_to_the_rivals_come_first_and_are_taken_round_by_round() -> None:
 
 def test_ratios_are_left_out_where_a_rival_was_not_measured() -> None:
     (ours,) = report.result(
-        {"direct": [sample(1.0, 1.0)]}, main.Settings(), command="c", when="w", machine={}
+        Taken({"direct": [sample(1.0, 1.0)]}), main.Settings(), command="c", when="w", machine={}
     )["scenarios"]  # fmt: skip
     assert not [name for name in ours if "ratio_to" in name]
 
 
 def test_ours_are_measured_on_each_engine_and_others_once() -> None:
-    chosen = scenarios.choose(["go-stub", "ext_proc", "constant"], ["grpcio", "wire"])
+    chosen = plan.choose(["go-stub", "ext_proc", "constant"], ["grpcio", "wire"]).scenarios
     names = ["constant@grpcio", "constant@wire", "go-stub", "ext_proc@grpcio", "ext_proc@wire"]
     assert [one.name for one in chosen] == names
-    assert [scenarios.find(name) for name in names] == chosen
+    assert tuple(scenarios.find(name) for name in names) == chosen
     assert chosen[-1].engine == "wire"
     assert chosen[-1].baselines == ("plain", "constant@wire")
-    assert scenarios.choose([], []) == list(scenarios.SCENARIOS)
+    assert plan.choose([], []).scenarios == tuple(one for one in scenarios.SCENARIOS if one.by_default)
 
 
 def test_an_engine_that_is_not_there_is_a_reason() -> None:
-    kept, skipped = main.possible([scenarios.on_engine(scenarios.BY_NAME["direct"], "steam")])
-    assert kept == []
+    asked = plan.Plan((scenarios.on_engine(scenarios.BY_NAME["direct"], "steam"),))
+    kept, skipped = plan.possible(asked, main.Settings(), lambda _name, _reason: None)
+    assert kept.names == ()
     assert skipped == {"direct@steam": "the configuration has no `server.engine: steam` yet"}
 
 

@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Run the bench."""
     from borderpost_bench.main import measured
-    from borderpost_bench.report import markdown
+    from borderpost_bench.table import markdown
 
     document = measured(arguments)
     if output.as_json:
