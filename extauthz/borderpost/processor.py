@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 from borderpost.answers import AnswerSettings, Door, ExtAuthzDoor, ExtProcDoor, Refusal, Route
 from borderpost.audit.prepared import PreparedRecord
@@ -26,7 +25,7 @@ from borderpost.decision import Decision, View
 from borderpost.decision_record import request_field
 from borderpost.live import Live, events_changed_between
 from borderpost.policy.model import Source
-from borderpost.recognition import cut, proves, usual_request
+from borderpost.recognition import Recogniser
 from borderpost.record_keeper import RecordKeeper
 from borderpost.requests import CheckReader, ProcessReader, RequestReader, UnexpectedMessage
 from borderpost_base import limits
@@ -43,6 +42,7 @@ _CHECK = f"/{AUTHORIZATION_SERVICE}/Check"
 
 _NO_POLICY = Refusal(503, "BP0807", "no-current-policy")
 _INTERNAL = Refusal(503, "BP0810", "internal")
+_BACKLOG = Refusal(503, "BP0808", "backlog")
 
 
 class Known:
@@ -63,28 +63,25 @@ class Known:
 class Entrance:
     """One protocol: how its questions are read, how it is answered, and what is remembered of both."""
 
-    def __init__(self, via: str, reader: RequestReader, door: Door, *, recognises: bool) -> None:
+    def __init__(self, via: str, reader: RequestReader, door: Door, recogniser: Recogniser[Known] | None) -> None:
         self.via = via
         self.reader = reader
         self.door = door
-        self.recognises = recognises
-        """Whether its questions repeat but for what `recognition.cut` takes out (ext_authz has times in them)."""
-        self.recognised: Remembered[tuple[bytes, ...], Known] = Remembered(limits.REMEMBERED_MESSAGES_MAX)
+        self.recogniser = recogniser
+        """None for questions that never repeat (ext_authz has times in them)."""
         self.known: Remembered[Decision, Known] = Remembered(limits.REMEMBERED_FACTS_MAX)
 
     def forget(self) -> None:
         """Forget everything: the view has changed."""
-        self.recognised.clear()
+        if self.recogniser is not None:
+            self.recogniser.forget()
         self.known.clear()
 
 
-class Pending(NamedTuple):
-    """A decision whose record is on its way to the disk."""
-
-    call: Call
-    entrance: Entrance
-    known: Known
-    decision_id: str
+Pending = tuple[Call, Known, bytes]
+"""A call, its decision and the id of that decision, whose record is on its way to the disk."""
+Decided = tuple[Known, bytes]
+"""A decision, and the canonical JSON of the `req` field of its record."""
 
 
 class Processor:
@@ -98,8 +95,10 @@ class Processor:
         self._world = world
         self._metrics = metrics
         self._entrances: dict[str, Entrance] = {
-            _PROCESS: Entrance("ext_proc", ProcessReader(), ExtProcDoor(settings), recognises=True),
-            _CHECK: Entrance("ext_authz", CheckReader(), ExtAuthzDoor(settings), recognises=False),
+            _PROCESS: Entrance(
+                "ext_proc", ProcessReader(), ExtProcDoor(settings), Recogniser(limits.REMEMBERED_MESSAGES_MAX)
+            ),
+            _CHECK: Entrance("ext_authz", CheckReader(), ExtAuthzDoor(settings), None),
         }
         self._last_now_us = 0
         self._log = get_logger("processor")
@@ -116,26 +115,25 @@ class Processor:
         now_us = self._world.now_us()
         if view is not None:
             self._note_events(view, now_us)
-        pending: list[Pending] = []
+        calls: list[Call] = []
+        decided: list[Decided] = []
         for call, message in batch:
             try:
-                decided = self._decide(call, message, view, now_us, began_us)
+                one = self._decide(call, message, view, now_us)
             except UnexpectedMessage as error:
                 self._metrics.facts_rejected_total.inc("unexpected-message")
                 call.fail(StatusCode.INVALID_ARGUMENT, str(error))
-                continue
             except AuditUnavailable as error:
-                code = "BP0809" if error.reason == "ended" else "BP0808"
-                self._unrecorded(call, Refusal(503, code, error.reason))
-                continue
+                self._unrecorded(call, _refusal_of(error))
             except Exception:  # noqa: BLE001 - one request's bug must not touch the others; when in doubt, refuse
                 self._log.exception("a request could not be decided and is refused")
                 self._unrecorded(call, _INTERNAL)
-                continue
-            if decided is not None:
-                pending.append(decided)
-        if pending:
-            self._keeper.when_durable(lambda durable: self._release(pending, durable, began_us))
+            else:
+                if one is not None:
+                    calls.append(call)
+                    decided.append(one)
+        if calls:
+            self._record(calls, decided, now_us, began_us)
 
     def gone(self, call: Call) -> None:
         """Nothing to do: a record of a request whose caller has gone stays a true record of a decision."""
@@ -149,20 +147,17 @@ class Processor:
         for entrance in self._entrances.values():
             entrance.forget()
 
-    def _decide(self, call: Call, message: bytes, view: View | None, now_us: int, mono_us: int) -> Pending | None:
-        """Decide one request and chain its record; None if it has been answered already."""
+    def _decide(self, call: Call, message: bytes, view: View | None, now_us: int) -> Decided | None:
+        """Decide one request; None if it has been answered already."""
         if call.state is not None:
             raise UnexpectedMessage("this stream has its answer")
         call.state = True
         entrance = self._entrances[call.method]
-        taken = cut(message) if entrance.recognises else None
-        if taken is not None and view is not None:
-            known = entrance.recognised.get(taken.key)
-            if known is not None and known.view is view and now_us < known.until_us:
-                request = usual_request(taken)
-                if request is not None:
-                    decision_id = self._keeper.decide(known.prepared, request, at_us=now_us, mono_us=mono_us)
-                    return Pending(call, entrance, known, decision_id)
+        recogniser = entrance.recogniser
+        if recogniser is not None and view is not None:
+            found = recogniser.find(message)
+            if found is not None and found[0].view is view and now_us < found[0].until_us:
+                return found
         question = entrance.reader.parse(message)
         if view is None:
             self._unrecorded(call, _NO_POLICY)
@@ -171,12 +166,26 @@ class Processor:
         for name in identity.dropped:
             self._metrics.facts_rejected_total.inc(f"dropped:{name}")
         known = self._know(entrance, view, view.answer(raw, now_us))
-        if taken is not None and known.decision.law is not None and proves(message, taken, question, raw.address):
-            entrance.recognised.put(taken.key, known)
-        request = request_field(identity)
-        return Pending(
-            call, entrance, known, self._keeper.decide(known.prepared, request, at_us=now_us, mono_us=mono_us)
-        )
+        if recogniser is not None and known.decision.law is not None:
+            recogniser.remember(message, question, raw.address, known)
+        return known, request_field(identity)
+
+    def _record(self, calls: list[Call], decided: list[Decided], now_us: int, began_us: int) -> None:
+        """Chain the records of a batch; what the log does not take is refused."""
+        entries = [(known.prepared, request) for known, request in decided]
+        try:
+            ids = self._keeper.decide(entries, at_us=now_us, mono_us=began_us)
+        except AuditUnavailable as error:
+            self._refuse_all(calls, _refusal_of(error))
+            return
+        except Exception:  # noqa: BLE001 - nothing was chained, so nothing may be routed
+            self._log.exception("a batch could not be recorded and is refused")
+            self._refuse_all(calls, _INTERNAL)
+            return
+        self._refuse_all(calls[len(ids) :], _BACKLOG)
+        pending = [(call, known, identity) for call, (known, _), identity in zip(calls, decided, ids, strict=False)]
+        if pending:
+            self._keeper.when_durable(lambda durable: self._release(pending, durable, began_us))
 
     def _know(self, entrance: Entrance, view: View, decision: Decision) -> Known:
         """Return a decision ready to be given; made once a decision and door."""
@@ -191,15 +200,19 @@ class Processor:
     def _release(self, pending: list[Pending], durable: bool, began_us: int) -> None:
         """Answer a batch whose records are durable; refuse one whose records never will be."""
         if not durable:
-            for one in pending:
-                self._unrecorded(one.call, Refusal(503, "BP0808", "not-durable"))
+            self._refuse_all([call for call, _, _ in pending], Refusal(503, "BP0808", "not-durable"))
             return
-        for call, _, known, decision_id in pending:
+        for call, known, decision_id in pending:
             try:
-                call.reply(decision_id.encode().join(known.pieces))
+                call.reply(decision_id.join(known.pieces))
             except Exception:  # noqa: BLE001 - one call's trouble must not keep the others from their answers
                 self._log.exception("an answer could not be given")
         self._count(pending, began_us)
+
+    def _refuse_all(self, calls: Iterable[Call], refusal: Refusal) -> None:
+        """Refuse each without a record."""
+        for call in calls:
+            self._unrecorded(call, refusal)
 
     def _unrecorded(self, call: Call, refusal: Refusal) -> None:
         """Refuse without a record: there is nothing to record by, or nowhere to record."""
@@ -216,7 +229,7 @@ class Processor:
     def _count(self, pending: list[Pending], began_us: int) -> None:
         """Count a batch that has been answered: once for each decision in it, not once for each request."""
         metrics = self._metrics
-        for known, count in Counter(one.known for one in pending).items():
+        for known, count in Counter([known for _, known, _ in pending]).items():
             answer = known.decision.answer
             if isinstance(answer, Route):
                 metrics.decisions_total.inc("routed", "ok", by=count)
@@ -229,3 +242,7 @@ class Processor:
             if known.address_unknown:
                 metrics.geoip_unknown_total.inc(by=count)
         metrics.decision_seconds.observe((self._world.clock.mono_us() - began_us) / 1e6, times=len(pending))
+
+
+def _refusal_of(error: AuditUnavailable) -> Refusal:
+    return Refusal(503, "BP0809" if error.reason == "ended" else "BP0808", error.reason)

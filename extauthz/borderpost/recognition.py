@@ -1,130 +1,177 @@
-"""Recognising a request by its bytes: most differ from an earlier one in three values that no law looks at.
+"""Recognising a request by its bytes: most differ from an earlier one in four values that no law looks at.
 
 An ext_proc question is the same message each time for the same client, headers and route, but for the request id, the
-trace and the port of the client's address. `cut` takes these three out of the bytes without parsing them; what is
-left is a key under which the decision for the first such message is remembered.
+trace, the span and the port of the client's address. A `Recogniser` learns, from a message that has been parsed in
+full, where these four stand (its *shape*), and what was made of it. Of a later message that could have the same
+shape the four values are cut out; what is left is a key, and a key that was seen before needs no parsing.
 
-Why this is sound, whatever a client sends. A key is only ever put in by `proves`, after the message has been parsed
-in full: each marker then stands in it at most once, and what was cut out is what the parser found in that header or
-attribute. A later message with the same key has the same bytes up to each cut, the length prefixes of everything
-around it included, so it parses to the same structure, and the cut-out values of the same kinds stand in the same
-places. Two messages with one key can differ in those values only.
+Why this is sound, whatever a client sends. A shape and a key come only from `_shape_of`, after the message has been
+parsed: each cut range then lies inside a value that the parser found, and each marker stands in the message once. A
+later message of the same length with the same key has the same bytes everywhere else, the length prefixes of
+everything around the cuts included, so it parses to the same structure with the cut values in the same places.
+Two messages with one key can differ in those values only, and these are checked for every message: what is not of
+the usual form is parsed like a message never seen.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
+from borderpost_base.memo import Remembered
 from borderpost_proto import ext_proc_pb2 as proc
 
-_ID = b"\x0a\x0cx-request-id\x1a"
+K = TypeVar("K")
+
+_ID: Final = b"\x0a\x0cx-request-id\x1a"
 """HeaderValue{key: "x-request-id", raw_value: …} up to the length of the value."""
-_TRACE = b"\x0a\x0btraceparent\x1a"
-_ADDRESS = b"\x0a\x0esource.address\x12"
+_TRACE: Final = b"\x0a\x0btraceparent\x1a"
+_ADDRESS: Final = b"\x0a\x0esource.address\x12"
 """A Struct entry with that key, up to the length of its value."""
-_STRING_VALUE = 0x1A
-_ONE_BYTE_LENGTH_MAX = 127
-_ID_CHARACTERS = b"0123456789abcdefABCDEF-"
-_HEX = b"0123456789abcdef"
-_HYPHEN = 0x2D
-_NO_TRACE = b"0" * 32
-_NO_PARENT = b"0" * 16
+_STRING_VALUE: Final = 0x1A
+_ONE_BYTE_LENGTH_MAX: Final = 127
+_ID_CHARACTERS: Final = b"0123456789abcdefABCDEF-"
+_HEX: Final = b"0123456789abcdef"
+_HYPHEN: Final = 0x2D
+_NO_TRACE: Final = b"0" * 32
+_NO_PARENT: Final = b"0" * 16
+_SHAPES_MAX: Final = 4
+"""Shapes kept for messages of one length whose headers have one length; in practice there is one."""
+_LENGTHS_MAX: Final = 4096
+"""Pairs of lengths for which shapes are kept."""
+
+_Lengths = tuple[int, bytes]
+"""A message's length and its first bytes: its type and, of a usual one, the length of its headers."""
+_Key = tuple[bytes, bytes, bytes, bytes, bytes]
+"""What is left of a message without the cuts."""
 
 
-class Cut(NamedTuple):
-    """A message taken apart."""
+class _Shape(NamedTuple):
+    """Where the cuts stand in a message, in order of place; one that is absent is empty."""
 
-    key: tuple[bytes, ...]
-    """All bytes that may change the law; the client's host is one of them."""
-    request_id: bytes | None
-    """Value of the first `x-request-id`; None if there is none."""
-    traceparent: bytes | None
-    address: bytes
-    """Value of `source.address`, with its port."""
+    begin_1: int
+    end_1: int
+    begin_2: int
+    end_2: int
+    begin_3: int
+    end_3: int
+    begin_port: int
+    end_port: int
+    id_first: bool
+    """The cuts are id, trace, span; otherwise trace, span, id."""
+    has_id: bool
+    has_trace: bool
 
 
-def cut(message: bytes) -> Cut | None:
-    """Take a ProcessingRequest apart; None for one that is not of the usual shape, which is no error."""
-    at = message.find(_ADDRESS)
-    if at < 0:
-        return None
-    start = at + len(_ADDRESS) + 3
-    try:
-        if message[start - 2] != _STRING_VALUE or message[start - 1] > _ONE_BYTE_LENGTH_MAX:
+class Recogniser(Generic[K]):
+    """Remembers what was made of messages, by their bytes. Bounded: a flood of distinct ones pushes old ones out."""
+
+    def __init__(self, messages_max: int) -> None:
+        self._shapes: dict[_Lengths, tuple[_Shape, ...]] = {}
+        self._known: Remembered[_Key, K] = Remembered(messages_max)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def find(self, message: bytes) -> tuple[K, bytes] | None:
+        """Return what is known of such a message, and its record's `req` as canonical JSON.
+
+        None where it must be parsed.
+        """
+        shapes = self._shapes.get((len(message), message[:4]))
+        if shapes is None:
             return None
-        end = start + message[start - 1]
-        address = message[start:end]
-        colon = address.rfind(b":")
-        tail = (address[:colon], message[end:]) if colon >= 0 else (address, message[end:])
-        id_at, trace_at = message.find(_ID, 0, at), message.find(_TRACE, 0, at)
-        request_id = traceparent = None
-        id_end = trace_end = 0
-        if id_at >= 0:
-            id_at += len(_ID) + 1
-            id_end = id_at + message[id_at - 1]
-            request_id = message[id_at:id_end]
-        if trace_at >= 0:
-            trace_at += len(_TRACE) + 1
-            trace_end = trace_at + message[trace_at - 1]
-            traceparent = message[trace_at:trace_end]
-    except IndexError:
+        for a, b, c, d, e, f, g, h, id_first, has_id, has_trace in shapes:
+            key = (message[:a], message[b:c], message[d:e], message[f:g], message[h:])
+            known = self._known.recent.get(key) or self._known.get(key)
+            if known is None:
+                continue
+            if id_first:
+                request_id, trace, span = message[a:b], message[c:d], message[e:f]
+            else:
+                trace, span, request_id = message[a:b], message[c:d], message[e:f]
+            if request_id.translate(None, _ID_CHARACTERS) or (g != h and not message[g:h].isdigit()):
+                return None
+            if has_trace:
+                if (trace + span).translate(None, _HEX) or trace == _NO_TRACE or span == _NO_PARENT:
+                    return None
+                if has_id:
+                    return known, b'{"id":"%b","trace":"%b"}' % (request_id, trace)
+                return known, b'{"trace":"%b"}' % trace
+            return known, (b'{"id":"%b"}' % request_id if has_id else b"{}")
         return None
-    if max(id_end, trace_end) > at:
-        return None
-    if request_id is None and traceparent is None:
-        key: tuple[bytes, ...] = (message[:start], *tail)
-    elif traceparent is None:
-        key = (message[:id_at], message[id_end:start], *tail)
-    elif request_id is None:
-        key = (message[:trace_at], message[trace_end:start], *tail)
-    elif id_at < trace_at:
-        key = (message[:id_at], message[id_end:trace_at], message[trace_end:start], *tail)
-    else:
-        key = (message[:trace_at], message[trace_end:id_at], message[id_end:start], *tail)
-    return Cut(key, request_id, traceparent, address)
+
+    def remember(self, message: bytes, question: proc.ProcessingRequest, address: str, known: K) -> None:
+        """Remember what was made of a message that has been parsed; nothing for one that is not of the usual shape.
+
+        `address` is the parsed `source.address`.
+        """
+        shape = _shape_of(message, question, address)
+        if shape is None:
+            return
+        lengths = (len(message), message[:4])
+        shapes = self._shapes.get(lengths, ())
+        if shape not in shapes:
+            if len(self._shapes) >= _LENGTHS_MAX:
+                self._shapes.clear()  # a flood of them; those that repeat are soon learnt again
+            self._shapes[lengths] = (shape, *shapes[: _SHAPES_MAX - 1])
+        a, b, c, d, e, f, g, h = shape[:8]
+        self._known.put((message[:a], message[b:c], message[d:e], message[f:g], message[h:]), known)
+
+    def forget(self) -> None:
+        """Forget everything that was made of messages; how they look stays true."""
+        self._known.clear()
 
 
-def proves(message: bytes, taken: Cut, question: proc.ProcessingRequest, address: str) -> bool:
-    """Say whether what was cut out is what the parser found, so that the key may be remembered.
-
-    `address` is the parsed `source.address`.
-    """
-    if message.count(_ID) > 1 or message.count(_TRACE) > 1 or message.count(_ADDRESS) != 1:
-        return False
+def _shape_of(message: bytes, question: proc.ProcessingRequest, address: str) -> _Shape | None:
+    """Return the shape of a parsed message; None where what is to be cut out is not surely what the parser found."""
     found: dict[str, list[bytes]] = {"x-request-id": [], "traceparent": []}
     for header in question.request_headers.headers.headers:
         if header.key in found:
             found[header.key].append(header.raw_value)
-    return (
-        found["x-request-id"] == ([] if taken.request_id is None else [taken.request_id])
-        and found["traceparent"] == ([] if taken.traceparent is None else [taken.traceparent])
-        and all(len(value) <= _ONE_BYTE_LENGTH_MAX for values in found.values() for value in values)
-        and address.encode() == taken.address
-    )
-
-
-def usual_request(taken: Cut) -> bytes | None:
-    """Return the canonical JSON of a record's `req` for an id and a trace of the usual form; None for others.
-
-    The usual id is what Envoy and everybody else writes: hex digits and hyphens. The usual trace is version 00 of
-    W3C Trace Context, section 3.2. Others are not wrong; `facts.read_identity` judges them.
-    """
-    request_id, traceparent = taken.request_id, taken.traceparent
-    if request_id is not None and (not request_id or request_id.translate(None, _ID_CHARACTERS)):
+    identity = _only_value(message, _ID, found["x-request-id"])
+    trace = _only_value(message, _TRACE, found["traceparent"])
+    host = _address_in(message, address.encode())
+    if identity is None or trace is None or host is None or max(identity[1], trace[1]) > host[0]:
         return None
-    if traceparent is None:
-        return b"{}" if request_id is None else b'{"id":"%b"}' % request_id
-    trace = traceparent[3:35]
-    if (
-        len(traceparent) != 55
-        or not traceparent.startswith(b"00-")
-        or traceparent[35] != _HYPHEN
-        or traceparent[52] != _HYPHEN
-        or (trace + traceparent[36:52] + traceparent[53:]).translate(None, _HEX)
-        or trace == _NO_TRACE
-        or traceparent[36:52] == _NO_PARENT
-    ):
+    begin, end = trace
+    if has_trace := end > begin:
+        if not _is_usual_trace(message[begin:end]):
+            return None
+        # 00-<32: trace>-<16: span>-<2: flags>; version, hyphens and flags stay in the key
+        cuts = (begin + 3, begin + 35, begin + 36, begin + 52)
+    else:
+        cuts = (begin, begin, begin, begin)
+    id_first = identity[0] <= begin
+    ordered = (*identity, *cuts) if id_first else (*cuts, *identity)
+    return _Shape(*ordered, *host, id_first, identity[1] > identity[0], has_trace)
+
+
+def _only_value(message: bytes, marker: bytes, values: list[bytes]) -> tuple[int, int] | None:
+    """Return where a header's one value stands; an empty range at 0 where it is absent; None if unsure."""
+    if not values and marker not in message:
+        return 0, 0
+    if len(values) != 1 or message.count(marker) != 1 or not 0 < len(values[0]) <= _ONE_BYTE_LENGTH_MAX:
         return None
-    if request_id is None:
-        return b'{"trace":"%b"}' % trace
-    return b'{"id":"%b","trace":"%b"}' % (request_id, trace)
+    begin = message.find(marker) + len(marker) + 1
+    end = begin + len(values[0])
+    return (begin, end) if message[begin - 1] == len(values[0]) and message[begin:end] == values[0] else None
+
+
+def _is_usual_trace(value: bytes) -> bool:
+    """Say whether a traceparent is of version 00 (W3C Trace Context, section 3.2), its flags two hex digits."""
+    hyphens = len(value) == 55 and value[35] == value[52] == _HYPHEN
+    return hyphens and value.startswith(b"00-") and not value[53:].translate(None, _HEX)
+
+
+def _address_in(message: bytes, address: bytes) -> tuple[int, int] | None:
+    """Return where the port of the one `source.address` stands, an empty range if it has none; None if unsure."""
+    if len(address) > _ONE_BYTE_LENGTH_MAX or message.count(_ADDRESS) != 1:
+        return None
+    begin = message.find(_ADDRESS) + len(_ADDRESS) + 3
+    end = begin + len(address)
+    if message[begin - 2 : end] != bytes((_STRING_VALUE, len(address))) + address:
+        return None
+    host, colon, _ = address.rpartition(b":")
+    if colon and (host.endswith(b"]") if host.startswith(b"[") else b":" not in host):
+        return begin + len(host) + 1, end
+    return end, end

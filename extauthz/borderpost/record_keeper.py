@@ -12,7 +12,7 @@ that still hold are made again before the next decision.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from borderpost.audit.committer import Commit, Committer, Release
@@ -93,17 +93,19 @@ class RecordKeeper:
         """Return a decision's record with holes for one request. Raises AuditUnavailable while the log is not open."""
         return self._open_committer().prepare("decision", fields)
 
-    def decide(self, prepared: PreparedRecord, request: bytes, *, at_us: int, mono_us: int) -> str:
-        """Chain a decision after whatever is unsaid, and return its id; `request` is its `req` field as JSON.
+    def decide(self, entries: Sequence[tuple[PreparedRecord, bytes]], *, at_us: int, mono_us: int) -> list[bytes]:
+        """Chain decisions in a row after whatever is unsaid, and return their ids.
 
-        Raises AuditUnavailable: refuse the request.
+        An entry is a prepared record and its `req` field as canonical JSON. Fewer ids than entries come back where
+        the log had room for no more. Raises AuditUnavailable. What got no id is to be refused; for the others,
+        `when_durable` is to be called in the same turn.
         """
         committer = self._open_committer()
         if self._unsaid:
             for key, (kind, own) in list(self._unsaid.items()):
                 committer.append(kind, own, at_us=at_us)
                 del self._unsaid[key]
-        return committer.append_prepared(prepared, request, at_us=at_us, mono_us=mono_us)
+        return committer.append_prepared(entries, at_us=at_us, mono_us=mono_us)
 
     def _open_committer(self) -> Committer:
         if self._committer is None:

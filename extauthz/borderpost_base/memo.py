@@ -16,18 +16,19 @@ V = TypeVar("V")
 class Remembered(Generic[K, V]):
     """Remembers at most `bound` entries; forgets the least recently touched half when full."""
 
-    __slots__ = ("_half", "_new", "_old")
+    __slots__ = ("_half", "_old", "recent")
 
     def __init__(self, bound: int) -> None:
         if bound < 2:
             raise ValueError("a memory needs room for two entries")
         self._half = bound // 2
-        self._new: dict[K, V] = {}
+        self.recent: dict[K, V] = {}
+        """The newer generation. A hot path may look here first, and ask `get` for what it does not find."""
         self._old: dict[K, V] = {}
 
     def get(self, key: K) -> V | None:
         """Return the remembered value or None."""
-        value = self._new.get(key)
+        value = self.recent.get(key)
         if value is None:
             value = self._old.get(key)
             if value is not None:
@@ -36,15 +37,15 @@ class Remembered(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Remember a value (never None)."""
-        if len(self._new) >= self._half:
-            self._old = self._new
-            self._new = {}
-        self._new[key] = value
+        if len(self.recent) >= self._half:
+            self._old = self.recent
+            self.recent = {}
+        self.recent[key] = value
 
     def clear(self) -> None:
         """Forget everything."""
-        self._new = {}
+        self.recent = {}
         self._old = {}
 
     def __len__(self) -> int:
-        return len(self._new) + len(self._old)
+        return len(self.recent) + len(self._old)

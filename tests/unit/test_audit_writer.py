@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from borderpost.audit.kinds import parse_stamp
+from borderpost.audit.profile import encode
 from borderpost.audit.record import parse
 from borderpost.audit.segment import segments_of
 from borderpost.audit.verify import verify
@@ -280,3 +281,24 @@ def test_a_child_process_cannot_write_its_parents_stream(tmp_path: Path) -> None
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 17
     writer.close()
     assert verify(tmp_path / STREAM).findings == []
+
+
+def test_prepared_records_are_chained_as_far_as_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "AUDIT_PENDING_RECORDS_MAX", 3)
+    writer = open_writer(tmp_path)
+    fields = decision()
+    request = encode(fields.pop("req"))
+    prepared = writer.prepare("decision", fields)
+    ids = writer.append_prepared([(prepared, request)] * 5, at_us=1_800_000_000_000_000, mono_us=5)
+    with pytest.raises(AuditUnavailable) as raised:
+        writer.append_prepared([(prepared, request)], at_us=1_800_000_000_000_000, mono_us=5)
+    assert raised.value.reason == "backlog"
+    writer.commit()
+    writer.close()
+    records = [parse(line) for line in lines_of(tmp_path)]
+    decided = [record for record in records if record["type"] == "decision"]
+    assert [f"{record['epoch']}{record['seq']:012x}".encode() for record in decided] == ids
+    assert len(ids) == 3
+    (gap,) = [record for record in records if record["type"] == "gap"]
+    assert (gap["refused"], gap["reason"]) == (3, "backlog")
+    assert verify(tmp_path).findings == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,9 @@ from hypothesis import strategies as st
 
 from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.profile import encode
-from borderpost.audit.record import parse
+from borderpost.audit.record import digest_of, parse
 from borderpost.decision_record import request_field
-from borderpost.facts import read_identity
-from borderpost.recognition import cut, proves, usual_request
+from borderpost.recognition import Recogniser
 from borderpost.requests import ProcessReader, Reading
 from borderpost_proto import ext_proc_pb2 as proc
 from support.audit import lines_of
@@ -44,36 +44,79 @@ def same_law(first: bytes, second: bytes) -> bool:
     return (one.address.rpartition(":")[0], *one[1:]) == (two.address.rpartition(":")[0], *two[1:])
 
 
-def test_what_is_cut_out_is_what_the_parser_finds_and_the_rest_is_the_key() -> None:
+def learn(recogniser: Recogniser[bytes], message: bytes) -> bytes:
+    """Have a message remembered after parsing it, as the processor does; return it."""
+    parsed = ProcessReader().parse(message)
+    raw, _ = ProcessReader().read(parsed, READING)
+    recogniser.remember(message, parsed, raw.address, message)
+    return message
+
+
+def recorded(message: bytes) -> bytes:
+    """Return the `req` field that the careful way gives."""
+    _, identity = ProcessReader().read(ProcessReader().parse(message), READING)
+    return request_field(identity)
+
+
+def test_a_message_that_differs_in_id_trace_and_port_only_is_recognised() -> None:
+    recogniser: Recogniser[bytes] = Recogniser(10)
     headers = [("x-request-id", b"6f1c2d3e-aaaa"), ("x-data-class", b"health"), ("traceparent", TRACE)]
-    first = question(headers)
-    taken = cut(first)
-    assert taken is not None
-    assert (taken.request_id, taken.traceparent, taken.address) == (b"6f1c2d3e-aaaa", TRACE, b"192.0.2.1:4711")
-    other = cut(question([("x-request-id", b"00000000-bbbb"), *headers[1:]], "192.0.2.1:5822"))
-    assert other is not None
-    assert other.key == taken.key
-    question_parsed = ProcessReader().parse(first)
-    assert proves(first, taken, question_parsed, "192.0.2.1:4711")
+    first = learn(recogniser, question(headers))
+    other_trace = TRACE.replace(b"4bf9", b"5bf9").replace(b"00f0", b"01f0")
+    other = question([("x-request-id", b"00000000-bbbb"), headers[1], ("traceparent", other_trace)], "192.0.2.1:5822")
+    assert recogniser.find(other) == (first, recorded(other))
+    assert b"5bf9" in recorded(other)
+    recogniser.forget()
+    assert recogniser.find(other) is None
+    assert recogniser.find(learn(recogniser, other)) is not None
 
 
 @pytest.mark.parametrize(
     "changed",
     [
         question([("x-request-id", b"a"), ("x-data-class", b"public")]),
+        question([("x-request-id", b"a"), ("x-data-class", b"healtj")]),
         question([("x-request-id", b"a"), ("x-data-class", b"health"), ("x-data-class", b"public")]),
         question([("x-request-id", b"a"), ("x-data-class", b"health")], "192.0.2.2:4711"),
+        question([("x-request-id", b"a"), ("x-data-class", b"health")], "192.0.2.1.4711"),
+        question([("x-request-id", b"a"), ("x-data-class", b"health")], "192.0.2.1:4:11"),
+        question([("x-request-id", b"a"), ("x-data-class", b"health")], "192.0.2.11:711"),
         question([("x-request-id", b"a"), ("x-data-class", b"health")], "[2001:db8::1]:4711"),
         question([("x-request-id", b"a"), ("x-data-class", b"health")], extra={"xds.route_name": "other"}),
         question([("x-data-class", b"health")]),
         question([("x-request-id", b"a"), ("x-request-id", b"b"), ("x-data-class", b"health")]),
+        question([("x-request-id", b"!"), ("x-data-class", b"health")]),
     ],
 )
-def test_whatever_may_change_the_law_changes_the_key(changed: bytes) -> None:
-    taken = cut(question([("x-request-id", b"a"), ("x-data-class", b"health")]))
-    other = cut(changed)
-    assert taken is not None
-    assert other is None or other.key != taken.key
+def test_whatever_may_change_the_law_or_is_unusual_is_parsed(changed: bytes) -> None:
+    recogniser: Recogniser[bytes] = Recogniser(10)
+    first = learn(recogniser, question([("x-request-id", b"a"), ("x-data-class", b"health")]))
+    assert recogniser.find(first) is not None
+    assert recogniser.find(changed) is None
+
+
+@pytest.mark.parametrize("address", ["[192.0.2.1:4711", "[::1", "::1:4711", "[::1]4711"])
+def test_of_an_address_that_is_none_nothing_is_cut_out(address: str) -> None:
+    recogniser: Recogniser[bytes] = Recogniser(10)
+    learn(recogniser, question([], address))
+    assert recogniser.find(question([], address)) is not None
+    assert recogniser.find(question([], address[:-1] + "2")) is None
+
+
+def test_shapes_of_the_same_lengths_are_kept_side_by_side() -> None:
+    recogniser: Recogniser[bytes] = Recogniser(10)
+    one = learn(recogniser, question([("x-request-id", b"a"), ("x-data-class", b"health")]))
+    two = learn(recogniser, question([("x-data-class", b"health"), ("x-request-id", b"a")]))
+    assert len(one) == len(two)
+    assert recogniser.find(one) == (one, b'{"id":"a"}')
+    assert recogniser.find(two) == (two, b'{"id":"a"}')
+
+
+def test_memory_is_bounded_whatever_comes() -> None:
+    recogniser: Recogniser[bytes] = Recogniser(100)
+    for number in range(1000):
+        learn(recogniser, question([("x-data-class", b"x" * number)]))
+    assert len(recogniser) <= 100
 
 
 _value = st.one_of(
@@ -97,46 +140,54 @@ _question = st.builds(
 
 
 @given(st.lists(_question, min_size=2, max_size=6))
-def test_messages_with_one_remembered_key_have_one_law_even_with_markers_in_their_values(messages: list[bytes]) -> None:
-    remembered: dict[tuple[bytes, ...], bytes] = {}
+def test_messages_taken_for_one_another_have_one_law_even_with_markers_in_their_values(messages: list[bytes]) -> None:
+    recogniser: Recogniser[bytes] = Recogniser(100)
     for message in messages:
-        taken = cut(message)
-        if taken is None:
-            continue
-        if taken.key in remembered:
-            assert same_law(message, remembered[taken.key])
-            continue
-        parsed = ProcessReader().parse(message)
-        raw, _ = ProcessReader().read(parsed, READING)
-        if proves(message, taken, parsed, raw.address):
-            remembered[taken.key] = message
+        found = recogniser.find(message)
+        if found is None:
+            learn(recogniser, message)
+        else:
+            assert same_law(message, found[0])
 
 
-@given(_question, st.binary(min_size=1, max_size=60), st.binary(min_size=1, max_size=60))
-def test_replacing_the_cut_out_values_never_changes_the_law(message: bytes, request_id: bytes, trace: bytes) -> None:
-    """Replace what was cut out by other values of the same length: the key stays, and so must the law."""
-    taken = cut(message)
-    if taken is None:
-        return
-    parsed = ProcessReader().parse(message)
-    raw, _ = ProcessReader().read(parsed, READING)
-    if not proves(message, taken, parsed, raw.address):
-        return
-    other = message
-    for old, new in ((taken.request_id, request_id), (taken.traceparent, trace)):
-        if old:
-            marker = MARKERS[0] if old is taken.request_id else MARKERS[1]
-            at = other.find(marker) + len(marker) + 1
-            filled = (new * len(old))[: len(old)]
-            other = other[:at] + filled + other[at + len(old) :]
-    again = cut(other)
-    if again is not None and again.key == taken.key:
-        assert same_law(message, other)
+@given(_question, st.integers(0), st.binary(min_size=1, max_size=8))
+def test_no_change_of_bytes_that_goes_unnoticed_changes_the_law(message: bytes, at: int, new: bytes) -> None:
+    """Overwrite some bytes: a message that is still recognised has the law of the first and its own identity."""
+    recogniser: Recogniser[bytes] = Recogniser(100)
+    learn(recogniser, message)
+    at %= len(message)
+    changed = (message[:at] + new)[: len(message)] + message[at + len(new) :]
+    found = recogniser.find(changed)
+    if found is not None:
+        assert same_law(changed, message)
+        assert found[1] == recorded(changed)
 
 
-@given(st.binary(max_size=300))
-def test_any_bytes_are_taken_apart_or_left_alone(message: bytes) -> None:
-    cut(message)
+@given(st.integers(0, 99_999), st.binary(min_size=16, max_size=16), st.binary(min_size=8, max_size=8), st.uuids())
+def test_usual_values_are_recognised_and_recorded_as_the_careful_way_does(
+    port: int, trace: bytes, span: bytes, identity: UUID
+) -> None:
+    def asked(identity: str, trace: bytes, span: bytes, port: int) -> bytes:
+        parent = b"00-%b-%b-01" % (trace.hex().encode(), span.hex().encode())
+        headers = [("x-request-id", identity.encode()), ("traceparent", parent)]
+        return question(headers, f"192.0.2.1:{port:05}")
+
+    recogniser: Recogniser[bytes] = Recogniser(100)
+    first = learn(recogniser, asked("6f1c2d3e-1111-4222-8333-0123456789ab", b"t" * 16, b"s" * 8, 1))
+    message = asked(str(identity), trace, span, port)
+    found = recogniser.find(message)
+    if any(trace) and any(span):
+        assert found == (first, recorded(message))
+    else:
+        assert found is None
+
+
+@given(st.binary(max_size=300), _question)
+def test_any_bytes_are_recognised_or_left_alone(message: bytes, known: bytes) -> None:
+    recogniser: Recogniser[bytes] = Recogniser(10)
+    learn(recogniser, known)
+    found = recogniser.find(message)
+    assert found is None or same_law(message, known)
 
 
 @pytest.mark.parametrize(
@@ -148,32 +199,21 @@ def test_any_bytes_are_taken_apart_or_left_alone(message: bytes) -> None:
         (None, None),
     ],
 )
-def test_the_usual_identity_reads_as_the_careful_one_does(request_id: bytes | None, trace: bytes | None) -> None:
+def test_what_is_absent_is_absent_in_the_record(request_id: bytes | None, trace: bytes | None) -> None:
+    recogniser: Recogniser[bytes] = Recogniser(10)
     headers = [(name, value) for name, value in (("x-request-id", request_id), ("traceparent", trace)) if value]
-    taken = cut(question(headers))
-    assert taken is not None
-    identity = read_identity([request_id] if request_id else [], [trace] if trace else [])
-    assert usual_request(taken) == request_field(identity)
-
-
-@given(st.one_of(st.none(), st.binary(max_size=60)), st.one_of(st.none(), st.binary(max_size=60), st.just(TRACE)))
-def test_an_identity_is_usual_only_if_the_careful_reading_agrees(request_id: bytes | None, trace: bytes | None) -> None:
-    headers = [(n, v) for n, v in (("x-request-id", request_id), ("traceparent", trace)) if v is not None]
-    taken = cut(question(headers))
-    if taken is None or (taken.request_id, taken.traceparent) != (request_id, trace):
-        return
-    usual = usual_request(taken)
-    if usual is not None:
-        careful = read_identity([request_id] if request_id is not None else [], [trace] if trace is not None else [])
-        assert usual == request_field(careful)
+    message = learn(recogniser, question(headers))
+    assert recogniser.find(message) == (message, recorded(message))
 
 
 def test_a_prepared_record_is_byte_for_byte_the_encoded_one() -> None:
     fixed = {"via": "ext_proc", "model": "100% é", "v": 1, "type": "decision", "epoch": "0" * 20, "seed": "00"}
     own = {"mono_us": 5, "nonce": "n", "prev": "p", "req": {"id": "a"}, "seq": 7, "ts": "t"}
     prepared = PreparedRecord(fixed, epoch="0" * 20)
-    line = prepared.fill(mono_us=5, nonce=b"n", prev=b"p", request=b'{"id":"a"}', seq=7, ts=b"t")
+    line, digest = prepared.fill(5, b"n", b"p", b'{"id":"a"}', 7, b"t")
     assert line == encode({**fixed, **own})
+    assert digest.decode() == digest_of(line)
+    assert len(line) <= prepared.bytes_max
     with pytest.raises(ValueError, match="one request"):
         PreparedRecord({**fixed, "seq": 1}, epoch="0" * 20)
 

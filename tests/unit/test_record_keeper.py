@@ -49,11 +49,12 @@ class Kept:
         self.keeper.announce(key, "policy.activate", {"digest": digest, "generation": 1, "packs": ["p"]})
 
     def chain(self, name: str = "r") -> str:
-        """Chain a decision and return its id. Raises AuditUnavailable."""
+        """Chain a decision and return its id; `when_durable` sends it on its way. Raises AuditUnavailable."""
         fields = decision(name, inputs=self.digest)
         request = encode(fields.pop("req"))
         prepared = self.keeper.prepare(fields)
-        return self.keeper.decide(prepared, request, at_us=1_800_000_000_000_000, mono_us=5)
+        (decision_id,) = self.keeper.decide([(prepared, request)], at_us=1_800_000_000_000_000, mono_us=5)
+        return decision_id.decode()
 
     async def decide(self, name: str = "r") -> bool:
         """Chain a decision and wait for what became of it."""

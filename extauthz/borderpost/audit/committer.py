@@ -9,8 +9,8 @@ This is the only module of the audit log that knows of threads and of the loop. 
   time, so the two halves never run against each other and no lock is needed.
 
 `append` puts a record in the open batch and, if nothing is under way, schedules `_advance` for the end of this
-turn of the loop: all that one turn brings goes into one sync. While the flusher is out with batch n, the loop
-fills batch n+1; there is no timer, the batch grows with the load.
+turn of the loop: all that one turn brings goes into one sync (`append_prepared` leaves that to `when_durable`).
+While the flusher is out with batch n, the loop fills batch n+1; there is no timer, the batch grows with the load.
 
 While the disk is brisk (pace.py), a batch is written in the loop itself: a hand-off to the thread and back costs more
 than such a wait, and a loop that waits gathers a batch in its sockets. One slow sync, and the thread does it again.
@@ -26,7 +26,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,12 +132,15 @@ class Committer:
         """Return a record with holes for the fields of one request."""
         return self._writer.prepare(kind, fields)
 
-    def append_prepared(self, prepared: PreparedRecord, request: bytes, *, at_us: int, mono_us: int) -> str:
-        """Chain a prepared record and return its decision id; else as `append`."""
+    def append_prepared(
+        self, entries: Sequence[tuple[PreparedRecord, bytes]], *, at_us: int, mono_us: int
+    ) -> list[bytes]:
+        """Chain prepared records and return their decision ids (see `AuditWriter.append_prepared`); else as `append`.
+
+        Nothing is written before `when_durable` is called, in the same turn.
+        """
         self._admit()
-        decision_id = self._writer.append_prepared(prepared, request, at_us=at_us, mono_us=mono_us)
-        self._schedule()
-        return decision_id
+        return self._writer.append_prepared(entries, at_us=at_us, mono_us=mono_us)
 
     def _admit(self) -> None:
         if self._stopping is not None:
@@ -147,9 +150,14 @@ class Committer:
         """Call `release` once everything appended so far is durable (True) or lost (False), on the loop's thread.
 
         Call it in the same turn as the appends it stands for: one call may stand for a whole batch of requests.
+        While batches are written in the loop, `release` is called before this returns.
         """
         if self._writer.open_records:
             self._waiting_open.append(release)
+            if self._pace.in_loop and self._out is None:
+                self._advance()
+            else:
+                self._schedule()
         elif self._out is not None and self._out.repairs is None:
             self._waiting_out.append(release)
         else:
@@ -229,7 +237,7 @@ class Committer:
             self._advance()  # first, so that the disk works while the answers are made
         for release in waiting:
             self._tell(release, error is None)
-        if self._pace.in_loop:
+        if self._pace.in_loop and (self._writer.open_records or self._stopping is not None):
             self._schedule()  # after the answers: in the loop the next commit would only keep them waiting
         if self._on_commit is not None:
             took_us = now_us - (since if since is not None else now_us)

@@ -14,7 +14,8 @@ import base64
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+import struct
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from borderpost.audit import fields
@@ -28,6 +29,7 @@ from borderpost_base.world import Randomness
 DECISION_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NONCE_BYTES: Final = 16
 _NONCES_AT_ONCE: Final = 64
+_SPLIT_NONCES: Final = struct.Struct(f"{_NONCE_BYTES}s" * _NONCES_AT_ONCE).unpack
 
 
 class Head(NamedTuple):
@@ -67,6 +69,12 @@ def leaf_of(line: bytes) -> bytes:
 def decision_id(epoch: str, seq: int) -> str:
     """Return the id of a record: 20 hex digits of its epoch and 12 of its sequence number."""
     return f"{epoch}{seq:012x}"
+
+
+def decision_ids(epoch: str, first_seq: int, count: int) -> list[bytes]:
+    """Return the ids of records in a row, as bytes."""
+    start = epoch.encode()
+    return [b"%b%012x" % (start, seq) for seq in range(first_seq, first_seq + count)]
 
 
 def split_decision_id(text: str) -> tuple[str, int]:
@@ -133,26 +141,34 @@ class RecordMaker:
         return line
 
     def prepare(self, kind: str, own: Mapping[str, Any]) -> PreparedRecord:
-        """Return the line of a record with holes for the fields of one request. `own` fits its schema."""
-        fixed = {**own, "v": fields.VERSION, "type": kind, "log": self.log, "epoch": self.epoch}
-        return PreparedRecord(fixed, epoch=self.epoch)
+        """Return the line of a record with holes for the fields of one request. `own` fits its schema.
 
-    def fill(self, prepared: PreparedRecord, request: bytes, before: Head, *, at_us: int, mono_us: int) -> bytes:
-        """Return the line of the prepared record that follows `before`; `request` is the canonical JSON of `req`.
-
-        Raises BorderpostError BP0404 for a line that is too long, or one prepared for another epoch.
+        Raises BorderpostError BP0404 where a line of it could be too long.
         """
-        line = prepared.fill(
-            mono_us=mono_us,
-            nonce=self._nonce(),
-            prev=before.digest.encode(),
-            request=request,
-            seq=before.seq + 1,
-            ts=self._stamp_of(at_us).encode(),
-        )
-        if len(line) > limits.RECORD_BYTES_MAX or prepared.epoch != self.epoch:
-            raise BorderpostError("BP0404", f"a prepared record has {len(line)} bytes or is of another epoch")
-        return line
+        fixed = {**own, "v": fields.VERSION, "type": kind, "log": self.log, "epoch": self.epoch}
+        prepared = PreparedRecord(fixed, epoch=self.epoch)
+        if prepared.bytes_max > limits.RECORD_BYTES_MAX:
+            raise BorderpostError("BP0404", f"a {kind!r} record may have {prepared.bytes_max} bytes")
+        return prepared
+
+    def follow(
+        self, entries: Sequence[tuple[PreparedRecord, bytes]], before: Head, *, at_us: int, mono_us: int
+    ) -> tuple[list[bytes], Head]:
+        """Return the lines of prepared records that follow `before` in a row, and the new head.
+
+        An entry is a prepared record and the canonical JSON of its `req`. Raises ValueError for a record that was
+        prepared for another epoch.
+        """
+        epoch, stamp = self.epoch, self._stamp_of(at_us).encode()
+        seq, prev = before.seq, before.digest.encode()
+        lines = []
+        for prepared, request in entries:
+            if prepared.epoch != epoch:
+                raise ValueError("a record that was prepared for another epoch")
+            seq += 1
+            line, prev = prepared.fill(mono_us, self._nonce(), prev, request, seq, stamp)
+            lines.append(line)
+        return lines, Head(seq, prev.decode())
 
     def _stamp_of(self, at_us: int) -> str:
         """Return the timestamp; a batch has one instant, so the last one is kept."""
@@ -163,11 +179,11 @@ class RecordMaker:
 
     def _nonce(self) -> bytes:
         if not self._nonces:
-            # One system call for many: it costs more than all the rest of a nonce.
-            pool = self._randomness.token(_NONCE_BYTES * _NONCES_AT_ONCE)
-            self._nonces = [
-                base64.urlsafe_b64encode(pool[at : at + _NONCE_BYTES])[:22] for at in range(0, len(pool), _NONCE_BYTES)
-            ]
+            # One system call and one encoding for many: each costs more than all the rest of a nonce.
+            token = self._randomness.token(_NONCE_BYTES * _NONCES_AT_ONCE)
+            padded = b"\0\0".join((*_SPLIT_NONCES(token), b""))
+            coded = base64.urlsafe_b64encode(padded)
+            self._nonces = [coded[at : at + 22] for at in range(0, len(coded), 24)]
         return self._nonces.pop()
 
 

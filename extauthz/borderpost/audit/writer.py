@@ -187,18 +187,30 @@ class AuditWriter:
         """Return a record with holes for the fields of one request, for `append_prepared`."""
         return self._maker.prepare(kind, fields)
 
-    def append_prepared(self, prepared: PreparedRecord, request: bytes, *, at_us: int, mono_us: int) -> str:
-        """Chain a prepared record, as `append` does, and return its decision id.
+    def append_prepared(
+        self, entries: Sequence[tuple[PreparedRecord, bytes]], *, at_us: int, mono_us: int
+    ) -> list[bytes]:
+        """Chain prepared records in a row, as `append` does, and return their decision ids.
 
-        `request` is the canonical JSON of its `req` field. Raises what `append` raises.
+        An entry is a prepared record and the canonical JSON of its `req` field. Fewer ids than entries come back
+        where there was room for no more: the rest was refused (`backlog`). Raises AuditUnavailable as `append`.
         """
         self._admit()
-        line = self._maker.fill(prepared, request, self._tip, at_us=at_us, mono_us=mono_us)
-        return records.decision_id(self._maker.epoch, self._extend(line).seq)
+        room = self._room()
+        if len(entries) > room:
+            self._refused += len(entries) - room
+            entries = entries[:room]
+        lines, head = self._maker.follow(entries, self._tip, at_us=at_us, mono_us=mono_us)
+        ids = records.decision_ids(self._maker.epoch, self._tip.seq + 1, len(lines))
+        batch = self._open
+        batch.lines += lines
+        batch.size_bytes += sum(map(len, lines)) + len(lines)
+        batch.head = self._tip = head
+        return ids
 
     def _admit(self) -> None:
         """Raise AuditUnavailable unless the stream takes another record now."""
-        if self._fault is None and not self._ended and self._has_room():
+        if self._fault is None and not self._ended and self._room() > 0:
             return
         if self._fault is not None:
             self._refused += 1
@@ -208,12 +220,14 @@ class AuditWriter:
         self._refused += 1
         raise AuditUnavailable("BP0406", f"{self.pending} records wait", reason="backlog")
 
-    def _has_room(self) -> bool:
+    def _room(self) -> int:
+        """Return how many more records may wait, each as long as a record can be."""
         batch, out = self._open, self._out
         count, size_bytes = len(batch.lines), batch.size_bytes
         if out is not None:
             count, size_bytes = count + len(out.lines), size_bytes + out.size_bytes
-        return count < limits.AUDIT_PENDING_RECORDS_MAX and size_bytes < limits.AUDIT_PENDING_BYTES_MAX
+        by_bytes = -((size_bytes - limits.AUDIT_PENDING_BYTES_MAX) // limits.RECORD_BYTES_MAX)
+        return max(0, min(limits.AUDIT_PENDING_RECORDS_MAX - count, by_bytes))
 
     def detach(self) -> Batch | None:
         """Give the open batch away for `write`; None if it is empty. Its outcome must come back to `settle`."""
