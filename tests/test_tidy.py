@@ -64,6 +64,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("borderpost.decision", "borderpost.decision_record", "borderpost.worker_settings"),
     ("borderpost.live", "borderpost.record_keeper"),
     ("borderpost.processor", "borderpost.outcomes"),
+    ("borderpost.descriptors",),
     ("borderpost.worker", "borderpost.steward", "borderpost.supervisor", "borderpost.publication", "borderpost.admin"),
     ("borderpost_envoy",),
     ("borderpost.demo",),

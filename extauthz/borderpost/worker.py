@@ -23,6 +23,7 @@ from borderpost.audit.inputs import InputStore
 from borderpost.config.accounts import group_id, user_id
 from borderpost.config.sections import ServerSpec
 from borderpost.decision import View
+from borderpost.descriptors import descriptor_set
 from borderpost.live import Live, activations
 from borderpost.processor import AUTHORIZATION_SERVICE, EXTERNAL_PROCESSOR_SERVICE, Processor
 from borderpost.record_keeper import RecordKeeper
@@ -38,6 +39,7 @@ from borderpost_wire.engines import make_engine
 from borderpost_wire.errors import ListenError
 from borderpost_wire.health import HealthService
 from borderpost_wire.options import ServerOptions, TcpListen, TlsOptions, UnixListen
+from borderpost_wire.reflection import ReflectionService
 
 _BEAT_S = 0.05
 _CLOSE_WITHIN_S = 5.0
@@ -90,7 +92,7 @@ class Worker:
                 listen=(listen_of(self._settings.server, self._index),),
                 message_bytes_max=limits.REQUEST_MESSAGE_BYTES_MAX,
             ),
-            [self._processor, self._health],
+            [self._processor, self._health, ReflectionService(descriptor_set())],
         )
         self._keeper.open_soon(in_loop=engine.name == "wire")
         await engine.start()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 
+from borderpost_wire.protobuf import texts, varint_field
 from borderpost_wire.service import Call, MethodKind, StatusCode
 
 CHECK = "/grpc.health.v1.Health/Check"
@@ -88,42 +89,10 @@ class HealthService:
 
 
 def _response(status: ServingStatus) -> bytes:
-    """Encode HealthCheckResponse: field 1, varint."""
-    return bytes((0x08, status))
+    """Encode HealthCheckResponse."""
+    return varint_field(1, status)
 
 
 def _requested_service(message: bytes) -> str:
-    """Decode HealthCheckRequest: field 1, string; other fields are skipped. ValueError if it is malformed."""
-    service = ""
-    position = 0
-    while position < len(message):
-        tag, position = _varint(message, position)
-        if tag & 7 == 2:
-            length, position = _varint(message, position)
-            end = position + length
-        elif tag & 7 == 0:
-            length, end = 0, _varint(message, position)[1]
-        elif tag & 7 in (1, 5):
-            end = position + (8 if tag & 7 == 1 else 4)
-        else:
-            raise ValueError("wire type")
-        if end > len(message) or tag >> 3 == 0:
-            raise ValueError("field")
-        if tag == 0x0A:
-            service = message[position:end].decode("utf-8")
-        position = end
-    return service
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    """Return the number at a position and the position behind it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(message):
-            raise ValueError("truncated")
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise ValueError("varint")
+    """Decode HealthCheckRequest: field 1; other fields are skipped. ValueError if it is malformed."""
+    return "".join(texts(message, 1)[-1:])
