@@ -64,7 +64,9 @@ type client struct {
 	initial    int64 // the peer's window of a new stream
 	streamsMax int
 	received   int
+	due        *schedule // of an open loop, else nil
 
+	late      []uint32 // nanoseconds, of an open loop
 	latencies []uint32 // nanoseconds
 	clusters  map[string]*int
 	refused   int
@@ -161,25 +163,33 @@ func (c *client) drive(until time.Time) error {
 
 // ask sends as many questions as may be in flight and as the peer's windows take.
 func (c *client) ask(now time.Time) {
-	for len(c.open) < min(c.inFlight, c.streamsMax) {
-		size := c.messages.size(c.number)
-		if int64(size) > c.sendWindow || int64(size) > c.initial {
-			return // a WINDOW_UPDATE will come
-		}
-		c.sendWindow -= int64(size)
-		block := c.headers()
-		c.frame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, c.nextStream, len(block))
-		c.out = append(c.out, block...)
-		var flags http2.Flags
-		if c.unary {
-			flags = http2.FlagDataEndStream
-		}
-		c.frame(http2.FrameData, flags, c.nextStream, size)
-		c.out = c.messages.append(c.out, c.number)
-		c.open[c.nextStream] = c.question(now)
-		c.nextStream += 2
-		c.number++
+	for c.mayAsk() {
+		c.askOne(now)
 	}
+}
+
+// mayAsk says whether another question may be sent now; if it is for a window, a WINDOW_UPDATE will come.
+func (c *client) mayAsk() bool {
+	size := int64(c.messages.size(c.number))
+	return len(c.open) < min(c.inFlight, c.streamsMax) && size <= c.sendWindow && size <= c.initial
+}
+
+// askOne sends the next question; its latency counts from `since`.
+func (c *client) askOne(since time.Time) {
+	size := c.messages.size(c.number)
+	c.sendWindow -= int64(size)
+	block := c.headers()
+	c.frame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, c.nextStream, len(block))
+	c.out = append(c.out, block...)
+	var flags http2.Flags
+	if c.unary {
+		flags = http2.FlagDataEndStream
+	}
+	c.frame(http2.FrameData, flags, c.nextStream, size)
+	c.out = c.messages.append(c.out, c.number)
+	c.open[c.nextStream] = c.question(since)
+	c.nextStream += 2
+	c.number++
 }
 
 // headers encodes a question's header block as Envoy's codec does: all fields are indexed, if the peer has a table,

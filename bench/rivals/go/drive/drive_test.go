@@ -3,13 +3,18 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
+	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"golang.org/x/net/http2"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -119,5 +124,100 @@ func TestPercentilesAreNearestRank(t *testing.T) {
 	}
 	if percentile(nil, 50) != 0 || percentile(values[:1], 1) != 1 {
 		t.Error("of none and of one")
+	}
+}
+
+func TestASchedulesGapsHaveTheirMean(t *testing.T) {
+	for arrivals, spread := range map[string]float64{"constant": 0, "poisson": 1} {
+		due := newSchedule(1000, arrivals, 7)
+		var last time.Duration
+		var gaps, squares float64
+		const count = 20000
+		for range count {
+			gap := (due.next - last).Seconds() * 1000
+			gaps, squares, last = gaps+gap, squares+gap*gap, due.next
+			due.advance()
+		}
+		mean := gaps / count
+		if variance := squares/count - mean*mean; math.Abs(mean-1) > 0.03 || math.Abs(variance-spread) > 0.1 {
+			t.Errorf("%s: mean %f ms, variance %f", arrivals, mean, variance)
+		}
+	}
+	one, same, other := newSchedule(1, "poisson", 1), newSchedule(1, "poisson", 1), newSchedule(1, "poisson", 2)
+	if one.next != same.next || one.next == other.next {
+		t.Error("a seed gives a schedule")
+	}
+}
+
+// answerLate reads what the client sends and answers each question after a pause in which it reads nothing.
+func answerLate(t *testing.T, server net.Conn, pause time.Duration) {
+	framer := http2.NewFramer(server, server)
+	preface := make([]byte, len(preface))
+	if _, err := io.ReadFull(server, preface); err != nil {
+		t.Error(err)
+		return
+	}
+	if err := framer.WriteSettings(); err != nil {
+		t.Error(err)
+		return
+	}
+	message := encoded(t, routed(clusterHeader, "eu"))
+	body := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
+	headers := []byte{0x88} // :status 200 (RFC 7541, appendix A)
+	for first := true; ; {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			return // the client has what it wants
+		}
+		if data, ok := frame.(*http2.DataFrame); ok {
+			if first {
+				time.Sleep(pause)
+				first = false
+			}
+			_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: data.StreamID, BlockFragment: headers, EndHeaders: true})
+			_ = framer.WriteData(data.StreamID, false, body)
+		}
+	}
+}
+
+func TestAStallIsChargedToEveryQuestionThatFellDueInIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	const pause = 200 * time.Millisecond
+	go func() {
+		if server, err := listener.Accept(); err == nil {
+			answerLate(t, server, pause)
+		}
+	}()
+	transport, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := &messages{all: []message{{framed: framed("q")}}}
+	one := newClient(0, transport, "/p", asked, 1000, false)
+	one.due = newSchedule(500, "constant", 0)
+	told, err := run([]*client{one}, 0.3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told.Answered != 150 || told.Failed != 0 || told.Clusters["eu"] != 150 {
+		t.Fatalf("%+v", told)
+	}
+	// 100 of 150 questions fell due in the pause: a closed loop would have seen one slow answer.
+	slow := 0
+	for _, took := range one.latencies {
+		if took > uint32(50*time.Millisecond) {
+			slow++
+		}
+	}
+	if slow < 70 {
+		t.Errorf("%d slow answers", slow)
+	}
+	if len(one.late) != 150 {
+		t.Errorf("%d questions have a lateness", len(one.late))
 	}
 }

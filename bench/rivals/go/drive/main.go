@@ -1,6 +1,7 @@
 // Command drive asks a gRPC server as Envoy 1.40 does over ext_proc, without Envoy: one HTTP/2 stream a question,
 // opened by HEADERS and one DATA, ended by RST_STREAM as soon as the answer is there. A fixed number of questions
-// is in flight on each connection, and the next one leaves when one has been answered (a closed loop).
+// is in flight on each connection, and the next one leaves when one has been answered (a closed loop). With -rate
+// they leave by a schedule instead, whatever has been answered (an open loop; pace.go).
 //
 // It speaks HTTP/2 frame by frame and does next to nothing per question, so that one core of it outruns the server.
 // No two questions are alike: it writes a running number into each message (messages.go). Each answer is read
@@ -28,6 +29,10 @@ func main() {
 	inFlight := flag.Int("in-flight", 64, "questions in flight, of all connections together")
 	seconds := flag.Float64("seconds", 5, "how long")
 	unary := flag.Bool("unary", false, "half-close after the message and wait for the trailers, as ext_authz does")
+	rate := flag.Float64("rate", 0, "questions a second, all connections together, by a schedule; 0 is a closed loop")
+	arrivals := flag.String("arrivals", "poisson", "of the schedule: poisson or constant")
+	seed := flag.Uint64("seed", 1, "of a Poisson schedule")
+	took := flag.String("latencies", "", "write every latency into this file: nanoseconds, four bytes each, little-endian")
 	flag.Parse()
 	network, address := "tcp", *tcp
 	if *unix != "" {
@@ -36,13 +41,32 @@ func main() {
 	if (*unix == "") == (*tcp == "") || *connections < 1 || *inFlight < *connections {
 		log.Fatal("name one of -unix and -tcp, and at least one question in flight for each connection")
 	}
+	if *rate < 0 || (*arrivals != "poisson" && *arrivals != "constant") {
+		log.Fatal("a schedule is poisson or constant, its rate positive")
+	}
 	messages, err := readMessages(*file)
 	if err != nil {
 		log.Fatal(err)
 	}
-	result, err := run(network, address, *path, messages, *connections, *inFlight / *connections, *seconds, *unary)
+	clients := make([]*client, *connections)
+	for number := range clients {
+		transport, err := net.DialTimeout(network, address, 5*time.Second)
+		if err != nil {
+			log.Fatalf("cannot connect: %v", err)
+		}
+		clients[number] = newClient(number, transport, *path, messages, *inFlight / *connections, *unary)
+		if *rate > 0 {
+			clients[number].due = newSchedule(*rate/float64(*connections), *arrivals, *seed+uint64(number))
+		}
+	}
+	result, err := run(clients, *seconds)
 	if err != nil {
 		log.Fatal(err)
+	}
+	if *took != "" {
+		if err := writeLatencies(*took, clients); err != nil {
+			log.Fatal(err)
+		}
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
 		log.Fatal(err)
@@ -50,24 +74,24 @@ func main() {
 }
 
 // run drives all connections for some seconds and sums up what they saw.
-func run(network, address, path string, messages *messages, connections, inFlight int, seconds float64, unary bool) (*result, error) {
-	clients := make([]*client, connections)
-	for number := range clients {
-		transport, err := net.DialTimeout(network, address, 5*time.Second)
-		if err != nil {
-			return nil, fmt.Errorf("cannot connect: %w", err)
-		}
-		defer transport.Close()
-		clients[number] = newClient(number, transport, path, messages, inFlight, unary)
-		if err := clients[number].greet(); err != nil {
+func run(clients []*client, seconds float64) (*result, error) {
+	for _, one := range clients {
+		defer one.transport.Close()
+		if err := one.greet(); err != nil {
 			return nil, fmt.Errorf("no HTTP/2 settings from the server: %w", err)
 		}
 	}
 	begun := time.Now()
-	until := begun.Add(time.Duration(seconds * float64(time.Second)))
-	done := make(chan error, connections)
+	length := time.Duration(seconds * float64(time.Second))
+	done := make(chan error, len(clients))
 	for _, one := range clients {
-		go func() { done <- one.drive(until) }()
+		go func() {
+			if one.due != nil {
+				done <- one.drivePaced(length)
+			} else {
+				done <- one.drive(begun.Add(length))
+			}
+		}()
 	}
 	for range clients {
 		if err := <-done; err != nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/binary"
 	"math"
+	"os"
 	"slices"
 	"time"
 )
@@ -19,16 +21,19 @@ type result struct {
 	P99Us      float64        `json:"p99_us"`
 	P999Us     float64        `json:"p99_9_us"`
 	MaxUs      float64        `json:"max_us"`
+	LateP50Us  float64        `json:"late_p50_us"` // how long after its time the driver sent a question
+	LateP99Us  float64        `json:"late_p99_us"`
 }
 
 // sum adds up what the connections saw.
 func sum(clients []*client, took time.Duration) *result {
 	told := &result{Reasons: map[string]int{}, Clusters: map[string]int{}, DurationUs: took.Microseconds()}
-	var latencies []uint32
+	var latencies, late []uint32
 	for _, one := range clients {
 		told.Answered += len(one.latencies)
 		told.Refused += one.refused
 		latencies = append(latencies, one.latencies...)
+		late = append(late, one.late...)
 		for reason, count := range one.failures {
 			told.Failed += count
 			told.Reasons[reason] += count
@@ -38,9 +43,11 @@ func sum(clients []*client, took time.Duration) *result {
 		}
 	}
 	slices.Sort(latencies)
+	slices.Sort(late)
 	told.P50Us, told.P90Us = percentile(latencies, 50), percentile(latencies, 90)
 	told.P99Us, told.P999Us = percentile(latencies, 99), percentile(latencies, 99.9)
 	told.MaxUs = percentile(latencies, 100)
+	told.LateP50Us, told.LateP99Us = percentile(late, 50), percentile(late, 99)
 	return told
 }
 
@@ -51,4 +58,15 @@ func percentile(sorted []uint32, percent float64) float64 {
 	}
 	rank := int(math.Ceil(float64(len(sorted)) * percent / 100))
 	return float64(sorted[max(0, rank-1)]) / 1000
+}
+
+// writeLatencies writes every latency of all connections, in nanoseconds, in no order.
+func writeLatencies(path string, clients []*client) error {
+	var all []byte
+	for _, one := range clients {
+		for _, took := range one.latencies {
+			all = binary.LittleEndian.AppendUint32(all, took)
+		}
+	}
+	return os.WriteFile(path, all, 0o600)
 }
