@@ -17,13 +17,14 @@ from borderpost.engine_identity import engine_identity
 from borderpost.facts import Extractor, RawRequest, Rejected
 from borderpost.geoip import GeoDatabase
 from borderpost.policy.bundle import PolicyBundle
-from borderpost.policy.compile import CompiledPolicy, compile_policy
+from borderpost.policy.compile import Asked, CompiledPolicy, compile_policy
 from borderpost.policy.decide import decide
 from borderpost.policy.events import CompiledEvents, EventList, compile_events
 from borderpost.policy.model import Facts, Law, Ruling
 from borderpost.regions.rank import LatencyTable, Ranking, areas_of, rank
 from borderpost.regions.signals import Signals
 from borderpost.requests import Reading
+from borderpost.shared_fields import SharedFields
 from borderpost_base import limits
 from borderpost_base.memo import Remembered
 
@@ -84,9 +85,9 @@ class CompiledLaw:
 class View:
     """Everything that decides, at one generation, with its memory of answers.
 
-    The memory has two levels. Law is remembered by facts until its own `valid_until_us`, for this policy and
-    these events; the whole decision by facts too, for these signals. Both are bounded, and a new View (or new
-    signals) starts with an empty memory, so nothing remembered outlives what it was made from.
+    The memory has two levels. Law is remembered by what this policy asks of facts until its own `valid_until_us`,
+    for this policy and these events; the whole decision by facts, for these signals. Both are bounded, and a new
+    View (or new signals) starts with an empty memory, so nothing remembered outlives what it was made from.
     """
 
     compiled: CompiledLaw
@@ -100,7 +101,8 @@ class View:
     """Digests by part (`policy`, `events`, `catalog`, `signals`, `geoip`, `engine`), as records name them."""
     parts: Mapping[str, str]
     """Digests by part of the snapshot this view was made from."""
-    _laws: Remembered[Facts, Law] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
+    _shared: SharedFields
+    _laws: Remembered[Asked, Law] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
     _decisions: Remembered[Facts, Decision] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
 
     @classmethod
@@ -112,6 +114,7 @@ class View:
         bundle = compiled.bundle
         extractor = Extractor(bundle.evidence, bundle.tenants, bundle.routes, geo)
         inputs = {part: parts[part] for part in ("policy", "events", "catalog", "signals")}
+        inputs |= {"geoip": geo.digest, "engine": engine_identity()}
         return cls(
             compiled=compiled,
             event_list=event_list,
@@ -120,8 +123,9 @@ class View:
             geo=geo,
             extractor=extractor,
             reading=Reading(extractor.headers, bundle.evidence.token),
-            inputs={**inputs, "geoip": geo.digest, "engine": engine_identity()},
+            inputs=inputs,
             parts=parts,
+            _shared=_shared(compiled, inputs, signals),
         )
 
     def answer(self, raw: RawRequest, now_us: int) -> Decision:
@@ -137,22 +141,25 @@ class View:
         decision = self._decisions.get(facts)
         if decision is not None and decision.holds_at(now_us):
             return decision
-        law = self._laws.get(facts)
+        asked = self.compiled.policy.asked(facts)
+        law = self._laws.get(asked)
         if law is None or (law.valid_until_us is not None and now_us >= law.valid_until_us):
             law = decide(facts, self.compiled.policy, self.events, now_us)
-            self._laws.put(facts, law)
+            self._laws.put(asked, law)
         decision = self._rank(facts, law)
         self._decisions.put(facts, decision)
         return decision
 
     def with_signals(self, signals: Signals, parts: Mapping[str, str]) -> View:
         """Return a view with other signals that keeps the memory of law and forgets the ranking."""
+        inputs = {**self.inputs, "signals": signals.digest}
         return replace(
             self,
             signals=signals,
-            inputs={**self.inputs, "signals": signals.digest},
+            inputs=inputs,
             parts=parts,
             _decisions=Remembered(limits.REMEMBERED_FACTS_MAX),
+            _shared=_shared(self.compiled, inputs, signals),
         )
 
     def _rank(self, facts: Facts, law: Law) -> Decision:
@@ -171,7 +178,10 @@ class View:
 
     def _decision(self, answer: Answer, facts: Facts, law: Law | None, ranking: Ranking | None) -> Decision:
         record = fixed_fields(
-            answer, facts, law, ranking, inputs=self.inputs, seed=self.signals.seed,
-            here=self.compiled.bundle.here.place, places=self.compiled.places,
+            answer, facts, law, ranking, shared=self._shared, places=self.compiled.places
         )  # fmt: skip
         return Decision(answer, facts, law, ranking, record)
+
+
+def _shared(compiled: CompiledLaw, inputs: Mapping[str, str], signals: Signals) -> SharedFields:
+    return SharedFields(inputs=inputs, seed=signals.seed, here=compiled.bundle.here.place)

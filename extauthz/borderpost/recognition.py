@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from borderpost_base import limits
 from borderpost_base.memo import Remembered
 from borderpost_proto import ext_proc_pb2 as proc
 
@@ -101,10 +102,12 @@ class Recogniser(Generic[K]):
         return None
 
     def remember(self, message: bytes, question: proc.ProcessingRequest, address: str, known: K) -> None:
-        """Remember what was made of a message that has been parsed; nothing for one that is not of the usual shape.
+        """Remember what was made of a message that has been parsed; nothing for one of unusual length or shape.
 
         `address` is the parsed `source.address`.
         """
+        if len(message) > limits.REMEMBERED_MESSAGE_BYTES_MAX:
+            return
         shape = _shape_of(message, question, address)
         if shape is None:
             return

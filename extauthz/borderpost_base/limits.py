@@ -60,13 +60,19 @@ PROBE_REPLY_BYTES_MAX = _limit(
 PROBES_AT_ONCE_MAX = _limit("probes_at_once_max", 32, "connections", "a steward's sockets and a resolver's patience")
 LATENCY_AREAS_MAX = _limit("latency_areas_max", 4096, "areas", "all of ISO 3166-2 has about 5,000 subdivisions")
 REMEMBERED_AREAS_MAX = _limit(
-    "remembered_areas_max", 1024, "areas", "latency rows kept ready; a row of 300 regions takes about 5 KiB"
+    "remembered_areas_max", 512, "areas", "latency rows kept ready; by 300 regions one takes about 40 KiB"
 )
 REMEMBERED_RANKINGS_MAX = _limit(
-    "remembered_rankings_max", 4096, "rankings", "legal set and area; dropped with each signals snapshot"
+    "remembered_rankings_max", 2048, "rankings", "by legal set and area; one of 300 regions takes about 3 KiB"
 )
 REMEMBERED_FACTS_MAX = _limit(
-    "remembered_facts_max", 65_536, "entries", "bounds the memo against floods of distinct facts"
+    "remembered_facts_max",
+    8192,
+    "entries",
+    "bounds the memo against floods of distinct facts; with record and answer an entry takes about 7 KiB",
+)
+REMEMBERED_TABLES_MAX = _limit(
+    "remembered_tables_max", 2048, "tables", "what records say of all regions; few legal sets, areas and reasons exist"
 )
 ADDRESS_BYTES_MAX = _limit("address_bytes_max", 64, "bytes", "an IPv6 address with a zone; longer text is no address")
 REMEMBERED_REQUESTS_MAX = _limit(
@@ -77,6 +83,12 @@ REMEMBERED_MESSAGES_MAX = _limit(
 )
 REMEMBERED_ADDRESSES_MAX = _limit(
     "remembered_addresses_max", 65_536, "entries", "bounds the GeoIP memo against floods of addresses"
+)
+REMEMBERED_MESSAGE_BYTES_MAX = _limit(
+    "remembered_message_bytes_max", 2048, "bytes", "longer messages are parsed each time; usual ones have 200 to 700"
+)
+REMEMBERED_SAN_BYTES_MAX = _limit(
+    "remembered_san_bytes_max", 2048, "bytes", "names of one certificate together; beyond it facts are worked out anew"
 )
 WORKERS_MAX = _limit("workers_max", 64, "processes", "one a core is enough")
 METRIC_LABEL_VALUES_MAX = _limit(

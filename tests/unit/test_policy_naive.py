@@ -173,3 +173,23 @@ def test_memos_do_not_change_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_instants_are_exact_to_the_microsecond() -> None:
     assert to_us(EPOCH + timedelta(days=40_000, microseconds=1)) == 40_000 * 86_400_000_000 + 1
+
+
+def test_facts_that_ask_the_same_have_the_same_law() -> None:
+    """So law may be remembered by what a policy asks; by the naive reading, which knows nothing of it."""
+    same = other = 0
+    for seed in range(4000, 4150):
+        random = Random(seed)
+        world = policy_cases.world(random)
+        policy, _ = compiled(world)
+        naive = NaivePolicy(world.bundle, world.regions, world.events)
+        for _ in range(10):
+            facts, more = policy_cases.facts(random), policy_cases.facts(random)
+            like = dataclasses.replace(facts, tenant=more.tenant, model=random.choice((more.model, "never-heard-of")))
+            now = policy_cases.instant(random)
+            if policy.asked(like) == policy.asked(facts):
+                assert naive.decide(like, now) == naive.decide(facts, now), f"seed {seed}: {facts} and {like} at {now}"
+                same += like != facts
+            other += policy.asked(like) != policy.asked(facts)
+    assert same > 300, "most tenants and models make no difference"
+    assert other > 50, "some do"

@@ -296,6 +296,20 @@ def check_fields(kind: str, own: Any) -> None:
     known.shape.check(own)
 
 
+def check_given(kind: str, own: Mapping[str, Any]) -> None:
+    """Raise ProfileError unless each of these fields fits a record's type; others may still be missing.
+
+    For whoever puts a record together from parts, each checked once.
+    """
+    checks = RECORD_TYPES[kind].shape.checks
+    name = ""
+    try:
+        for name, value in own.items():
+            checks[name](value)
+    except ProfileError as error:
+        raise error.within(name) from None
+
+
 def check_common(record: Mapping[str, Any]) -> None:
     """Raise ProfileError unless a record has the common fields, whatever else it has."""
     for each in COMMON.fields:

@@ -14,7 +14,6 @@ from borderpost.audit.record import table_digest
 from borderpost.audit.segment import INPUTS_NAME
 from borderpost.catalog import Catalog
 from borderpost.cli.explanation import Explanation
-from borderpost.decision_record import candidate_table
 from borderpost.engine_identity import engine_identity
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import compile_policy
@@ -23,6 +22,7 @@ from borderpost.policy.events import EventList, compile_events
 from borderpost.policy.model import Evidence, Facts, Law, Ruling, Source
 from borderpost.regions.rank import Ranking, areas_of, rank
 from borderpost.regions.signals import Signals
+from borderpost.shared_fields import candidate_table
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.world import World
 

@@ -98,7 +98,8 @@ class Extractor:
             extracted = self._extract(key, evidence)
         except Refused as refused:
             return Rejected(refused.status, refused.code, refused.reason, Facts(_in_order(evidence), ()))
-        self._remembered.put(key, extracted)
+        if sum(map(len, raw.sans)) <= limits.REMEMBERED_SAN_BYTES_MAX:
+            self._remembered.put(key, extracted)
         return extracted
 
     def _extract(self, raw: RawRequest, evidence: list[Evidence]) -> Extracted:

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from borderpost.policy import codes
 from borderpost.policy.bundle import PolicyBundle, check_regions
+from borderpost.policy.model import Evidence, Facts
 from borderpost.policy.pack import DataClass
 from borderpost.policy.places import Place, Places, group_cells, mentioned_in
 from borderpost.policy.reasons import RegionIndex
@@ -24,6 +25,8 @@ from borderpost_base.errors import BorderpostError
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+Asked = tuple[tuple[Evidence, ...], tuple[str, ...], str | None, int]
+"""Evidence, classes, what is missing, and the regimes that the tenant and the model leave: see `asked`."""
 
 
 class Applicability(NamedTuple):
@@ -40,9 +43,11 @@ class CompiledPolicy:
     """The law of one bundle over one catalogue, asked by `decide`. Its memos never change an answer."""
 
     __slots__ = (
+        "_all_regimes",
         "_applicable",
         "_by_data",
         "_conditions",
+        "_legal",
         "_verdicts",
         "classes",
         "covering",
@@ -92,7 +97,9 @@ class CompiledPolicy:
             for compiled, regime in zip(self.regimes, bundle.regimes, strict=True)
             if regime.applies_when.tenant is not None or regime.applies_when.model is not None
         ]
+        self._all_regimes = (1 << len(self.regimes)) - 1
         self._by_data: dict[int, int] = {}
+        self._legal: dict[int, tuple[str, ...]] = {}
         self._verdicts: dict[tuple[int, int, int], Verdict] = {}
         self._applicable: dict[str, Applicability] = {}
         for country in codes.COUNTRIES:
@@ -126,9 +133,10 @@ class CompiledPolicy:
             _remember(self._by_data, classes, found)
         return found
 
-    def about_party(self, tenant: str | None, model: str | None) -> int:
+    def about_party(self, facts: Facts) -> int:
         """Return the regimes whose tenant and model conditions hold; None, the unknown, meets every condition."""
-        mask = (1 << len(self.regimes)) - 1
+        tenant, model = facts.tenant, facts.model if self.trust_model else None
+        mask = self._all_regimes
         for bit, tenants, models in self._conditions:
             if (tenants is not None and tenant is not None and tenant not in tenants) or (
                 models is not None and model is not None and model not in models
@@ -136,12 +144,27 @@ class CompiledPolicy:
                 mask &= ~bit
         return mask
 
+    def asked(self, facts: Facts) -> Asked:
+        """Return all of the facts that this law can depend on: facts that are equal in it have the same law.
+
+        A tenant or a model that no regime speaks of makes no difference, so a flood of them asks nothing new.
+        """
+        return facts.evidence, facts.classes, facts.missing, self.about_party(facts)
+
     def named(self, mask: int) -> Iterator[CompiledRegime]:
         """Yield the regimes of a mask, in order of id."""
         while mask:
             low = mask & -mask
             yield self.regimes[low.bit_length() - 1]
             mask ^= low
+
+    def legal(self, mask: int) -> tuple[str, ...]:
+        """Return the ids of a mask of regions, sorted; the same tuple each time, since few sets are ever legal."""
+        found = self._legal.get(mask)
+        if found is None:
+            found = self.index.named(mask)
+            _remember(self._legal, mask, found)
+        return found
 
     def verdict(self, regime: CompiledRegime, now_us: int, classes: int) -> tuple[Verdict, int]:
         """Return what a regime says now, and when one of its entries begins or ends next (NEVER_US: none)."""

@@ -109,7 +109,7 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
     return Law(
         ruling=Ruling.LEGAL if legal else Ruling.FORBIDDEN,
         reason="ok" if legal else "no-legal-region",
-        legal=policy.index.named(legal),
+        legal=policy.legal(legal),
         effective=question.effective,
         regimes=tuple(regime.id for regime in policy.named(applying)),
         bases=AllBases(policy.index, legal, bases),
@@ -130,7 +130,7 @@ def _read(facts: Facts, policy: CompiledPolicy, places: list[Place], now_us: int
         classes |= policy.classes.get(name, 0)
     subjects = tuple(_about(policy, place) for place in places)
     partly = _union(policy.applicable(place).partly for place in places)
-    about = policy.about_data(classes) & policy.about_party(facts.tenant, facts.model if policy.trust_model else None)
+    about = policy.about_data(classes) & policy.about_party(facts)
     active = about
     until = NEVER_US
     for regime in policy.named(about & policy.windowed & (_union(subjects) | partly | policy.embargoes)):

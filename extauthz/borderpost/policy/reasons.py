@@ -74,6 +74,21 @@ class FirstReasons(RegionTexts):
 
     __slots__ = ()
 
+    @property
+    def key(self) -> tuple[int, tuple[Layer, ...]]:
+        """Return a value that is equal for reasons that are the same by their parts."""
+        return self._mask, self._layers
+
+    def spelled(self) -> dict[str, str]:
+        """Return the reason of each region, as `dict` would, in the order of the reasons."""
+        told: dict[str, str] = {}
+        left = self._mask
+        for mask, text in self._layers:
+            if hit := left & mask:
+                told.update(dict.fromkeys(self._index.named(hit), text))
+                left &= ~hit
+        return told
+
     def counts(self) -> dict[str, int]:
         """Return how many regions each reason refuses, without spelling out the regions."""
         counted: dict[str, int] = {}

@@ -74,7 +74,7 @@ class LatencyTable:
         self._named_rows = tuple((area, dict(row)) for area, row in latency_us)
         self._groups = {area: groups[area] for area, _ in self._named_rows if area in groups}
         self._by_area = dict(self._named_rows)
-        self._rows: Remembered[tuple[str, ...], _Row] = Remembered(limits.REMEMBERED_AREAS_MAX)
+        self._names: Remembered[tuple[str, ...], tuple[str, ...]] = Remembered(limits.REMEMBERED_AREAS_MAX)
         self._joined: _Prepared | None = None
 
     @classmethod
@@ -135,33 +135,36 @@ class LatencyTable:
 
     def latency_us(self, region: str, areas: Sequence[str]) -> int | None:
         """Return the table's figure for a region as seen from these areas; None if it has none."""
-        return next((row[region] for row in self._rows_for(areas) if region in row), None)
+        rows = map(self._by_area.__getitem__, self.rows_for(tuple(areas)))
+        return next((row[region] for row in rows if region in row), None)
 
-    def _rows_for(self, areas: Sequence[str]) -> list[Mapping[str, int]]:
-        """Return the rows that may speak for these areas, the most specific first.
+    def rows_for(self, areas: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names of the rows that may speak for these areas, the most specific first.
 
         For each area its subdivision, its country, then groups in the order of the file; then the next area; `*` last.
+        Areas with the same rows look the same from there, and there are few rows: a flood of areas does not matter.
         """
+        found = self._names.get(areas)
+        if found is None:
+            found = self._find_rows(areas)
+            self._names.put(areas, found)
+        return found
+
+    def _find_rows(self, areas: tuple[str, ...]) -> tuple[str, ...]:
         names: dict[str, None] = {}
         for area in areas:
             country = area[:2]
             names |= dict.fromkeys((area, country))
             names |= dict.fromkeys(name for name, codes in self._groups.items() if area in codes or country in codes)
         names[ANY_AREA] = None
-        return [self._by_area[name] for name in names if name in self._by_area]
+        return tuple([name for name in names if name in self._by_area])
 
-    def row(self, areas: tuple[str, ...]) -> _Row:
-        """Return the table's candidates for these areas, aligned with `regions`; None where it has no figure."""
-        row = self._rows.get(areas)
-        if row is None:
-            figures: dict[str, int] = {}
-            for more_general in reversed(self._rows_for(areas)):
-                figures |= more_general
-            row = [
-                Candidate(region, figures[region], "table") if region in figures else None for region in self.regions
-            ]
-            self._rows.put(areas, row)
-        return row
+    def row(self, names: tuple[str, ...]) -> _Row:
+        """Return the table's candidates by these rows, aligned with `regions`; None where it has no figure."""
+        figures: dict[str, int] = {}
+        for name in reversed(names):
+            figures |= self._by_area[name]
+        return [Candidate(region, figures[region], "table") if region in figures else None for region in self.regions]
 
     def prepared(self, signals: Signals) -> _Prepared:
         """Return what ranking by this snapshot needs; kept until another snapshot comes."""
@@ -174,7 +177,7 @@ _Row = list[Candidate | None]
 
 
 class _View(NamedTuple):
-    """All regions as seen from some areas by one snapshot, in the order that its seed deals."""
+    """All regions as seen by some rows of the table and one snapshot, in the order that its seed deals."""
 
     candidates: list[Candidate]
     latencies: list[int]
@@ -211,20 +214,20 @@ class _Prepared:
         self._table = table
         self._views: Remembered[tuple[str, ...], _View] = Remembered(limits.REMEMBERED_AREAS_MAX)
 
-    def view(self, areas: tuple[str, ...]) -> _View:
-        """Return how all regions look from these areas by this snapshot."""
-        view = self._views.get(areas)
+    def view(self, names: tuple[str, ...]) -> _View:
+        """Return how all regions look by these rows of the table and this snapshot."""
+        view = self._views.get(names)
         if view is None:
-            rows = [self._row(areas) if source == "table" else self._probed for source in self._table.prefer]
+            rows = [self._row(names) if source == "table" else self._probed for source in self._table.prefer]
             candidates = [next(filter(None, known)) for known in zip(*rows, self._figureless, strict=True)]
             latencies = [_FAR_US if one.latency_us is None else one.latency_us for one in candidates]
             up = [place for place, one in enumerate(candidates) if one.region not in self.down]
             view = _View(candidates, latencies, sorted(up, key=latencies.__getitem__))
-            self._views.put(areas, view)
+            self._views.put(names, view)
         return view
 
-    def _row(self, areas: tuple[str, ...]) -> _Row:
-        row = self._table.row(areas)
+    def _row(self, names: tuple[str, ...]) -> _Row:
+        row = self._table.row(names)
         return [row[index] for index in self._dealt]
 
 
@@ -234,16 +237,17 @@ def rank(legal: tuple[str, ...], areas: tuple[str, ...], table: LatencyTable, si
     Raises KeyError for a legal region that is not in the table: the two were not made from one catalogue.
     """
     prepared = table.prepared(signals)
-    key = (legal, areas)
+    names = table.rows_for(areas)
+    key = (legal, names)
     ranking = prepared.rankings.get(key)
     if ranking is None:
-        ranking = _rank(legal, areas, table.tie_margin_us, prepared)
+        ranking = _rank(legal, names, table.tie_margin_us, prepared)
         prepared.rankings.put(key, ranking)
     return ranking
 
 
-def _rank(legal: tuple[str, ...], areas: tuple[str, ...], margin_us: int, prepared: _Prepared) -> Ranking:
-    candidates, latencies, nearest_first = prepared.view(areas)
+def _rank(legal: tuple[str, ...], names: tuple[str, ...], margin_us: int, prepared: _Prepared) -> Ranking:
+    candidates, latencies, nearest_first = prepared.view(names)
     wanted = frozenset(map(prepared.place_of.__getitem__, legal))
     down = tuple([region for region in legal if region in prepared.down]) if prepared.down else ()
     count = len(candidates)
