@@ -301,4 +301,4 @@ def test_prepared_records_are_chained_as_far_as_there_is_room(tmp_path: Path, mo
     assert len(ids) == 3
     (gap,) = [record for record in records if record["type"] == "gap"]
     assert (gap["refused"], gap["reason"]) == (3, "backlog")
-    assert verify(tmp_path).findings == []
+    assert verify(tmp_path / STREAM).findings == []

@@ -7,7 +7,7 @@ engine keeps for the call, and tells the service if it was not the service that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from borderpost_wire.h2 import Request, Stream
 from borderpost_wire.rpc.framing import PREFIX, PREFIX_BYTES, MessageFault, MessageReader
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from borderpost_wire.rpc.plan import Route
     from borderpost_wire.wire_protocol import WireProtocol
 
-_UNARY, _STREAM = MethodKind.UNARY, MethodKind.STREAM
+_UNARY: Final = MethodKind.UNARY
+_STREAM: Final = MethodKind.STREAM
 
 
 class WireCall(Stream):

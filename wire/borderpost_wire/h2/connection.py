@@ -13,6 +13,8 @@ The same bytes give the same events and the same output however they are split.
 
 from __future__ import annotations
 
+from typing import Final
+
 from borderpost_wire.h2 import frames
 from borderpost_wire.h2.errors import ConnectionFault, ErrorCode
 from borderpost_wire.h2.events import BODY, ENDED, REQUEST, RESET, Told
@@ -29,8 +31,9 @@ from borderpost_wire.h2.inbound import SHUTDOWN_PING, Inbound
 from borderpost_wire.h2.request import NO_LENGTH
 from borderpost_wire.h2.states import ROWS, Event, State
 
-_OPEN, _RECV_RST_STREAM = int(State.OPEN), int(Event.RECV_RST_STREAM)
-_AFTER_END = ROWS[_OPEN][Event.RECV_END_STREAM]
+_OPEN: Final = int(State.OPEN)
+_RECV_RST_STREAM: Final = int(Event.RECV_RST_STREAM)
+_AFTER_END: Final = ROWS[_OPEN][Event.RECV_END_STREAM]
 
 
 class Connection(Inbound):
@@ -77,7 +80,7 @@ class Connection(Inbound):
             ),
             (bool(self._pending), self._frame_began_s, limits.frame_wait_s, ErrorCode.ENHANCE_YOUR_CALM, "frame"),
             (
-                self._stalled_s is not None, self._stalled_s or now_s,
+                self._stalled_s is not None, self._stalled_s or 0.0,
                 limits.stall_wait_s, ErrorCode.ENHANCE_YOUR_CALM, "window",
             ),
         )  # fmt: skip

@@ -8,7 +8,7 @@ stream's state is asked of `states.py` alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Final
 
 from borderpost_wire.h2 import frames, settings
 from borderpost_wire.h2.errors import ConnectionFault, ErrorCode, StreamFault
@@ -31,12 +31,13 @@ from borderpost_wire.h2.states import ROWS, Event, State, Verdict
 from borderpost_wire.h2.stream import Stream, Streams
 from borderpost_wire.hpack import Decoder, Fields, FieldsTooLong, HpackError
 
-_IDLE, _CLOSED = int(State.IDLE), int(State.CLOSED)
+_IDLE: Final = int(State.IDLE)
+_CLOSED: Final = int(State.CLOSED)
 
-SHUTDOWN_PING = b"\0goaway\0"
+SHUTDOWN_PING: Final = b"\0goaway\0"
 """Payload of the PING whose ACK ends the first step of a graceful shutdown."""
 
-_VERDICTS = {
+_VERDICTS: Final = {
     int(Verdict.CONNECTION_STREAM_CLOSED): ErrorCode.STREAM_CLOSED,
     int(Verdict.CONNECTION_PROTOCOL_ERROR): ErrorCode.PROTOCOL_ERROR,
 }
@@ -142,10 +143,10 @@ class Inbound:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS have to come first")
         if self._block is not None and (kind != CONTINUATION or stream_id != self._block[0]):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a frame within a block")
-        if kind >= len(self._TAKERS):
+        if kind >= len(_TAKERS):
             self._spend(self._budgets.ignored)
             return
-        on_stream, take = self._TAKERS[kind]
+        on_stream, take = _TAKERS[kind]
         if on_stream is not None and on_stream != bool(stream_id):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a frame on the wrong kind of stream")
         try:
@@ -387,20 +388,6 @@ class Inbound:
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
         self.out.widen_stream(stream, increment)
 
-    _TAKERS: ClassVar[tuple[tuple[bool | None, Callable[[Inbound, int, int, bytes], None]], ...]] = (
-        (True, _take_data),
-        (True, _take_headers),
-        (True, _take_priority),
-        (True, _take_rst_stream),
-        (False, _take_settings),
-        (None, _take_push_promise),
-        (False, _take_ping),
-        (False, _take_goaway),
-        (None, _take_window_update),
-        (True, _take_continuation),
-    )
-    """By type of frame: whether it is sent on a stream (None: on either), and who takes it."""
-
 
 def _unpadded(flags: int, payload: bytes) -> bytes:
     """Return the payload without its padding (section 6.1)."""
@@ -422,3 +409,18 @@ def _check_priority(stream_id: int, fields: bytes) -> None:
         raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "no room for the priority")
     if int.from_bytes(fields[:4], "big") & STREAM_ID_MASK == stream_id:
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself")
+
+
+_TAKERS: Final[tuple[tuple[bool | None, Callable[[Inbound, int, int, bytes], None]], ...]] = (
+    (True, Inbound._take_data),
+    (True, Inbound._take_headers),
+    (True, Inbound._take_priority),
+    (True, Inbound._take_rst_stream),
+    (False, Inbound._take_settings),
+    (None, Inbound._take_push_promise),
+    (False, Inbound._take_ping),
+    (False, Inbound._take_goaway),
+    (None, Inbound._take_window_update),
+    (True, Inbound._take_continuation),
+)
+"""By type of frame: whether it is sent on a stream (None: on either), and who takes it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import struct
+from typing import Final
 
 from borderpost_wire.h2 import frames
 from borderpost_wire.h2.errors import ConnectionFault, ErrorCode, LocalFault, StreamFault
@@ -23,11 +24,15 @@ from borderpost_wire.hpack.encoder import EMPTY_TABLE_UPDATE
 
 Queued = tuple[bytes | memoryview, int]
 """What waits for a window: a payload and one of the three below."""
-MORE, LAST, TRAILERS = 0, 1, 2
+MORE: Final = 0
+LAST: Final = 1
+TRAILERS: Final = 2
 
-_SEND_HEADERS, _SEND_DATA = int(Event.SEND_HEADERS), int(Event.SEND_DATA)
-_SEND_END_STREAM, _SEND_RST_STREAM = int(Event.SEND_END_STREAM), int(Event.SEND_RST_STREAM)
-_CLOSED = int(State.CLOSED)
+_SEND_HEADERS: Final = int(Event.SEND_HEADERS)
+_SEND_DATA: Final = int(Event.SEND_DATA)
+_SEND_END_STREAM: Final = int(Event.SEND_END_STREAM)
+_SEND_RST_STREAM: Final = int(Event.SEND_RST_STREAM)
+_CLOSED: Final = int(State.CLOSED)
 
 
 class ResponseHead:

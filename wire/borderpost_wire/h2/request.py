@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from borderpost_wire.hpack import Fields
 
@@ -17,7 +17,7 @@ _OF_CONNECTIONS = frozenset({b"connection", b"keep-alive", b"proxy-connection", 
 """Fields of HTTP/1.1 connections (section 8.2.2)."""
 _PSEUDO = frozenset({b":authority", b":method", b":path", b":scheme"})
 
-NO_LENGTH = -1
+NO_LENGTH: Final = -1
 
 
 class Malformed(Exception):
@@ -27,7 +27,7 @@ class Malformed(Exception):
 class Request:
     """The fields of one request. Shared by every request whose block has the same bytes: nobody writes to it.
 
-    But `plan`: whoever serves requests may keep there, once, what it makes of these fields.
+    But `plan`: whoever serves requests may keep there, once, what it makes of these fields, and then `slim` the rest.
     """
 
     __slots__ = ("authority", "content_length", "fields", "method", "path", "plan", "scheme")
@@ -49,6 +49,13 @@ class Request:
     def field(self, name: bytes) -> bytes | None:
         """Return the value of the first field of a name."""
         return next((value for each, value in self.fields if each == name), None)
+
+    def slim(self) -> None:
+        """Let go of all text. For whoever has made a `plan` and asks for nothing else: streams may be open for long,
+        thousands of them, and each could hold fields of 16 KiB."""
+        self.fields = ()
+        self.authority = None
+        self.method = self.scheme = self.path = b""
 
     def _length(self) -> int:
         values = {value for name, value in self.fields if name == b"content-length"}

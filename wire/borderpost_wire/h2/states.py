@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import Final
 
 
 class State(enum.IntEnum):
@@ -145,7 +146,7 @@ TABLE: Mapping[State, Mapping[Event, Outcome]] = {
     },
 }
 
-ROWS: tuple[tuple[int, ...], ...] = tuple(tuple(int(TABLE[state][event]) for event in Event) for state in State)
+ROWS: Final[tuple[tuple[int, ...], ...]] = tuple(tuple(int(TABLE[state][event]) for event in Event) for state in State)
 """The same for the fast path: `ROWS[state][event]`, a verdict below zero."""
 
 OPEN_TO_PEER = frozenset(int(state) for state in State if TABLE[state][Event.RECV_END_STREAM] >= 0) - {int(State.RESET)}

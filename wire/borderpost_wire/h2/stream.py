@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from borderpost_wire.h2.states import State
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from borderpost_wire.h2.outbound import Queued
     from borderpost_wire.h2.request import Request
 
-_IDLE, _OPEN, _CLOSED, _RESET = int(State.IDLE), int(State.OPEN), int(State.CLOSED), int(State.RESET)
+_IDLE: Final = int(State.IDLE)
+_OPEN: Final = int(State.OPEN)
+_CLOSED: Final = int(State.CLOSED)
+_RESET: Final = int(State.RESET)
 
 
 class Stream:

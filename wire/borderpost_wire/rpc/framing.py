@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from borderpost_wire.service import StatusCode
 
-PREFIX = struct.Struct(">BL")
+PREFIX: Final = struct.Struct(">BL")
 """Compressed flag, length."""
-PREFIX_BYTES = PREFIX.size
+PREFIX_BYTES: Final = 5
 
 
 class MessageFault(Exception):

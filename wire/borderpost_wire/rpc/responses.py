@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from typing import Final
 
 from borderpost_wire.h2 import ResponseHead, Trailers
 from borderpost_wire.hpack import encode_fields
@@ -15,9 +16,9 @@ TEXT_BYTES_MAX = 1024
 _START = ((b":status", b"200"), (b"content-type", b"application/grpc"))
 _TO_ESCAPE = re.compile(rb"[^\x20-\x24\x26-\x7e]")
 
-HEAD = ResponseHead(encode_fields(_START))
+HEAD: Final = ResponseHead(encode_fields(_START))
 """What every response with a message begins with."""
-OK_TRAILERS = Trailers(encode_fields([(b"grpc-status", b"0")]))
+OK_TRAILERS: Final = Trailers(encode_fields([(b"grpc-status", b"0")]))
 """What ends a call that went well."""
 
 
@@ -40,7 +41,7 @@ def plain_head(http_status: int) -> bytes:
     return encode_fields(((b":status", b"%d" % http_status), (b"content-type", b"text/plain"), *allow))
 
 
-PLAIN_BODY = b"This is a gRPC server: it takes POST with content-type application/grpc.\n"
+PLAIN_BODY: Final = b"This is a gRPC server: it takes POST with content-type application/grpc.\n"
 
 
 def _status_fields(status: StatusCode, text: str) -> tuple[tuple[bytes, bytes], ...]:
