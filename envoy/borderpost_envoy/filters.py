@@ -155,7 +155,8 @@ def _grpc_service(plan: EnvoyPlan, *, timeout: timedelta | None) -> core.GrpcSer
                 max_interval=_bound(plan),
             ),
             num_retries=2,
-            retry_on="connect-failure,reset,unavailable",
+            # `cancelled` is how a grpcio worker that makes way refuses a call that crossed its GOAWAY (tried).
+            retry_on="connect-failure,reset,unavailable,cancelled",
             retry_host_predicate=[
                 core.RetryPolicyRetryHostPredicate(
                     name=PREVIOUS_HOSTS, typed_config=protobuf.Any.pack(previous_hosts.PreviousHostsPredicate())

@@ -30,7 +30,8 @@ from borderpost_base.errors import BorderpostError, Place
 
 _WORDS_STEWARD = 8
 _WORDS_WORKER = 8
-_PAGE_BYTES = 8 * (_WORDS_STEWARD + _WORDS_WORKER * limits.WORKERS_MAX)
+_PAGE_BYTES = 8 * (_WORDS_STEWARD + _WORDS_WORKER * (limits.WORKERS_MAX + 1))
+"""One worker more than may be configured: while workers are replaced, one of them is there twice."""
 _GENERATION, _STEWARD_BEAT = 0, 1
 _BEAT, _STATE, _PID, _SILENT, _SEEN_GENERATION = 0, 1, 2, 3, 4
 
@@ -45,6 +46,8 @@ class WorkerState(enum.IntEnum):
     UNRECORDED = 3
     """The audit log takes no records: every request is refused."""
     DRAINING = 4
+    READY = 5
+    """Could serve, and waits for the one before it to let go of its address."""
 
 
 class SharedPage:
@@ -80,9 +83,12 @@ class SharedPage:
         """Give the steward's sign of life."""
         self._words[_STEWARD_BEAT] = mono_us
 
-    def beat_worker(self, index: int, *, mono_us: int, state: WorkerState, silent_us: int, generation: int) -> None:
-        """Give a worker's sign of life: its state, its disk's silence, the generation it decides by."""
-        base = _WORDS_STEWARD + index * _WORDS_WORKER
+    def beat_worker(self, stream: int, *, mono_us: int, state: WorkerState, silent_us: int, generation: int) -> None:
+        """Give a worker's sign of life: its state, its disk's silence, the generation it decides by.
+
+        Workers are told apart by the number of their stream, here and below.
+        """
+        base = _WORDS_STEWARD + stream * _WORDS_WORKER
         words = self._words
         words[base + _STATE] = state
         words[base + _PID] = os.getpid()
@@ -90,15 +96,15 @@ class SharedPage:
         words[base + _SEEN_GENERATION] = generation
         words[base + _BEAT] = mono_us
 
-    def worker(self, index: int) -> WorkerSigns:
+    def worker(self, stream: int) -> WorkerSigns:
         """Read what a worker last said."""
-        base = _WORDS_STEWARD + index * _WORDS_WORKER
+        base = _WORDS_STEWARD + stream * _WORDS_WORKER
         beat, state, pid, silent, generation = self._words[base : base + 5]
         return WorkerSigns(beat, WorkerState(state), pid, silent, generation)
 
-    def forget_worker(self, index: int) -> None:
+    def forget_worker(self, stream: int) -> None:
         """Clear a worker's words after its process has ended (steward only)."""
-        base = _WORDS_STEWARD + index * _WORDS_WORKER
+        base = _WORDS_STEWARD + stream * _WORDS_WORKER
         for offset in range(_WORDS_WORKER):
             self._words[base + offset] = 0
 

@@ -4,7 +4,10 @@ It reads the configuration, publishes snapshots for the workers, keeps the worke
 watches the events file and the GeoIP database, and serves the admin endpoints. It never sees a request.
 
     SIGTERM, SIGINT   drain: readiness goes, workers answer what they have, close their epochs, end
-    SIGHUP            read the configuration again; the last good one stays in force if it has a mistake
+    SIGHUP            read the configuration again; the last good one stays in force if it has a mistake. Workers follow
+                      the law and the regions by a snapshot; if they have to be started anew for another part of it
+                      (`server`, `audit`, certificates…), they are, one after another, each before the last one goes
+    SIGUSR2           start every worker anew, in the same way, whatever has changed
 
 A steward that dies leaves the workers deciding by the last snapshot until `runtime.snapshot_max_age_s`.
 """
@@ -24,16 +27,15 @@ from borderpost.admin.app import AdminServer, Check, make_app
 from borderpost.config import Loaded, load_config
 from borderpost.publication import Publication
 from borderpost.snapshots import SharedPage, SnapshotWriter, WorkerState
-from borderpost.supervisor import Supervisor
-from borderpost.worker_settings import WorkerSettings
+from borderpost.supervisor import Seat, Supervisor
+from borderpost.worker_settings import clear_settings, refuse_unreloadable, settings_of
 from borderpost_base import metrics as base_metrics
 from borderpost_base.errors import BorderpostError, Place, Problems
+from borderpost_base.limits import WORKERS_MAX
 from borderpost_base.logs import configure_logs, get_logger
 from borderpost_base.world import World
 
 _BEAT_S = 0.1
-_WORKER_SILENT_S = 1.0
-"""A worker that gave no sign of life for this long counts as hung (its loop is stuck)."""
 _KILL_AFTER_DRAIN_S = 10.0
 """How long after `server.drain_s` a worker may take to close its epoch before it is killed."""
 
@@ -95,8 +97,12 @@ class Steward:
             count=self._config.server.workers,
             page=self._page,
             metrics_directory=self._metrics_directory,
-            on_restart=self._count_restart,
+            on_restart=lambda index: self._metrics.worker_restarts_total.inc(str(index)),
         )
+        self._settings = ""
+        """Name of the settings that workers are to run by."""
+        self._reloading = asyncio.Lock()
+        self._reloads: set[asyncio.Task[None]] = set()
         self._admin = AdminServer(
             make_app(checks=self.checks, metrics=self.exposition),
             host=self._config.admin.host,
@@ -110,17 +116,19 @@ class Steward:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon, False)
+        loop.add_signal_handler(signal.SIGUSR2, self._reload_soon, True)
         base_metrics.clear_directory(self._metrics_directory)
-        for index in range(self._config.server.workers):
-            self._page.forget_worker(index)
-        self._settings().write(self._runtime)
+        for stream in range(WORKERS_MAX + 1):
+            self._page.forget_worker(stream)
+        clear_settings(self._runtime)
+        self._settings = settings_of(self._config).write(self._runtime)
         admin = asyncio.create_task(self._serve_admin())
         background = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
         try:
             self._publication.publish()
             self._publication.start_probes()
-            self._supervisor.start()
+            self._supervisor.start(self._settings)
             self._log.info("started", pid=os.getpid(), workers=self._config.server.workers)
             await self._until_stopped(admin, background)
         finally:
@@ -139,6 +147,9 @@ class Steward:
     async def _wind_down(self, admin: asyncio.Task[None], background: list[asyncio.Task[None]]) -> None:
         self._draining = True
         self._log.info("draining", drain_s=self._config.server.drain_s)
+        for reload in self._reloads:
+            reload.cancel()
+        await asyncio.gather(*self._reloads, return_exceptions=True)
         await self._supervisor.stop(grace_s=self._config.server.drain_s + _KILL_AFTER_DRAIN_S)
         await self._publication.stop_probes()
         self._admin.should_exit = True
@@ -147,13 +158,6 @@ class Steward:
         await asyncio.gather(admin, *background, return_exceptions=True)
         self._page.close()
         self._log.info("stopped")
-
-    def _settings(self) -> WorkerSettings:
-        config = self._config
-        return WorkerSettings(
-            server=config.server, audit=config.audit, geoip=config.geoip, answers=config.answers,
-            runtime=config.runtime, logs=config.logs,
-        )  # fmt: skip
 
     async def _serve_admin(self) -> None:
         try:
@@ -174,24 +178,47 @@ class Steward:
             await asyncio.sleep(self._config.runtime.watch_s)
             await self._publication.look_for_changes()
 
-    def _reload_soon(self) -> None:
-        self._reload_task = asyncio.create_task(self._reload())
+    def _reload_soon(self, anew: bool) -> None:
+        reload = asyncio.create_task(self._start_anew() if anew else self._reload())
+        self._reloads.add(reload)
+        reload.add_done_callback(self._reloads.discard)
 
     async def _reload(self) -> None:
-        try:
-            loaded = await asyncio.to_thread(load_config, self._config_path, self._overrides)
-            self._publication.replace(loaded)
-        except (BorderpostError, Problems) as error:
-            problems = error.errors if isinstance(error, Problems) else (error,)
-            for problem in problems:
-                self._log.error("configuration not taken: the last good one stays", **problem.as_dict())
-            self._metrics.reload_total.inc("config", "refused")
-            return
-        self._metrics.reload_total.inc("config", "taken")
+        async with self._reloading:
+            try:
+                loaded = await asyncio.to_thread(load_config, self._config_path, self._overrides)
+                refuse_unreloadable(self._config, loaded.config)
+                settings = settings_of(loaded.config).write(self._runtime)
+                self._publication.replace(loaded)
+            except (BorderpostError, Problems, OSError) as error:
+                self._tell_refused("config", "configuration not taken: the last good one stays", error)
+                return
+            self._config = loaded.config
+            self._metrics.reload_total.inc("config", "taken")
+            if any(seat.settings != settings for seat in self._supervisor.seats):
+                await self._replace_workers(settings)
 
-    def _count_restart(self, index: int) -> None:
-        base_metrics.forget_worker(index, self._metrics_directory)
-        self._metrics.worker_restarts_total.inc(str(index))
+    async def _start_anew(self) -> None:
+        async with self._reloading:
+            await self._replace_workers(settings_of(self._config).write(self._runtime))
+
+    async def _replace_workers(self, settings: str) -> None:
+        self._log.info("workers are replaced", settings=settings)
+        try:
+            grace_s = self._config.server.drain_s + _KILL_AFTER_DRAIN_S
+            await self._supervisor.replace_all(settings, grace_s=grace_s)
+        except BorderpostError as error:
+            self._tell_refused("workers", "workers not replaced: those before them serve on", error)
+            return
+        self._metrics.reload_total.inc("workers", "taken")
+        self._log.info("workers replaced", settings=settings)
+
+    def _tell_refused(self, what: str, event: str, error: BorderpostError | Problems | OSError) -> None:
+        self._metrics.reload_total.inc(what, "refused")
+        if isinstance(error, OSError):
+            error = BorderpostError("BP0604", str(error))
+        for problem in error.errors if isinstance(error, Problems) else (error,):
+            self._log.error(event, **problem.as_dict())
 
     def checks(self) -> list[Check]:
         """Return the conditions of readiness, each with what was seen."""
@@ -200,16 +227,17 @@ class Steward:
             Check("regions/probed", self._publication.probed, "first round of probes done"
                   if self._publication.probed else "first round of probes under way"),
         ]  # fmt: skip
-        return checks + [self._worker_check(index) for index in range(self._config.server.workers)]
+        return checks + [self._worker_check(seat) for seat in self._supervisor.seats]
 
-    def _worker_check(self, index: int) -> Check:
-        signs = self._page.worker(index)
+    def _worker_check(self, seat: Seat) -> Check:
+        signs = self._page.worker(seat.stream)
         silent_s = (self._world.clock.mono_us() - signs.beat_us) / 1e6
         disk_s = signs.silent_us / 1e6
-        name = f"worker-{index}"
+        name = f"worker-{seat.index}"
         if signs.state is not WorkerState.SERVING:
             return Check(name, False, signs.state.name.lower())
-        if silent_s > _WORKER_SILENT_S:
+        # A commit in the worker's own loop hangs that with the disk, so both are allowed the same time.
+        if silent_s > self._config.runtime.hung_disk_s:
             return Check(name, False, f"no sign of life for {silent_s:.1f} s")
         if disk_s > self._config.runtime.hung_disk_s:
             return Check(name, False, f"the audit log's disk has not answered for {disk_s:.1f} s")
@@ -217,7 +245,7 @@ class Steward:
 
     def exposition(self) -> bytes:
         """Return the text of `/metrics`."""
-        for index in range(self._config.server.workers):
-            self._metrics.worker_up.set(float(self._worker_check(index).passed), str(index))
+        for seat in self._supervisor.seats:
+            self._metrics.worker_up.set(float(self._worker_check(seat).passed), str(seat.index))
         self._publication.set_gauges()
         return base_metrics.exposition(self._metrics, self._metrics_directory)

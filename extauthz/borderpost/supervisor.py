@@ -1,8 +1,23 @@
-"""Keeps N worker processes alive, and stops them in order.
+"""Keeps N worker processes alive, replaces them one after another, and stops them in order.
 
-One task a worker: start, wait for its end, start again after a pause that doubles while it keeps dying young
+One task a seat: start a worker, wait for its end, start again after a pause that doubles while it keeps dying young
 and resets once it has lived. A worker that hangs is not killed here: its requests end by Envoy's
 `message_timeout`, readiness goes away, and its process may still hold records that only it can finish.
+
+Replacing (`replace_all`) has each worker's successor serve before it goes, so the two run side by side for a moment.
+They cannot share an audit stream, whose lock is one process's, and to hand it over would leave a time in which
+nobody can record. So there is one stream more than there are workers: the successor opens the spare one, and what
+its predecessor leaves is the spare one of the next. Each stream is written by one process at a time, ends with
+`epoch.close` and goes on with `epoch.open`, as at any restart: nothing is lost and no chain forks.
+
+    successor   opens the spare stream, reads the snapshot        predecessor   serves
+                ready: takes the address over (renames its socket over the other; a network address it binds
+                as soon as the predecessor has closed it)
+                serves whoever connects now                                     on SIGUSR1: sends Envoy away (GOAWAY),
+                                                                                answers on until Envoy has gone,
+                                                                                closes its epoch, ends
+
+A successor that does not get ready is ended, and its predecessor never knows.
 """
 
 from __future__ import annotations
@@ -14,9 +29,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from borderpost.snapshots import SharedPage
-from borderpost_base.errors import ERRORS
+from borderpost.snapshots import SharedPage, WorkerState
+from borderpost_base.errors import ERRORS, BorderpostError
 from borderpost_base.logs import get_logger
+from borderpost_base.metrics import forget_worker
 
 _PAUSE_S_FIRST = 0.2
 _PAUSE_S_MAX = 10.0
@@ -26,6 +42,27 @@ _YOUNG_DEATHS_ALARM = 3
 _KILLED_WITHIN_S = 2.0
 """How long a killed worker is waited for. One inside a system call on a hung disk cannot end before the disk answers,
 and the steward must not hang with it."""
+_READY_WITHIN_S = 30.0
+"""How long a successor may take to get ready: a second, or longer to recover a stream that ended badly."""
+_SERVES_WITHIN_S = 10.0
+"""How long a successor may take to get an address that its predecessor was told to close."""
+_LOOK_S = 0.01
+
+
+class Seat:
+    """The place of one worker: its address, and who has it now."""
+
+    __slots__ = ("index", "process", "settings", "stream")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        """Number of the address, and the worker's name for people."""
+        self.stream = index
+        """Number of the stream, page words and metrics of the worker that has the seat."""
+        self.settings = ""
+        """Name of the settings that this worker runs by."""
+        self.process: asyncio.subprocess.Process | None = None
+        """The worker; None while there is none."""
 
 
 class Supervisor:
@@ -34,12 +71,15 @@ class Supervisor:
     def __init__(
         self, *, runtime: Path, count: int, page: SharedPage, metrics_directory: Path, on_restart: Callable[[int], None]
     ) -> None:
+        self.seats = tuple(Seat(index) for index in range(count))
+        """One a worker, by index."""
         self._runtime = runtime
-        self._count = count
+        self._spare = count
+        """Number of the stream that nobody writes."""
         self._page = page
         self._metrics_directory = metrics_directory
         self._on_restart = on_restart
-        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._alive: set[asyncio.subprocess.Process] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._log = get_logger("supervisor")
@@ -47,55 +87,132 @@ class Supervisor:
     @property
     def pids(self) -> Mapping[int, int]:
         """Return {worker index: process id} of the workers alive."""
-        return {index: process.pid for index, process in self._processes.items() if process.returncode is None}
+        living = ((seat.index, seat.process) for seat in self.seats)
+        return {index: each.pid for index, each in living if each is not None and each.returncode is None}
 
-    def start(self) -> None:
-        """Start every worker and keep each alive until `stop`."""
-        self._tasks = [asyncio.create_task(self._keep(index)) for index in range(self._count)]
+    def start(self, settings: str) -> None:
+        """Start every worker by these settings (their name) and keep each alive until `stop`."""
+        for seat in self.seats:
+            seat.settings = settings
+        self._tasks = [asyncio.create_task(self._keep(seat)) for seat in self.seats]
 
-    async def _keep(self, index: int) -> None:
+    async def _keep(self, seat: Seat) -> None:
         pause_s = _PAUSE_S_FIRST
         young_deaths = 0
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
             born_s = loop.time()
-            process = await self._spawn(index)
+            if seat.process is None:
+                _give(seat, await self._spawn(seat, seat.stream, seat.settings))
+            process = seat.process
             status = await process.wait() if process is not None else None
-            self._page.forget_worker(index)
+            if seat.process is not process:
+                continue  # it was replaced
+            seat.process = None
+            self._forget(seat.stream)
             if self._stopping.is_set():
                 return
             lived_s = loop.time() - born_s
             young_deaths = young_deaths + 1 if lived_s < _YOUNG_S else 0
             pause_s = min(_PAUSE_S_MAX, pause_s * 2) if young_deaths else _PAUSE_S_FIRST
-            self._on_restart(index)
-            self._log.error("worker ended", worker=index, status=status, lived_s=round(lived_s, 3), pause_s=pause_s)
+            self._on_restart(seat.index)
+            told = {"worker": seat.index, "status": status, "lived_s": round(lived_s, 3), "pause_s": pause_s}
+            self._log.error("worker ended", **told)
             if young_deaths == _YOUNG_DEATHS_ALARM:
                 spec = ERRORS["BP0603"]
-                self._log.error(spec.title, code=spec.code, worker=index, mend=spec.mend)
+                self._log.error(spec.title, code=spec.code, worker=seat.index, mend=spec.mend)
             await asyncio.sleep(pause_s)
 
-    async def _spawn(self, index: int) -> asyncio.subprocess.Process | None:
+    async def _spawn(
+        self, seat: Seat, stream: int, settings: str, *, takes_over: bool = False
+    ) -> asyncio.subprocess.Process | None:
         """Start a worker; None where the machine refuses (no process, no memory), which may pass."""
         environment = dict(os.environ, PROMETHEUS_MULTIPROC_DIR=str(self._metrics_directory))
-        command = (
-            sys.executable, "-m", "borderpost.worker", "--runtime", str(self._runtime), "--index", str(index),
-            "--steward", str(os.getpid()),
-        )  # fmt: skip
+        command = [
+            *(sys.executable, "-m", "borderpost.worker", "--runtime", str(self._runtime), "--settings", settings),
+            *("--index", str(seat.index), "--stream", str(stream), "--steward", str(os.getpid())),
+            *(["--takes-over"] if takes_over else []),
+        ]
         try:
             process = await asyncio.create_subprocess_exec(
                 *command, env=environment, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
             )
         except OSError as error:
-            self._log.error("worker cannot be started", worker=index, detail=str(error))
+            self._log.error("worker cannot be started", worker=seat.index, detail=str(error))
             return None
-        self._processes[index] = process
-        self._log.info("worker started", worker=index, pid=process.pid)
+        self._alive = {each for each in self._alive if each.returncode is None} | {process}
+        self._log.info("worker started", worker=seat.index, pid=process.pid, stream=stream)
         return process
+
+    async def replace_all(self, settings: str, *, grace_s: float) -> None:
+        """Replace every worker by one with these settings, one after another; each serves before the other goes.
+
+        `grace_s` is what a predecessor gets to end in. Raises BorderpostError BP0607 where a successor does not get
+        ready: its predecessor serves on, and so do those whose turn had not come.
+        """
+        for seat in self.seats:
+            await self._replace(seat, settings, grace_s)
+
+    async def _replace(self, seat: Seat, settings: str, grace_s: float) -> None:
+        stream = self._spare
+        self._forget(stream)
+        successor = await self._spawn(seat, stream, settings, takes_over=True)
+        if successor is None:
+            raise BorderpostError("BP0607", f"worker {seat.index}: no process can be started")
+        try:
+            reached = await self._reaches(successor, stream, {WorkerState.READY, WorkerState.SERVING}, _READY_WITHIN_S)
+        except asyncio.CancelledError:
+            _signal(successor, signal.SIGTERM)
+            raise
+        if not reached:
+            state = self._page.worker(stream).state.name.lower()
+            ended = successor.returncode
+            why = f"it was {state} for {_READY_WITHIN_S:g} s" if ended is None else f"it ended with status {ended}"
+            _signal(successor, signal.SIGTERM)
+            await self._end(successor, stream, grace_s)
+            raise BorderpostError("BP0607", f"worker {seat.index}: {why}")
+        predecessor, left = seat.process, seat.stream
+        seat.process, seat.stream, seat.settings, self._spare = successor, stream, settings, left
+        if predecessor is not None:
+            _signal(predecessor, signal.SIGUSR1)
+            if not await self._reaches(successor, stream, {WorkerState.SERVING}, _SERVES_WITHIN_S):
+                _signal(predecessor, signal.SIGKILL)  # it does not let go of its address
+            await self._end(predecessor, left, grace_s)
+        self._log.info("worker replaced", worker=seat.index, pid=successor.pid, stream=stream)
+
+    async def _reaches(
+        self, process: asyncio.subprocess.Process, stream: int, states: set[WorkerState], within_s: float
+    ) -> bool:
+        """Wait until a worker says of itself one of these; False if it ends or time runs out."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + within_s
+        while process.returncode is None and loop.time() < until_s:
+            signs = self._page.worker(stream)
+            if signs.pid == process.pid and signs.state in states:
+                return True
+            await asyncio.sleep(_LOOK_S)
+        return False
+
+    async def _end(self, process: asyncio.subprocess.Process, stream: int, grace_s: float) -> None:
+        """Wait for the end of a worker that has no seat (any more), and see to it that it comes."""
+        for number, patience_s in ((None, grace_s), (signal.SIGTERM, grace_s), (signal.SIGKILL, _KILLED_WITHIN_S)):
+            if number is not None:
+                _signal(process, number)
+            ended, _ = await asyncio.wait({asyncio.ensure_future(process.wait())}, timeout=patience_s)
+            if ended:
+                self._forget(stream)
+                return
+        self._log.error("a replaced worker cannot be ended; it keeps its stream until it does", pid=process.pid)
+
+    def _forget(self, stream: int) -> None:
+        """Clear what a worker that has ended said of itself; what it counted stays."""
+        self._page.forget_worker(stream)
+        forget_worker(stream, self._metrics_directory)
 
     async def stop(self, *, grace_s: float) -> None:
         """Ask every worker to drain; kill what has not ended after `grace_s`."""
         self._stopping.set()
-        alive = [process for process in self._processes.values() if process.returncode is None]
+        alive = [process for process in self._alive if process.returncode is None]
         for process in alive:
             _signal(process, signal.SIGTERM)
         waits = [asyncio.create_task(process.wait()) for process in alive]
@@ -111,6 +228,14 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _give(seat: Seat, process: asyncio.subprocess.Process | None) -> None:
+    """Give a free seat to the worker that was started for it, unless a successor took it in the meantime."""
+    if seat.process is None:
+        seat.process = process
+    elif process is not None:
+        _signal(process, signal.SIGTERM)
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -1,10 +1,14 @@
 """A worker process: one event loop, one socket, one audit stream. It decides, records and answers; nothing else.
 
-    python -m borderpost.worker --runtime DIR --index N --steward PID      (started by the steward)
+    python -m borderpost.worker --runtime DIR --settings NAME --index N --stream M --steward PID
 
-It serves from its first moment, and refuses until it has a snapshot and an open audit stream: a closed door is
-an answer, a missing socket is a guess. When told to stop it goes on answering for `server.drain_s` while health
-checks say that it is going, then ends what is open and closes its epoch.
+    SIGTERM, SIGINT   the service ends: answer on for `server.drain_s` while health checks say so, then end
+    SIGUSR1           another worker takes this one's place: send Envoy there, answer what still comes, then end
+
+The index is the worker's address, and its name for people; the stream is where it records. It serves from its first
+moment, and refuses until it has a snapshot and an open audit stream: a closed door is an answer, a missing socket is
+a guess. Only one that takes the place of another (`--takes-over`) first gets ready and then takes the address: until
+then somebody better answers there.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import argparse
 import asyncio
 import os
 import signal
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +41,9 @@ from borderpost_base.metrics import worker_metrics
 from borderpost_base.world import World
 from borderpost_wire.engine import Engine
 from borderpost_wire.engines import make_engine
-from borderpost_wire.errors import ListenError
+from borderpost_wire.errors import AddressInUse, ListenError
 from borderpost_wire.health import HealthService
+from borderpost_wire.listeners import listen_tcp, tls_context
 from borderpost_wire.options import ServerOptions, TcpListen, TlsOptions, UnixListen
 from borderpost_wire.reflection import ReflectionService
 
@@ -46,37 +52,55 @@ _CLOSE_WITHIN_S = 5.0
 """How long the last commit and `epoch.close` may take when stopping."""
 _OPEN_CALLS_S = 1.0
 """How long calls that are open at the end of the drain may still wait for their answer."""
+_LOOK_S = 0.01
+"""How often a worker that takes over looks whether it can."""
 _EXIT_ORPHANED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Which worker this is."""
+
+    index: int
+    """Number of its address, and its name for people."""
+    stream: int
+    """Number of its audit stream, of its words in the shared page and of its metrics. Only after workers have been
+    replaced is it another than the index."""
+    steward: int
+    """Process id of the steward."""
+    takes_over: bool = False
+    """A worker of this index serves already, and makes way once this one is ready."""
 
 
 class Worker:
     """One worker of an instance."""
 
-    def __init__(self, runtime: Path, index: int, steward: int, settings: WorkerSettings, world: World) -> None:
-        self._index = index
+    def __init__(self, runtime: Path, role: Role, settings: WorkerSettings, world: World) -> None:
+        self._role = role
         self._settings = settings
         self._world = world
-        self._steward = steward
         self._log = get_logger("worker")
-        self._metrics = worker_metrics(index, runtime / "metrics")
+        self._metrics = worker_metrics(role.stream, runtime / "metrics")
         self._page = SharedPage(runtime / "page", create=False)
         inputs = InputStore(settings.audit.directory, world)
         self._keeper = RecordKeeper(
-            stream=f"worker-{index}", spec=settings.audit, inputs=inputs, world=world, metrics=self._metrics
+            stream=f"worker-{role.stream}", spec=settings.audit, inputs=inputs, world=world, metrics=self._metrics
         )
         self._live = Live(
             page=self._page,
             reader=SnapshotReader(runtime),
             inputs=inputs,
-            remembered_addresses=settings.geoip.remembered_addresses,
-            max_age_us=round(settings.runtime.snapshot_max_age_s * 1e6),
+            remembered_addresses=settings.remembered_addresses,
+            max_age_us=round(settings.snapshot_max_age_s * 1e6),
             adopt=self._adopt,
         )
         self._health = HealthService({"": False, EXTERNAL_PROCESSOR_SERVICE: False, AUTHORIZATION_SERVICE: False})
         self._processor = Processor(
             live=self._live, keeper=self._keeper, world=world, metrics=self._metrics, settings=answers_of(settings)
         )
+        self._listening = False
         self._draining = False
+        self._replaced = False
         self._orphaned_at_us: int | None = None
         self._stop = asyncio.Event()
         self._exit_code = 0
@@ -86,27 +110,45 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._make_way)
+        listen = listen_of(self._settings.server, self._role.index)
+        if self._role.takes_over and isinstance(listen, UnixListen):
+            listen = replace(listen, takes_over=True)
         engine = make_engine(
             self._settings.server.engine,
-            ServerOptions(
-                listen=(listen_of(self._settings.server, self._index),),
-                message_bytes_max=limits.REQUEST_MESSAGE_BYTES_MAX,
-            ),
+            ServerOptions(listen=(listen,), message_bytes_max=limits.REQUEST_MESSAGE_BYTES_MAX),
             [self._processor, self._health, ReflectionService(descriptor_set())],
         )
         self._keeper.open_soon(in_loop=engine.name == "wire")
-        await engine.start()
-        self._log.info("listening", engine=engine.name, addresses=list(engine.addresses), pid=os.getpid())
         beat = loop.create_task(self._beat())
         try:
-            await self._until_stopped(engine, beat)
-            await self._drain(engine)
+            if not self._role.takes_over or await self._may_take_over(listen, beat):
+                await engine.start()
+                self._listening = True
+                self._log.info("listening", engine=engine.name, addresses=list(engine.addresses), pid=os.getpid())
+                await self._until_stopped(engine, beat)
+                await self._drain(engine)
         finally:
             beat.cancel()
             await engine.stop()
             await self._keeper.stop(within_s=_CLOSE_WITHIN_S)
             self._metrics.flush()
         return self._exit_code
+
+    def _make_way(self) -> None:
+        self._replaced = True
+        self._stop.set()
+
+    async def _may_take_over(self, listen: UnixListen | TcpListen, beat: asyncio.Task[None]) -> bool:
+        """Get ready to serve, and wait until the address can be had; False if told to stop before."""
+        tls_context(listen)  # what is wrong with certificates must show while the other still serves
+        while not self._stop.is_set():
+            if beat.done():
+                beat.result()
+            if self._is_ready(self._live.view) and (isinstance(listen, UnixListen) or _is_free(listen)):
+                return True
+            await asyncio.sleep(_LOOK_S)
+        return False
 
     async def _until_stopped(self, engine: Engine, beat: asyncio.Task[None]) -> None:
         stop = asyncio.create_task(self._stop.wait())
@@ -119,12 +161,15 @@ class Worker:
             task.result()  # the engine and the beat end only by failing
 
     async def _drain(self, engine: Engine) -> None:
-        """Say in health checks that we are going, answer on for the drain time, then end what is open."""
+        """Answer on for the drain time, or until the last peer has gone where it was sent, then end what is open."""
         self._draining = True
         self._say_health()
         drain_s = self._settings.server.drain_s
-        self._log.info("draining", drain_s=drain_s)
-        await asyncio.sleep(drain_s)
+        self._log.info("draining", drain_s=drain_s, replaced=self._replaced)
+        if self._replaced:
+            await engine.retire(drain_s)
+        else:
+            await asyncio.sleep(drain_s)
         await engine.drain(_OPEN_CALLS_S)
 
     def _adopt(self, view: View, changed: frozenset[str]) -> None:
@@ -140,7 +185,7 @@ class Worker:
             view = self._live.current(mono_us)
             state = self._state(view)
             self._page.beat_worker(
-                self._index,
+                self._role.stream,
                 mono_us=mono_us,
                 state=state,
                 silent_us=self._keeper.silent_us(),
@@ -158,9 +203,14 @@ class Worker:
     def _state(self, view: View | None) -> WorkerState:
         if self._draining:
             return WorkerState.DRAINING
+        if not self._listening:
+            return WorkerState.READY if self._role.takes_over and self._is_ready(view) else WorkerState.STARTING
         if view is None:
             return WorkerState.STARTING
         return WorkerState.SERVING if self._keeper.available else WorkerState.UNRECORDED
+
+    def _is_ready(self, view: View | None) -> bool:
+        return view is not None and self._keeper.available
 
     def _say_health(self, serving: bool = False) -> None:
         for service in ("", EXTERNAL_PROCESSOR_SERVICE, AUTHORIZATION_SERVICE):
@@ -171,7 +221,7 @@ class Worker:
 
         Make room sooner where another steward has begun: its own worker waits for this socket and this log.
         """
-        if os.getppid() == self._steward:
+        if os.getppid() == self._role.steward:
             return
         if self._orphaned_at_us is None:
             self._orphaned_at_us = mono_us
@@ -184,7 +234,18 @@ class Worker:
 
     @property
     def _max_age_s(self) -> float:
-        return self._settings.runtime.snapshot_max_age_s
+        return self._settings.snapshot_max_age_s
+
+
+def _is_free(listen: TcpListen) -> bool:
+    """Return whether a network address can be bound now. Raises ListenError if that is not for another's sake."""
+    try:
+        listeners = listen_tcp(listen)
+    except AddressInUse:
+        return False
+    for each in listeners:
+        each.close()
+    return True
 
 
 def answers_of(settings: WorkerSettings) -> AnswerSettings:
@@ -216,16 +277,20 @@ def main() -> int:
     """Run one worker; the steward gives the arguments."""
     parser = argparse.ArgumentParser(prog="python -m borderpost.worker", description=__doc__)
     parser.add_argument("--runtime", type=Path, required=True)
+    parser.add_argument("--settings", required=True, help="name of the settings' file in the runtime directory")
     parser.add_argument("--index", type=int, required=True)
+    parser.add_argument("--stream", type=int, required=True)
     # Told, not asked for by getppid(): the steward may be gone before this process gets to ask.
     parser.add_argument("--steward", type=int, required=True, help="process id of the steward")
-    arguments = parser.parse_args()
-    settings = WorkerSettings.read(arguments.runtime)
+    parser.add_argument("--takes-over", action="store_true", help="a worker of this index serves already")
+    given = parser.parse_args()
+    settings = WorkerSettings.read(given.runtime / given.settings)
     logs = settings.logs
     as_json = {"auto": None, "json": True, "console": False}[logs.format]
-    configure_logs(level=logs.level, json=as_json, process=f"worker-{arguments.index}")
+    configure_logs(level=logs.level, json=as_json, process=f"worker-{given.index}")
+    role = Role(given.index, given.stream, given.steward, given.takes_over)
     try:
-        return uvloop.run(_run(arguments.runtime, arguments.index, arguments.steward, settings))
+        return uvloop.run(_run(given.runtime, role, settings))
     except ListenError as error:
         told = BorderpostError("BP0502", error.reason, place=Place(error.address))
     except BorderpostError as error:
@@ -234,8 +299,8 @@ def main() -> int:
     return 2
 
 
-async def _run(runtime: Path, index: int, steward: int, settings: WorkerSettings) -> int:
-    return await Worker(runtime, index, steward, settings, World()).run()
+async def _run(runtime: Path, role: Role, settings: WorkerSettings) -> int:
+    return await Worker(runtime, role, settings, World()).run()
 
 
 if __name__ == "__main__":

@@ -1,41 +1,101 @@
 """What the steward hands to a worker at its start: the sections of the configuration that a worker needs.
 
-Written as one JSON file in the runtime directory, readable by this user alone. Everything that may change
-while a worker runs (policy, catalogue, events, signals, GeoIP) is not here but in snapshots.
+Written as a JSON file in the runtime directory, named by its content, readable by this user alone: while workers are
+replaced, some run by the settings before. Everything that may change while a worker runs (policy, catalogue, events,
+signals, GeoIP) is not here but in snapshots.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 from pathlib import Path
 
 from borderpost.audit.config import AuditSpec
-from borderpost.config.operation import AnswersSpec, RuntimeSpec
+from borderpost.config import Config
+from borderpost.config.operation import AnswersSpec
 from borderpost.config.sections import LogsSpec, ServerSpec
-from borderpost.geoip.config import GeoipSpec
+from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.strict import StrictModel
 
-_NAME = "worker.json"
+_ONLY_BY_RESTART = {
+    "server.listen": "Envoy's configuration names it",
+    "server.directory": "Envoy's configuration names it",
+    "server.host": "Envoy's configuration names it",
+    "server.port": "Envoy's configuration names it",
+    "server.workers": "Envoy's configuration names each worker",
+    "audit.directory": "a second directory would begin the same log anew",
+    "audit.log": "the streams carry the name of their log",
+    "runtime.directory": "this instance holds its lock",
+    "admin.host": "it is bound",
+    "admin.port": "it is bound",
+}
+"""Keys that a reload does not change, with the reason."""
 
 
 class WorkerSettings(StrictModel):
-    """The sections that a worker reads once."""
+    """What a worker reads once. A change of anything else does not start workers anew."""
 
     server: ServerSpec
     audit: AuditSpec
-    geoip: GeoipSpec
     answers: AnswersSpec
-    runtime: RuntimeSpec
     logs: LogsSpec
+    remembered_addresses: int
+    """`geoip.remembered_addresses`."""
+    snapshot_max_age_s: float
+    """`runtime.snapshot_max_age_s`."""
 
-    def write(self, runtime: Path) -> None:
-        """Put the settings in place, whole."""
-        temporary = runtime / f".{_NAME}.{os.getpid()}"
-        temporary.write_text(self.model_dump_json())
+    def write(self, runtime: Path) -> str:
+        """Put the settings in place, whole, and return the file's name.
+
+        The same settings have the same name. Certificates count by what is in their files: a renewed one makes
+        settings of another name.
+        """
+        text = self.model_dump_json()
+        digest = hashlib.sha256(text.encode())
+        tls = self.server.tls
+        for path in (tls.certificate, tls.key, tls.client_ca) if tls is not None else ():
+            if path is not None:
+                with contextlib.suppress(OSError):  # the worker that needs it says so
+                    digest.update(hashlib.sha256(path.read_bytes()).digest())
+        name = f"worker-{digest.hexdigest()[:16]}.json"
+        temporary = runtime / f".{name}.{os.getpid()}"
+        temporary.write_text(text)
         temporary.chmod(0o600)
-        temporary.replace(runtime / _NAME)
+        temporary.replace(runtime / name)
+        return name
 
     @classmethod
-    def read(cls, runtime: Path) -> WorkerSettings:
+    def read(cls, path: Path) -> WorkerSettings:
         """Read what the steward wrote."""
-        return cls.model_validate_json((runtime / _NAME).read_bytes())
+        return cls.model_validate_json(path.read_bytes())
+
+
+def settings_of(config: Config) -> WorkerSettings:
+    """Return the part of a configuration that workers are started with."""
+    return WorkerSettings(
+        server=config.server,
+        audit=config.audit,
+        answers=config.answers,
+        logs=config.logs,
+        remembered_addresses=config.geoip.remembered_addresses,
+        snapshot_max_age_s=config.runtime.snapshot_max_age_s,
+    )
+
+
+def clear_settings(runtime: Path) -> None:
+    """Remove what an earlier steward left; none of its workers is started by it any more."""
+    for left in runtime.glob("worker-*.json"):
+        left.unlink(missing_ok=True)
+
+
+def refuse_unreloadable(old: Config, new: Config) -> None:
+    """Raise Problems with a BP0608 for each changed key that only a restart can change."""
+    problems = []
+    for key, why in _ONLY_BY_RESTART.items():
+        section, name = key.split(".")
+        if getattr(getattr(old, section), name) != getattr(getattr(new, section), name):
+            problems.append(BorderpostError("BP0608", f"`{key}` has changed: {why}", place=Place(key=key)))
+    if problems:
+        raise Problems(problems)

@@ -54,9 +54,9 @@ def run_load(
 ) -> Observed:
     """Send `count` requests, or for `seconds`, over that many kept connections; `during` runs meanwhile in a thread.
 
-    `headers(number)` gives the headers of each request. Must be bounded: give a count or seconds.
+    `headers(number)` gives the headers of each request. Without a count or seconds the load ends with `during`.
     """
-    assert count or seconds, "an unbounded load"
+    assert count or seconds or during is not None, "an unbounded load"
     return asyncio.run(_load(port, concurrency, count, seconds, headers, during, timeout_s))
 
 
@@ -73,6 +73,8 @@ async def _load(
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds if seconds else None
     numbers = iter(range(count)) if count else iter(range(1 << 62))
+    acting = asyncio.ensure_future(asyncio.to_thread(during)) if during is not None else None
+    lasts_as_long = not count and not seconds
 
     async def connection() -> None:
         reader: asyncio.StreamReader | None = None
@@ -80,6 +82,8 @@ async def _load(
         try:
             for number in numbers:
                 if end is not None and loop.time() > end:
+                    break
+                if lasts_as_long and acting is not None and acting.done():
                     break
                 try:
                     async with asyncio.timeout(timeout_s):
@@ -102,8 +106,8 @@ async def _load(
     work: list[asyncio.Future[None] | asyncio.Task[None]] = [
         asyncio.ensure_future(connection()) for _ in range(concurrency)
     ]
-    if during is not None:
-        work.append(asyncio.ensure_future(asyncio.to_thread(during)))
+    if acting is not None:
+        work.append(acting)
     try:
         await asyncio.gather(*work)
     finally:

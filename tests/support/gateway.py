@@ -208,13 +208,13 @@ class Gateway:
         self.service.process.signal(signal.SIGHUP)
 
     def worker_pids(self) -> dict[int, int]:
-        """Return the process id of each worker that has given a sign of life."""
+        """Return the process id of each worker that has given a sign of life, by the number of its stream."""
         path = self.directory / self.config["runtime"]["directory"] / "page"
         if not path.exists():
             return {}
         page = SharedPage(path, create=False)
         try:
-            signs = {index: page.worker(index).pid for index in range(self.config["server"]["workers"])}
+            signs = {index: page.worker(index).pid for index in range(self.config["server"]["workers"] + 1)}
             return {index: pid for index, pid in signs.items() if pid}
         finally:
             page.close()

@@ -60,7 +60,7 @@ async def supervised(
     worker.chmod(0o755)
     monkeypatch.setattr(supervisor, "sys", SimpleNamespace(executable=str(worker)))
     hold = Hold(directory, count)
-    hold.supervisor.start()
+    hold.supervisor.start("settings")
     try:
         yield hold
     finally:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from borderpost.config import load_config
 from borderpost.config.sections import ServerSpec
 from borderpost.worker import listen_of
-from borderpost.worker_settings import WorkerSettings
+from borderpost.worker_settings import WorkerSettings, settings_of
 from borderpost_base.errors import BorderpostError
 from borderpost_wire.options import UnixListen
 from support.borderpost_process import merged, small_config, write_config
@@ -20,31 +20,23 @@ from support.borderpost_process import merged, small_config, write_config
 def settings(directory: Path) -> WorkerSettings:
     changes = {"server": {"workers": 3, "drain_s": 0.5}, "logs": {"level": "debug"}, "answers": {"retry_after_s": 9}}
     config = load_config(write_config(directory, merged(small_config({"eu-1": ("DE", 1)}), changes)), environ={}).config
-    return WorkerSettings(
-        server=config.server,
-        audit=config.audit,
-        geoip=config.geoip,
-        answers=config.answers,
-        runtime=config.runtime,
-        logs=config.logs,
-    )
+    return settings_of(config)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     written = settings(tmp_path)
-    written.write(tmp_path)
-    read = WorkerSettings.read(tmp_path)
+    read = WorkerSettings.read(tmp_path / written.write(tmp_path))
     assert read == written
     assert (read.server.workers, read.server.drain_s, read.answers.retry_after_s) == (3, 0.5, 9)
     assert read.audit.directory == tmp_path / "audit"
 
 
 def test_the_file_is_private_and_replaced_whole(tmp_path: Path) -> None:
-    settings(tmp_path).write(tmp_path)
-    first = (tmp_path / "worker.json").stat()
+    name = settings(tmp_path).write(tmp_path)
+    first = (tmp_path / name).stat()
     assert stat.S_IMODE(first.st_mode) == 0o600
-    settings(tmp_path).write(tmp_path)
-    assert (tmp_path / "worker.json").stat().st_ino != first.st_ino
+    assert settings(tmp_path).write(tmp_path) == name
+    assert (tmp_path / name).stat().st_ino != first.st_ino
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -59,9 +51,10 @@ def test_the_peers_of_a_worker_are_numbers(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_shape_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "worker.json").write_text('{"server": {}, "extra": 1}')
+    path = tmp_path / "worker.json"
+    path.write_text('{"server": {}, "extra": 1}')
     with pytest.raises(ValidationError):
-        WorkerSettings.read(tmp_path)
-    (tmp_path / "worker.json").unlink()
+        WorkerSettings.read(path)
+    path.unlink()
     with pytest.raises(FileNotFoundError):
-        WorkerSettings.read(tmp_path)
+        WorkerSettings.read(path)

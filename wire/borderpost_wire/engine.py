@@ -52,6 +52,14 @@ class Engine(Protocol):
         """Listen and serve. Raises ListenError or its child AddressInUse; nothing is left behind then."""
         ...
 
+    async def retire(self, within_s: float) -> None:
+        """Send every peer elsewhere: another server has the address, or is about to take it.
+
+        Network listeners close at once. What peers still ask on the connections that they have is answered as before.
+        Returns when no peer is left, after `within_s` seconds at most; `drain` and `stop` then end what there is.
+        """
+        ...
+
     async def drain(self, grace_s: float) -> None:
         """End new calls with UNAVAILABLE, wait for the answers of open ones, then end what is still open.
 

@@ -80,6 +80,13 @@ class GrpcioEngine:
             raise
         await self._server.start()
 
+    async def retire(self, within_s: float) -> None:
+        """Close the listeners and let every connection go when its calls have ended.
+
+        grpcio itself refuses calls that cross its GOAWAY, which a client may repeat elsewhere.
+        """
+        await asyncio.wait({asyncio.ensure_future(self._server.stop(within_s))}, timeout=within_s)
+
     async def drain(self, grace_s: float) -> None:
         """Refuse new calls, wait for answers, end the rest."""
         self._draining = True

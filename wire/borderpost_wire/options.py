@@ -57,6 +57,9 @@ class UnixListen:
 
     `peer_uids` and `peer_gids`, where either is not empty, are the users and primary groups of the processes that
     may connect (SO_PEERCRED, unix(7)); one of the two has to fit. Others are cut off. Engine `wire` only.
+
+    `takes_over` allows that a live server listens at the path: the new socket takes the path in one step, and whoever
+    connects from then on reaches it. Connections that stand stay where they are; `Engine.retire` sends them on.
     """
 
     path: Path
@@ -65,6 +68,7 @@ class UnixListen:
     gid: int | None = None
     peer_uids: frozenset[int] = frozenset()
     peer_gids: frozenset[int] = frozenset()
+    takes_over: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.mode <= 0o777:

@@ -5,6 +5,9 @@ again when it stops, its successor's socket too. So it is given a private name, 
 made with mode 0600, gets its owner and mode, and is then renamed to the public name. What it deletes at the
 end is the private name, which is gone; the public name is removed here, if it is still ours.
 
+A server that takes over renames its socket over its predecessor's in one step: at no moment is there nobody at the
+public name, and the predecessor, when it stops, leaves the name to its new owner.
+
 All of that happens under a lock on the directory, so that two servers that start at once take turns.
 """
 
@@ -49,7 +52,8 @@ class PublishedSocket:
 def publish(listen: UnixListen, bind: Callable[[Path], object]) -> PublishedSocket:
     """Let `bind` make a socket at the private path it is given, protect it and give it its public name.
 
-    Raises AddressInUse if a live server answers at the public name, ListenError for everything else.
+    Raises AddressInUse if a live server answers at the public name (unless this one `takes_over`), ListenError for
+    everything else.
     """
     private = listen.path.with_name(f".{listen.path.name}.new")
     if len(os.fsencode(private)) > UNIX_PATH_BYTES_MAX:
@@ -96,6 +100,8 @@ def _refuse_if_taken(listen: UnixListen) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise ListenError(listen.address, "something that is not a socket stands there")
+    if listen.takes_over:
+        return
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         failure = probe.connect_ex(str(listen.path))

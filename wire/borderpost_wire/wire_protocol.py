@@ -73,7 +73,7 @@ class WireProtocol(asyncio.Protocol):
                     self.engine.answer_plainly(self, call)
             else:
                 call.take_reset()
-        if self.out.pieces or self.connection.failed is not None:
+        if self.out.pieces or self.connection.failed is not None or self.connection.draining:
             self.touch()
 
     def eof_received(self) -> bool:

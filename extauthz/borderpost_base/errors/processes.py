@@ -41,4 +41,16 @@ TABLE: tuple[ErrorSpec, ...] = (
         "The list of legal events is append-only: leaving out or changing what was known would rewrite the past.",
         "Put the event back. To end a suspension early, restart with the changed file: the log shows that act.",
     ),
+    ErrorSpec(
+        "BP0607",
+        "worker not replaced",
+        "The configuration changes what workers are started with, and a worker started with it did not get ready.",
+        "The worker before it serves on. See the log lines of the one that was to follow, mend, and reload again.",
+    ),
+    ErrorSpec(
+        "BP0608",
+        "only a restart can change this",
+        "A reload changes keys that Envoy's configuration, this instance's place or its evidence hang on.",
+        "Put them back and reload, or stop Borderpost and start it with the changed configuration.",
+    ),
 )
