@@ -47,6 +47,11 @@ class Load:
     """99.9 %; None where the generator does not tell."""
     by_cluster: Mapping[str, int] | None = None
     """Answers by the cluster that they name; None where the generator does not read them."""
+    offered_s: float | None = None
+    """Requests a second that were due; None for a closed loop."""
+    late_p50_ms: float | None = None
+    late_p99_ms: float | None = None
+    """How late the generator was itself, between when a request was due and when it was sent."""
 
     @property
     def requests_s(self) -> float:

@@ -10,6 +10,7 @@ from typing import get_args
 from borderpost.config.sections import ServerSpec
 from borderpost_bench.experiment import Experiment
 from borderpost_bench.experiments import EXPERIMENT_BY_NAME, EXPERIMENTS
+from borderpost_bench.latency import new_histogram
 from borderpost_bench.load import need
 from borderpost_bench.measure import Settings
 from borderpost_bench.rivals import programs
@@ -101,8 +102,10 @@ def possible(plan: Plan, settings: Settings, told: Callable[[str, str], None]) -
         tuple(one for one in plan.scenarios if can(one.name, partial(_need_scenario, one))),
         tuple(one for one in plan.trials if can(one.name, partial(_need_trial, one, settings))),
     )
-    for tool in sorted({one.driver.value for one in kept.scenarios} - {Driver.STREAMS.value}):
+    for tool in sorted({one.driver for one in kept.scenarios} & {Driver.WRK, Driver.H2LOAD}):
         need(tool)
+    if any(one.driver is Driver.OPEN for one in kept.scenarios):
+        new_histogram()
     return kept, skipped
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from borderpost_bench.experiment import Round
+from borderpost_bench.judge import together
 from borderpost_bench.measure import Sample, Settings
 from borderpost_bench.plan import Trial, find_trial
 from borderpost_bench.rounds import Taken
@@ -30,6 +31,9 @@ FIGURES: Mapping[str, Callable[[Sample], float | None]] = {
     "records_per_commit": lambda sample: sample.records_per_commit,
     "commit_ms": lambda sample: sample.commit_ms,
     "log_bytes": lambda sample: sample.check.bytes_per_decision if sample.check is not None else None,
+    "offered_s": lambda sample: sample.offered_s,
+    "late_p50_ms": lambda sample: sample.late_p50_ms,
+    "late_p99_ms": lambda sample: sample.late_p99_ms,
     "foreign_cores": lambda sample: sample.foreign_cores,
     "load_average": lambda sample: sample.load_average,
 }
@@ -83,6 +87,15 @@ def checks(samples: Sequence[Sample]) -> dict[str, int | bool] | None:
             "passed": all(check.passed for check in made)}  # fmt: skip
 
 
+def judged(samples: Sequence[Sample]) -> dict[str, Any] | None:
+    """Return the judgements on the answers of all runs together, None where none was judged."""
+    made = [sample.judgement for sample in samples if sample.judgement is not None]
+    if not made:
+        return None
+    whole = together(made)
+    return {**whole.as_dict(), "passed": whole.passed}
+
+
 def result(
     taken: Taken,
     settings: Settings,
@@ -122,6 +135,8 @@ def _scenario(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> di
         "engine": _engine(scenario),
         "summary": {figure: spread.as_dict() for figure, spread in summary(taken).items()},
         "checks": checks(taken),
+        "judgement": judged(taken),
+        "too_late": sum(sample.too_late for sample in taken),
         "samples": [sample.as_dict() for sample in taken],
     }
 
@@ -170,6 +185,4 @@ def _engine(scenario: Scenario) -> str | None:
 def passed(taken: Taken) -> bool:
     """Return True if every request was answered, every check holds and no experiment found a fault."""
     samples = (sample for each in taken.samples.values() for sample in each)
-    return all(not one.failed and (one.check is None or one.check.passed) for one in samples) and not any(
-        one.faults for each in taken.rounds.values() for one in each
-    )
+    return all(one.passed for one in samples) and not any(one.faults for each in taken.rounds.values() for one in each)

@@ -38,6 +38,8 @@ class Driver(enum.StrEnum):
 
     WRK = "wrk"
     """HTTP/1.1 POSTs to Envoy; as many in flight as connections (a closed loop)."""
+    OPEN = "open"
+    """The same requests and others, each sent when it is due, whatever became of the ones before (an open loop)."""
     H2LOAD = "h2load"
     """One gRPC message over and over to the server itself, without Envoy, on one connection (a closed loop)."""
     STREAMS = "streams"
@@ -81,7 +83,7 @@ class Scenario:
     @property
     def direct(self) -> bool:
         """Return True if Envoy has no part in it."""
-        return self.driver is not Driver.WRK
+        return self.driver not in {Driver.WRK, Driver.OPEN}
 
 
 def _envoy(name: str, title: str, server: Server, **more: Any) -> Scenario:
@@ -135,6 +137,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _envoy("ext_proc", "Borderpost by ext_proc", Server.PRODUCT, targets=_THROUGH_ENVOY),
     Scenario("ext_authz", "Borderpost by ext_authz", Server.PRODUCT, via=Via.EXT_AUTHZ),
     Scenario("refusals", "Borderpost by ext_proc, 4 of 17 refused", Server.PRODUCT, traffic="mixed"),
+    Scenario("open", "Borderpost by ext_proc, open loop", Server.PRODUCT, Driver.OPEN, baselines=()),
     _streams("constant-streams", "constant answer", Server.CONSTANT, baselines=()),
     _streams("go-stub-streams", "zero-work grpc-go", Server.GO_STUB),
     _streams("go-stub-tuned-streams", "zero-work grpc-go, 128 stream workers", Server.GO_STUB, stream_workers=128),

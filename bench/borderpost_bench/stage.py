@@ -26,14 +26,17 @@ from borderpost.demo.service_process import BorderpostProcess
 from borderpost.demo.stage import command
 from borderpost.geoip.database import EMBEDDED_PATH
 from borderpost_base.errors import BorderpostError
+from borderpost_bench.arrivals import Pace
 from borderpost_bench.bootstraps import plain_proxy, upstream
 from borderpost_bench.check import Asking, LogCount, count_journal, count_log
 from borderpost_bench.cpu import Usage, descendants, usage_of
+from borderpost_bench.judge import Judgement
 from borderpost_bench.load import Load, grpc_frame, question, run_h2load, run_wrk, wrk_script
 from borderpost_bench.pins import Pins, pins
+from borderpost_bench.requesters import Requesters
 from borderpost_bench.rivals import ONE_CORE, law_table, programs
 from borderpost_bench.scenarios import Driver, Scenario, Server
-from borderpost_bench.streams import messages, run_streams
+from borderpost_bench.streams import messages, run_streams, run_streams_open
 from borderpost_bench.traffic import requests_of
 from borderpost_envoy import SERVER_CLUSTER
 
@@ -41,6 +44,9 @@ ADDRESSES = 4096
 """Distinct client addresses of one run: what a busy gateway sees again and again within a minute."""
 FIXED_REGION = "eu-central-1"
 """Where the plain proxy and the constant answer send everything."""
+
+CONFIGURATION = "borderpost.yaml"
+"""Name of the product's configuration file."""
 
 _FAILED = ("ext_proc.borderpost.message_timeouts", "ext_proc.borderpost.streams_failed", "ext_authz.borderpost.error")
 
@@ -82,13 +88,21 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._undo.close()
 
-    def drive(self, *, seconds: float, connections: int) -> Load:
-        """Load it once; return what the load generator saw."""
+    def drive(self, *, seconds: float, connections: int, pace: Pace | None = None) -> Load:
+        """Load it once; return what the load generator saw. With a pace it is an open loop."""
         scenario = self._scenario
         in_flight = scenario.in_flight or connections
+        if scenario.driver is Driver.OPEN:
+            assert pace is not None, "an open loop has a pace"
+            return self._requesters.ask(pace, seconds=seconds, connections=in_flight)
         if scenario.driver is Driver.WRK:
             assert self._envoy is not None, "wrk drives Envoy"
             return run_wrk(self._envoy.port, self._directory / "wrk.lua", seconds=seconds, connections=in_flight)
+        if scenario.driver is Driver.STREAMS and pace is not None:
+            return run_streams_open(
+                programs()["drive"], self._socket, self._directory / "messages.bin",
+                via=scenario.via, seconds=seconds, pace=pace, prefix=self._pins.driver,
+            )  # fmt: skip
         if scenario.driver is Driver.STREAMS:
             return run_streams(
                 programs()["drive"], self._socket, self._directory / "messages.bin",
@@ -120,6 +134,12 @@ class Stage:
         if self.service is not None:
             return count_log(self._audit)
         return count_journal(self._journal) if self._scenario.server is Server.GO_HONEST else None
+
+    def judged(self) -> Judgement | None:
+        """Return the judgement on each answer of an open loop to the product. Call it once all has ended."""
+        if self._scenario.driver is not Driver.OPEN or self.service is None:
+            return None
+        return self._requesters.judged(self._directory / CONFIGURATION, self._audit)
 
     def asking(self) -> Asking:
         """Return what Envoy has counted of its questions."""
@@ -160,14 +180,16 @@ class Stage:
             self._server = self.service.process
         elif scenario.server is not Server.NONE:
             self._server = self._start_server()
-        if scenario.driver is Driver.WRK:
+        if not scenario.direct:
             self._envoy = self._undo.enter_context(EnvoyProcess(self._bootstrap(config), self._directory))
+            self._requesters = Requesters(self._envoy.port)
+        if scenario.driver is Driver.WRK:
             requests = requests_of(scenario.traffic, ADDRESSES)
             (self._directory / "wrk.lua").write_text(wrk_script(requests))
         elif scenario.driver is Driver.STREAMS:
             requests = requests_of(scenario.traffic, ADDRESSES)
             (self._directory / "messages.bin").write_bytes(messages(requests, scenario.via))
-        else:
+        elif scenario.driver is Driver.H2LOAD:
             (request,) = requests_of(scenario.traffic, 1)
             (self._directory / "message.bin").write_bytes(grpc_frame(question(request, scenario.via)))
 
@@ -183,7 +205,7 @@ class Stage:
             # By TCP, so that the regions' counts are of requests alone.
             config["ranking"]["probes"][region] = {"kind": "tcp", "address": f"127.0.0.1:{port}", "interval_s": 2}
         write_events(self._directory, [])
-        path = self._directory / "borderpost.yaml"
+        path = self._directory / CONFIGURATION
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         return path
 

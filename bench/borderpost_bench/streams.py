@@ -7,17 +7,25 @@ them too, as a check on it from another hand, but it sends one message over and 
 from __future__ import annotations
 
 import json
+import sys
+import tempfile
+from array import array
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from borderpost_base.errors import BorderpostError
+from borderpost_bench.arrivals import Pace
 from borderpost_bench.constant import CHECK, PROCESS
+from borderpost_bench.latency import Percentiles
 from borderpost_bench.load import Load, grpc_frame, question, run_tool
 from borderpost_bench.traffic import Request
 from borderpost_envoy import Via
 
 MARKER = "%" * 12
 """Where the driver writes the number of a question, in hex. No header has it otherwise."""
+_WAITING_MAX = 16384
+"""Questions of an open loop that may be without an answer at a time; the server's own bound is lower."""
 _PORT_MIN, _PORTS = 32768, 28232
 """Of clients: what Linux draws from (ip(7), ip_local_port_range)."""
 
@@ -34,13 +42,37 @@ def run_streams(
     driver: Path, socket: Path, messages: Path, *, via: Via, seconds: float, in_flight: int, connections: int = 1,
     prefix: Sequence[str] = (),
 ) -> Load:  # fmt: skip
-    """Drive a gRPC server on a Unix socket. Raises BorderpostError BP0921."""
+    """Drive a gRPC server on a Unix socket in a closed loop. Raises BorderpostError BP0921."""
     output = run_tool([
         *prefix, str(driver), "-unix", str(socket), "-path", PROCESS if via is Via.EXT_PROC else CHECK,
         "-messages", str(messages), "-connections", str(connections), "-in-flight", str(in_flight),
         "-seconds", f"{seconds:g}", *(() if via is Via.EXT_PROC else ("-unary",)),
     ], seconds)  # fmt: skip
     return parse_streams(output)
+
+
+def run_streams_open(
+    driver: Path, socket: Path, messages: Path, *, via: Via, seconds: float, pace: Pace, prefix: Sequence[str] = ()
+) -> Load:
+    """Drive it in an open loop, on one connection; latencies count from when each question was due.
+
+    Raises BorderpostError BP0921, or BP0923 without the histogram's package.
+    """
+    with tempfile.NamedTemporaryFile(prefix="latencies-", dir=messages.parent) as file:
+        output = run_tool([
+            *prefix, str(driver), "-unix", str(socket), "-path", PROCESS if via is Via.EXT_PROC else CHECK,
+            "-messages", str(messages), "-in-flight", str(_WAITING_MAX), "-seconds", f"{seconds:g}",
+            "-rate", f"{pace.rate_s:g}", "-arrivals", pace.arrivals, "-seed", str(pace.seed),
+            "-latencies", file.name, *(() if via is Via.EXT_PROC else ("-unary",)),
+        ], seconds)  # fmt: skip
+        took = array("I", Path(file.name).read_bytes())
+    if sys.byteorder == "big":
+        took.byteswap()
+    told, late = Percentiles.of(took), json.loads(output)
+    return replace(
+        parse_streams(output), p50_ms=told.p50_ms, p90_ms=told.p90_ms, p99_ms=told.p99_ms, p999_ms=told.p999_ms,
+        offered_s=pace.rate_s, late_p50_ms=late["late_p50_us"] / 1000, late_p99_ms=late["late_p99_us"] / 1000,
+    )  # fmt: skip
 
 
 def parse_streams(output: str) -> Load:

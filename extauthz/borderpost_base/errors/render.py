@@ -53,4 +53,16 @@ TABLE: tuple[ErrorSpec, ...] = (
         "The directory lies in memory, where a record is durable for nothing: the figures would flatter.",
         "Name a directory on a disk with `--directory`.",
     ),
+    ErrorSpec(
+        "BP0923",
+        "the bench needs its packages",
+        "Histograms of latency and plots come from packages that only the bench uses; one of them is not installed.",
+        "Install them with `pip install 'borderpost[bench]'`.",
+    ),
+    ErrorSpec(
+        "BP0924",
+        "not a result of the bench",
+        "The file cannot be read, is no JSON, or holds a result of another version of the bench.",
+        "Name a file written by `borderpost bench --json` of this version; measure again if it is older.",
+    ),
 )
