@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from borderpost_wire.h2 import Connection, ErrorCode, EventKind, Limits, frames
 from borderpost_wire.h2.states import ROWS, TABLE, Event, State, Verdict, as_markdown
 from support.h2_frames import (
-    BLOCK,
     EAGER,
     GREETING,
     HEAD,
@@ -208,59 +207,6 @@ def test_requests_in_blocks_that_repeat_are_remembered() -> None:
     first, second = connection.streams.open[5], connection.streams.open[7]
     assert first.request is second.request
     assert second.request.fields == () and second.request.path == b"/a.B/C"
-
-
-def failure(*chunks: bytes, limits: Limits | None = None) -> ErrorCode | None:
-    connection = Connection(limits)
-    drive(connection, [GREETING, *chunks])
-    return connection.failed
-
-
-def test_floods_end_the_connection() -> None:
-    calm = ErrorCode.ENHANCE_YOUR_CALM
-    opened = headers(1)
-    assert failure(frames.frame(frames.PING, 0, 0, b"12345678") * 1500) is calm
-    assert failure(frames.settings({4: 1}) * 800) is calm
-    assert failure(frames.window_update(0, 1) * 25_000) is calm
-    assert failure(opened + data(1, b"") * 1500) is calm
-    assert failure(frames.frame(frames.PRIORITY, 0, 1, b"\0\0\0\3\0") * 12_000) is calm
-    assert failure(frames.frame(99, 0, 0, b"") * 12_000) is calm
-    many = Limits(streams_max=100)
-    assert failure(b"".join(headers(n) + frames.rst_stream(n, 8) for n in range(1, 2400, 2)), limits=many) is calm
-    half_closed = b"".join(headers(n, end=True) + data(n, b"x") for n in range(1, 2400, 2))
-    assert failure(half_closed, limits=many) is calm, "resets that the peer makes us send count too"
-    begun = frames.frame(frames.HEADERS, 0, 1, BLOCK)
-    assert failure(begun + frames.frame(frames.CONTINUATION, 0, 1, b"") * 20) is calm
-    assert failure(begun + frames.frame(frames.CONTINUATION, 0, 1, b"\x82" * 16_384) * 5) is calm
-
-
-def test_resets_behind_an_answer_are_never_counted() -> None:
-    """A proxy that ends every stream by RST_STREAM once it has its answer, whatever the code."""
-    connection = stateless_connection(Connection(Limits(streams_max=10, waive_table_at_id=1)))
-    for n in range(5, 40_000, 2):
-        drive(connection, [headers(n) + data(n, b"abc")], answer=False)
-        connection.out.respond(connection.streams.open[n], HEAD, b"")
-        connection.receive(frames.rst_stream(n, n % 14), 0.0)
-        connection.out.pieces.clear()
-    assert connection.failed is None
-
-
-def test_slow_peers_are_given_their_time_and_no_more() -> None:
-    limits = Limits()
-    begun = frames.frame(frames.HEADERS, 0, 1, BLOCK)
-    for chunk, wait_s, code in (
-        (b"", limits.preface_wait_s, ErrorCode.PROTOCOL_ERROR),
-        (frames.PREFACE, limits.preface_wait_s, ErrorCode.PROTOCOL_ERROR),
-        (GREETING + frames.SETTINGS_ACK + begun, limits.block_wait_s, ErrorCode.ENHANCE_YOUR_CALM),
-        (GREETING + frames.SETTINGS_ACK + headers(1)[:-1], limits.frame_wait_s, ErrorCode.ENHANCE_YOUR_CALM),
-        (GREETING, limits.settings_ack_wait_s, ErrorCode.SETTINGS_TIMEOUT),
-    ):
-        connection = Connection(limits)
-        connection.receive(chunk, 0.0)
-        connection.tick(wait_s - 0.1)
-        assert connection.failed is None
-        connection.tick(wait_s + 0.1)
-        assert connection.failed is code
 
 
 def test_graceful_shutdown_in_two_steps() -> None:
