@@ -64,6 +64,7 @@ class WireEngine:
         }
         self._loop: asyncio.AbstractEventLoop | None = None
         self._servers: list[asyncio.AbstractServer] = []
+        self._network_servers: list[asyncio.AbstractServer] = []
         self._addresses: list[str] = []
         self._published: list[PublishedSocket] = []
         self._connections: set[WireProtocol] = set()
@@ -74,6 +75,7 @@ class WireEngine:
         """`_turn` is scheduled, or running."""
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._retiring = False
         self._draining = False
         self._changed: asyncio.Future[None] | None = None
         """What a drain waits for: fewer unanswered messages or open calls."""
@@ -120,14 +122,27 @@ class WireEngine:
                     functools.partial(WireProtocol, self, listen), sock=each
                 )  # fmt: skip
                 self._servers.append(server)
+                if isinstance(listen, TcpListen):
+                    self._network_servers.append(server)
         self._timer = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+
+    async def retire(self, within_s: float) -> None:
+        """Tell every peer to go (GOAWAY in two steps), and answer what it asks until it has gone.
+
+        A Unix socket that another server has replaced goes on accepting: who connected just before is waiting there.
+        """
+        self._retiring = True
+        for server in self._network_servers:
+            server.close()
+        self._send_away()
+        until = asyncio.get_running_loop().time() + within_s
+        while self._connections and await self._change_before(until):
+            pass
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new calls, wait for answers, end the rest."""
         self._draining = True
-        for each in self._connections:
-            each.connection.shut_down()
-            each.touch()
+        self._send_away()
         loop = asyncio.get_running_loop()
         until = loop.time() + grace_s
         while self.unanswered and await self._change_before(until):
@@ -179,6 +194,8 @@ class WireEngine:
     def connected(self, connection: WireProtocol) -> bool:
         """Note a connection; return whether there is room for it."""
         self._connections.add(connection)
+        if self._retiring:
+            connection.connection.shut_down()
         return len(self._connections) <= self._options.connections_max
 
     def disconnected(self, connection: WireProtocol) -> None:
@@ -325,6 +342,11 @@ class WireEngine:
         port = listeners[0].getsockname()[1]
         self._addresses.append(f"{listen.address.rpartition(':')[0]}:{port}")
         return listeners
+
+    def _send_away(self) -> None:
+        for each in self._connections:
+            each.connection.shut_down()
+            each.touch()
 
     async def _change_before(self, until_s: float) -> bool:
         """Wait for the next change; return False if the loop's time `until_s` comes first."""
