@@ -335,9 +335,11 @@ def test_two_services_share_an_engine(tmp_path: Path) -> None:
 
 
 def test_engine_names() -> None:
-    options = ServerOptions(listen=(TcpListen("127.0.0.1", 0),))
-    assert make_engine("auto", options, []).name == "grpcio"
-    assert make_engine("grpcio", options, []).name == "grpcio"
-    assert make_engine("wire", options, []).name == "wire"
+    network, local = TcpListen("127.0.0.1", 0), UnixListen(Path("/run/engine/e.sock"))
+    for listen, auto in (((network,), "grpcio"), ((local,), "wire"), ((local, network), "grpcio")):
+        options = ServerOptions(listen=listen)
+        assert make_engine("auto", options, []).name == auto
+        assert make_engine("grpcio", options, []).name == "grpcio"
+        assert make_engine("wire", options, []).name == "wire"
     with pytest.raises(EngineUnavailable, match="no engine `nginx`"):
         make_engine("nginx", options, [])

@@ -17,14 +17,14 @@ ENGINE_NAMES = ("auto", "grpcio", "wire")
 def make_engine(name: str, options: ServerOptions, services: Sequence[Service]) -> Engine:
     """Return an engine that is not started yet.
 
-    `name` is one of `ENGINE_NAMES`; `auto` is `grpcio`, but `wire` where a listener names the peers that may connect.
+    `name` is one of `ENGINE_NAMES`; `auto` is `wire` where all listeners are Unix sockets, else `grpcio`.
     Raises EngineUnavailable for another name, and OptionsError if two services answer the same method or the engine
     lacks what the options ask for.
     """
     if name not in ENGINE_NAMES:
         raise EngineUnavailable(f"there is no engine `{name}`; there are: {', '.join(ENGINE_NAMES)}")
-    names_peers = any(isinstance(each, UnixListen) and (each.peer_uids or each.peer_gids) for each in options.listen)
-    if name == "wire" or (name == "auto" and names_peers):
+    local = all(isinstance(each, UnixListen) for each in options.listen)
+    if name == "wire" or (name == "auto" and local):
         return WireEngine(options, methods_of(services))
     from borderpost_wire.grpcio_engine import GrpcioEngine  # grpcio takes a while to load: only where used
 

@@ -25,7 +25,7 @@ class RuntimeSpec(StrictModel):
     """How often the steward looks whether the events file or the GeoIP database has changed."""
 
     hung_disk_s: float = Field(default=2.0, ge=0.1, le=60.0)
-    """How long a worker's disk may be silent in one commit before readiness is taken away."""
+    """How long a worker's disk may be silent in one commit, or the worker itself, before readiness is taken away."""
 
 
 class AnswersSpec(StrictModel):

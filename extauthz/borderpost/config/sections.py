@@ -79,16 +79,18 @@ class ServerSpec(StrictModel):
     """Certificates of a `tcp` listener."""
 
     engine: Literal["auto", "grpcio", "wire"] = "auto"
-    """Which gRPC server runs the workers: `grpcio`, or `wire`, our own, which costs a small part of its CPU and is
-    new. `auto` is `grpcio` until the own one has passed every suite that the other has, but `wire` where `peer_users`
-    or `peer_groups` are given."""
+    """Which gRPC server runs the workers: `wire`, our own, which costs a small part of the other's CPU, or `grpcio`,
+    which others have exposed to networks for years. `auto` is `wire` on Unix sockets, where only a proxy of your own
+    speaks to it, and `grpcio` on a network address. Both pass the same tests."""
 
     workers: int = Field(default=1, ge=1, le=WORKERS_MAX)
     """Worker processes, each with its own socket and audit stream. One decides several thousand requests a second;
-    add more up to the number of cores that Envoy leaves free."""
+    add more up to the number of cores that Envoy leaves free. After a worker has been replaced (a reload that needs
+    it), there is one stream more than there are workers."""
 
     drain_s: float = Field(default=5.0, ge=0.0, le=600.0)
-    """Seconds that a worker goes on answering after it was told to stop, so that Envoy can turn to another."""
+    """Seconds that a worker goes on answering after it was told to stop, so that Envoy can turn to another. One that
+    is replaced ends sooner, once Envoy has gone to its successor."""
 
     def socket_of(self, index: int) -> Path:
         """Return the socket of one worker."""
