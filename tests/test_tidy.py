@@ -59,6 +59,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "borderpost.engine_identity",
         "borderpost.recognition",
         "borderpost.requests",
+        "borderpost.runtime_directory",
         "borderpost.snapshots",
     ),
     ("borderpost.decision", "borderpost.decision_record", "borderpost.shared_fields", "borderpost.worker_settings"),

@@ -15,10 +15,9 @@ A steward that dies leaves the workers deciding by the last snapshot until `runt
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uvloop
@@ -26,6 +25,7 @@ import uvloop
 from borderpost.admin.app import AdminServer, Check, make_app
 from borderpost.config import Loaded, load_config
 from borderpost.publication import Publication
+from borderpost.runtime_directory import ReloadOutcome, RuntimeDirectory
 from borderpost.snapshots import SharedPage, SnapshotWriter, WorkerState
 from borderpost.supervisor import Seat, Supervisor
 from borderpost.worker_settings import clear_settings, refuse_unreloadable, settings_of
@@ -49,31 +49,6 @@ def serve(config_path: Path, overrides: Mapping[str, str]) -> int:
     )
     with RuntimeDirectory(loaded.config.runtime.directory) as runtime:
         return uvloop.run(Steward(loaded, runtime, config_path, overrides, World()).run())
-
-
-class RuntimeDirectory:
-    """The runtime directory, held by a lock so that no two stewards share one."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
-        self._lock = -1
-
-    def __enter__(self) -> Path:
-        place = Place(str(self.path))
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise BorderpostError("BP0604", f"{error.strerror}", place=place) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise BorderpostError("BP0601", "its lock is held", place=place) from error
-        return self.path
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._lock)
 
 
 class Steward:
@@ -103,6 +78,7 @@ class Steward:
         """Name of the settings that workers are to run by."""
         self._reloading = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
+        self._reloads_done = 0
         self._admin = AdminServer(
             make_app(checks=self.checks, metrics=self.exposition),
             host=self._config.admin.host,
@@ -191,34 +167,52 @@ class Steward:
                 settings = settings_of(loaded.config).write(self._runtime)
                 self._publication.replace(loaded)
             except (BorderpostError, Problems, OSError) as error:
-                self._tell_refused("config", "configuration not taken: the last good one stays", error)
+                told = self._tell_refused("config", "configuration not taken: the last good one stays", error)
+                self._note_outcome("refused", "kept", told)
                 return
             self._config = loaded.config
             self._metrics.reload_total.inc("config", "taken")
-            if any(seat.settings != settings for seat in self._supervisor.seats):
-                await self._replace_workers(settings)
+            if all(seat.settings == settings for seat in self._supervisor.seats):
+                self._note_outcome("taken", "kept", ())
+            else:
+                await self._replace_workers("taken", settings)
 
     async def _start_anew(self) -> None:
         async with self._reloading:
-            await self._replace_workers(settings_of(self._config).write(self._runtime))
+            await self._replace_workers("kept", settings_of(self._config).write(self._runtime))
 
-    async def _replace_workers(self, settings: str) -> None:
+    async def _replace_workers(self, configuration: str, settings: str) -> None:
         self._log.info("workers are replaced", settings=settings)
         try:
             grace_s = self._config.server.drain_s + _KILL_AFTER_DRAIN_S
             await self._supervisor.replace_all(settings, grace_s=grace_s)
         except BorderpostError as error:
-            self._tell_refused("workers", "workers not replaced: those before them serve on", error)
+            told = self._tell_refused("workers", "workers not replaced: those before them serve on", error)
+            self._note_outcome(configuration, "not replaced", told)
             return
         self._metrics.reload_total.inc("workers", "taken")
-        self._log.info("workers replaced", settings=settings)
+        self._note_outcome(configuration, "replaced", ())
 
-    def _tell_refused(self, what: str, event: str, error: BorderpostError | Problems | OSError) -> None:
+    def _tell_refused(
+        self, what: str, event: str, error: BorderpostError | Problems | OSError
+    ) -> Sequence[BorderpostError]:
         self._metrics.reload_total.inc(what, "refused")
         if isinstance(error, OSError):
             error = BorderpostError("BP0604", str(error))
-        for problem in error.errors if isinstance(error, Problems) else (error,):
+        told = error.errors if isinstance(error, Problems) else (error,)
+        for problem in told:
             self._log.error(event, **problem.as_dict())
+        return told
+
+    def _note_outcome(self, configuration: str, workers: str, problems: Sequence[BorderpostError]) -> None:
+        """Leave word for whoever asked (`borderpost reload`)."""
+        self._reloads_done += 1
+        self._log.info("reloaded", configuration=configuration, workers=workers)
+        told = tuple(problem.as_dict() for problem in problems)
+        try:
+            ReloadOutcome(self._reloads_done, configuration, workers, told).write(self._runtime)
+        except OSError as error:
+            self._log.error("the outcome of a reload cannot be left", detail=str(error))
 
     def checks(self) -> list[Check]:
         """Return the conditions of readiness, each with what was seen."""

@@ -26,7 +26,7 @@ def all_served(gate: Gateway, observed: Observed, *, at_least: int = 200) -> Non
 
 def replaced(gate: Gateway, times: int) -> bool:
     assert not log_lines(gate, code="BP0607")
-    return len(log_lines(gate, event="workers replaced")) == times
+    return len(log_lines(gate, event="reloaded", workers="replaced")) == times
 
 
 @pytest.mark.parametrize("workers", [1, 2])

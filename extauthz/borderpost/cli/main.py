@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("borderpost.cli.render", "write Envoy's configuration"),
     "demo": ("borderpost.cli.demo", "show it all on a real Envoy"),
     "bench": ("borderpost.cli.bench", "measure it on a real Envoy"),
+    "reload": ("borderpost.cli.reload", "have a running gateway take its changed configuration"),
     "ready": ("borderpost.cli.ready", "ask a running gateway whether it is ready"),
     "schema": ("borderpost.cli.schema", "print the JSON Schema of a file, for editors"),
     "completion": ("borderpost.cli.completion", "print a completion script for a shell"),

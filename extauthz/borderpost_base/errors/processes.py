@@ -53,4 +53,10 @@ TABLE: tuple[ErrorSpec, ...] = (
         "A reload changes keys that Envoy's configuration, this instance's place or its evidence hang on.",
         "Put them back and reload, or stop Borderpost and start it with the changed configuration.",
     ),
+    ErrorSpec(
+        "BP0609",
+        "no gateway answers here",
+        "Nobody holds `runtime.directory`, or the steward that does gives no outcome of the reload.",
+        "Start `borderpost serve` with this configuration, or name the one that it was started with.",
+    ),
 )
