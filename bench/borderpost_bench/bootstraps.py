@@ -57,7 +57,7 @@ def plain_proxy(rendered: dict[str, Any], cluster: str) -> dict[str, Any]:
     bootstrap has no filter of ours, so that it can never be the product's that is measured as the plain one.
     """
     plain = copy.deepcopy(rendered)
-    for manager in _managers(plain):
+    for manager in managers(plain):
         kept = [one for one in manager["http_filters"] if one["name"] != EXT_PROC_FILTER]
         if len(kept) == len(manager["http_filters"]):
             raise ValueError(f"no filter {EXT_PROC_FILTER} in this bootstrap")
@@ -73,7 +73,8 @@ def plain_proxy(rendered: dict[str, Any], cluster: str) -> dict[str, Any]:
     return plain
 
 
-def _managers(bootstrap: dict[str, Any]) -> list[dict[str, Any]]:
+def managers(bootstrap: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the connection managers of a bootstrap, to be changed in place."""
     return [
         one["typed_config"]
         for listener in bootstrap["static_resources"]["listeners"]

@@ -120,12 +120,15 @@ def parse_wrk(output: str) -> Load:
     )  # fmt: skip
 
 
-def question(request: Request, via: Via, digits: str = "5d6c7e8f9a0b", port: int = 0) -> bytes:
+def question(
+    request: Request, via: Via, digits: str = "5d6c7e8f9a0b", port: int = 0, *, raw_headers: bool = True
+) -> bytes:
     """Return the message that the rendered Envoy sends for a traced request, by one of the two doors.
 
     `digits`, 12 characters, tells one request from another: they stand in request id, trace and span. The port is 0
     where Envoy has the address from a trusted hop. An ext_proc message is of the size that a recorded one has, with
-    the empty messages that Envoy adds; only the order of its attributes may differ.
+    the empty messages that Envoy adds; only the order of its attributes may differ. `raw_headers` is the option of
+    Envoy's ext_authz filter that our rendered one sets.
     """
     headers = {
         **request.headers,
@@ -145,7 +148,10 @@ def question(request: Request, via: Via, digits: str = "5d6c7e8f9a0b", port: int
         return asked.SerializeToString()
     check = ext_authz_pb2.CheckRequest()
     for name, value in {**headers, CLIENT_HEADER: request.address}.items():
-        check.attributes.request.http.header_map.headers.add(key=name, raw_value=value.encode())
+        if raw_headers:
+            check.attributes.request.http.header_map.headers.add(key=name, raw_value=value.encode())
+        else:
+            check.attributes.request.http.headers[name] = value
     return check.SerializeToString()
 
 

@@ -13,7 +13,7 @@ from borderpost_bench.experiments import EXPERIMENT_BY_NAME, EXPERIMENTS
 from borderpost_bench.latency import new_histogram
 from borderpost_bench.load import need
 from borderpost_bench.measure import Settings
-from borderpost_bench.rivals import programs
+from borderpost_bench.rivals import opa_program, programs
 from borderpost_bench.scenarios import BY_NAME, SCENARIOS, Driver, Scenario, Server, on_engine
 from borderpost_bench.unavailable import Unavailable
 from borderpost_wire.engines import make_engine
@@ -121,6 +121,8 @@ def _need_scenario(scenario: Scenario) -> None:
         need_engine(scenario.engine, product=scenario.server is Server.PRODUCT)
     if scenario.needs_go:
         programs()
+    if scenario.server is Server.OPA:
+        opa_program()
 
 
 def _need_trial(trial: Trial, settings: Settings) -> None:

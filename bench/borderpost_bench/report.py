@@ -60,6 +60,8 @@ def ratios(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> dict[
         ("cpu_ratio_to_go_stub", scenario.stub, "server_cpu_us"),
         ("cpu_ratio_to_go_honest", scenario.honest, "server_cpu_us"),
         ("throughput_ratio_to_go_stub", scenario.stub, "requests_s"),
+        ("cpu_ratio_to_opa", scenario.opa, "server_cpu_us"),
+        ("throughput_ratio_to_opa", scenario.opa, "requests_s"),
         *((f"throughput_ratio_to_{kind_of(base)}", base, "requests_s") for base in scenario.baselines),
     ]
     found = {}
@@ -133,6 +135,7 @@ def _scenario(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> di
         "name": scenario.name,
         "title": scenario.title,
         "engine": _engine(scenario),
+        **({"note": scenario.note} if scenario.note else {}),
         "summary": {figure: spread.as_dict() for figure, spread in summary(taken).items()},
         "checks": checks(taken),
         "judgement": judged(taken),

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from borderpost_bench.unavailable import Unavailable
 
 SOURCE = Path(__file__).resolve().parents[1] / "rivals" / "go"
 """The Go module; it is part of a checkout, not of the wheel."""
+OPA_SOURCE = SOURCE.parent / "opa"
+"""A module of its own: OPA brings a hundred others, which nothing else here needs."""
 PROGRAMS = ("stub", "honest", "drive")
 ONE_CORE = {"GOMAXPROCS": "1"}
 """Environment of a Go program that is compared with one worker."""
@@ -41,16 +43,28 @@ def programs() -> Mapping[str, Path]:
 
     Raises RivalUnavailable.
     """
+    place = _built(SOURCE, PROGRAMS)
+    return {name: place / name for name in PROGRAMS}
+
+
+@functools.cache
+def opa_program() -> Path:
+    """Return OPA-Envoy, built as the others are; the first time takes minutes. Raises RivalUnavailable."""
+    return _built(OPA_SOURCE, ("opa",)) / "opa"
+
+
+def _built(source: Path, names: Sequence[str]) -> Path:
+    """Return the directory with what the main packages of these names, or of the module itself, become."""
     go = shutil.which("go")
     if go is None:
         raise RivalUnavailable("Go is not installed")
-    if not (SOURCE / "go.mod").exists():
+    if not (source / "go.mod").exists():
         raise RivalUnavailable("the rivals' sources are only in a checkout")
-    version = _go(go, "version").strip()
-    place = cache_directory() / fingerprint(SOURCE, version)
+    version = _go(go, source, "version").strip()
+    place = cache_directory() / fingerprint(source, version)
     if not place.is_dir():
-        _build(go, place)
-    return {name: place / name for name in PROGRAMS}
+        _build(go, source, names, place)
+    return place
 
 
 def cache_directory() -> Path:
@@ -89,11 +103,12 @@ def law_table(here: str) -> dict[str, Any]:
     }
 
 
-def _build(go: str, place: Path) -> None:
+def _build(go: str, source: Path, names: Sequence[str], place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix="build-", dir=place.parent))
     try:
-        _go(go, "build", "-trimpath", "-o", f"{fresh}{os.sep}", *(f"./{name}" for name in PROGRAMS))
+        packages = [f"./{name}" if (source / name).is_dir() else "." for name in names]
+        _go(go, source, "build", "-trimpath", "-o", f"{fresh}{os.sep}", *packages)
         try:
             fresh.rename(place)
         except OSError:
@@ -103,12 +118,12 @@ def _build(go: str, place: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _go(go: str, *words: str) -> str:
+def _go(go: str, source: Path, *words: str) -> str:
     """Run the go command in the sources. Raises RivalUnavailable; what went wrong goes to stderr, not into a result,
     because it may name the places that modules are fetched from."""
     try:
         done = subprocess.run(
-            [go, *words], cwd=SOURCE, env={**os.environ, **_GO_ENVIRONMENT}, capture_output=True, text=True,
+            [go, *words], cwd=source, env={**os.environ, **_GO_ENVIRONMENT}, capture_output=True, text=True,
             timeout=_BUILD_S_MAX, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:

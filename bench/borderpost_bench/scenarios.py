@@ -26,6 +26,8 @@ class Server(enum.StrEnum):
     """A zero-work grpc-go server: the same constant answer in Go."""
     GO_HONEST = "go-honest"
     """The same facts, database, table, chained log and group commit in Go."""
+    OPA = "opa"
+    """OPA-Envoy with a policy that decides the same: see opa.py for what it is spared."""
 
     @property
     def ours(self) -> bool:
@@ -70,10 +72,14 @@ class Scenario:
     """The scenario with the zero-work grpc-go server that is asked in the same way."""
     honest: str | None = None
     """The one with the honest equivalent in Go."""
+    opa: str | None = None
+    """The one with OPA-Envoy."""
     targets: tuple[Target, ...] = ()
     """What its figures are held to."""
     by_default: bool = True
     """Whether it is measured when nothing is named."""
+    note: str = ""
+    """What a reader of its figures has to know."""
 
     @property
     def needs_go(self) -> bool:
@@ -92,8 +98,9 @@ def _envoy(name: str, title: str, server: Server, **more: Any) -> Scenario:
 
 def _streams(name: str, title: str, server: Server, **more: Any) -> Scenario:
     return Scenario(
-        name, f"{title}, without Envoy", server, Driver.STREAMS, in_flight=64,
-        stub="go-stub-streams", honest="go-honest-streams", **{"baselines": ("constant-streams",), **more},
+        name, f"{title}, without Envoy", server, Driver.STREAMS, in_flight=64, **{
+            "stub": "go-stub-streams", "honest": "go-honest-streams", "baselines": ("constant-streams",), **more,
+        },
     )  # fmt: skip
 
 
@@ -129,13 +136,19 @@ _DIRECTLY = (
     ),
 )  # fmt: skip
 
+_OPA_NOTE = (
+    "OPA-Envoy has no GeoIP database, so a header tells it the country; its decision log goes to the console and is "
+    "not synced; it can refuse by 403 only"
+)
+
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("plain", "plain proxy", Server.NONE, baselines=()),
     _envoy("constant", "constant answer by ext_proc", Server.CONSTANT, baselines=("plain",)),
     _envoy("go-stub", "zero-work grpc-go by ext_proc", Server.GO_STUB),
     _envoy("go-honest", "honest Go equivalent by ext_proc", Server.GO_HONEST),
     _envoy("ext_proc", "Borderpost by ext_proc", Server.PRODUCT, targets=_THROUGH_ENVOY),
-    Scenario("ext_authz", "Borderpost by ext_authz", Server.PRODUCT, via=Via.EXT_AUTHZ),
+    Scenario("opa", "OPA-Envoy by ext_authz", Server.OPA, via=Via.EXT_AUTHZ, traffic="placed", note=_OPA_NOTE),
+    Scenario("ext_authz", "Borderpost by ext_authz", Server.PRODUCT, via=Via.EXT_AUTHZ, opa="opa"),
     Scenario("refusals", "Borderpost by ext_proc, 4 of 17 refused", Server.PRODUCT, traffic="mixed"),
     Scenario("open", "Borderpost by ext_proc, open loop", Server.PRODUCT, Driver.OPEN, baselines=()),
     _streams("constant-streams", "constant answer", Server.CONSTANT, baselines=()),
@@ -143,6 +156,27 @@ SCENARIOS: tuple[Scenario, ...] = (
     _streams("go-stub-tuned-streams", "zero-work grpc-go, 128 stream workers", Server.GO_STUB, stream_workers=128),
     _streams("go-honest-streams", "honest Go equivalent", Server.GO_HONEST),
     _streams("borderpost-streams", "one worker", Server.PRODUCT, targets=_DIRECTLY),
+    _streams(
+        "opa-streams",
+        "OPA-Envoy by ext_authz",
+        Server.OPA,
+        via=Via.EXT_AUTHZ,
+        traffic="placed",
+        note=_OPA_NOTE,
+        stub=None,
+        honest=None,
+        baselines=(),
+    ),
+    _streams(
+        "ext_authz-streams",
+        "one worker by ext_authz",
+        Server.PRODUCT,
+        via=Via.EXT_AUTHZ,
+        opa="opa-streams",
+        stub=None,
+        honest=None,
+        baselines=(),
+    ),
     _h2load("constant-direct", "constant answer", Server.CONSTANT, baselines=()),
     _h2load("go-stub-direct", "zero-work grpc-go", Server.GO_STUB),
     _h2load("direct", "one worker", Server.PRODUCT),

@@ -32,6 +32,7 @@ from borderpost_bench.check import Asking, LogCount, count_journal, count_log
 from borderpost_bench.cpu import Usage, descendants, usage_of
 from borderpost_bench.judge import Judgement
 from borderpost_bench.load import Load, grpc_frame, question, run_h2load, run_wrk, wrk_script
+from borderpost_bench.opa import count_console, opa_bootstrap, opa_command
 from borderpost_bench.pins import Pins, pins
 from borderpost_bench.requesters import Requesters
 from borderpost_bench.rivals import ONE_CORE, law_table, programs
@@ -76,6 +77,7 @@ class Stage:
         """The product, where the scenario has it."""
         self._audit = directory / AUDIT
         self._journal = directory / "journal.jsonl"
+        self._server_log = directory / f"{scenario.server.value}.log"
 
     def __enter__(self) -> Stage:
         try:
@@ -133,6 +135,8 @@ class Stage:
         """Return what the decisions on record add up to, None where nothing is decided. Call it once all has ended."""
         if self.service is not None:
             return count_log(self._audit)
+        if self._scenario.server is Server.OPA:
+            return count_console(self._server_log)
         return count_journal(self._journal) if self._scenario.server is Server.GO_HONEST else None
 
     def judged(self) -> Judgement | None:
@@ -188,7 +192,8 @@ class Stage:
             (self._directory / "wrk.lua").write_text(wrk_script(requests))
         elif scenario.driver is Driver.STREAMS:
             requests = requests_of(scenario.traffic, ADDRESSES)
-            (self._directory / "messages.bin").write_bytes(messages(requests, scenario.via))
+            raw = scenario.server is not Server.OPA
+            (self._directory / "messages.bin").write_bytes(messages(requests, scenario.via, raw_headers=raw))
         elif scenario.driver is Driver.H2LOAD:
             (request,) = requests_of(scenario.traffic, 1)
             (self._directory / "message.bin").write_bytes(grpc_frame(question(request, scenario.via)))
@@ -220,23 +225,26 @@ class Stage:
         else:
             self._sockets.mkdir(mode=0o700)
             where = ("-tcp", f"127.0.0.1:{self._port}") if by_port else ("-unix", str(self._socket))
-            command = [*self._go_command(), "-stream-workers", str(scenario.stream_workers)]
+            command = self._go_command()
             environ = ONE_CORE
-        log = self._directory / f"{scenario.server.value}.log"
-        child = ChildProcess(scenario.server.value, [*self._pins.server, *command, *where], log, environ=environ)
+        command = [*self._pins.server, *command, *where]
+        child = ChildProcess(scenario.server.value, command, self._server_log, environ=environ)
         self._undo.callback(child.kill)
         ready = (lambda: _listens(self._port)) if by_port else self._socket.exists
         child.wait_until(ready, timeout_s=15, what="listening")
         return child
 
     def _go_command(self) -> list[str]:
+        if self._scenario.server is Server.OPA:
+            return opa_command(self._directory)
+        workers = ("-stream-workers", str(self._scenario.stream_workers))
         if self._scenario.server is Server.GO_STUB:
-            return [str(programs()["stub"]), "-cluster", FIXED_REGION]
+            return [str(programs()["stub"]), "-cluster", FIXED_REGION, *workers]
         table = self._directory / "table.json"
         table.write_text(json.dumps(law_table(here="DE-HE")))
         return [
             str(programs()["honest"]), "-table", str(table), "-geoip", str(EMBEDDED_PATH),
-            "-journal", str(self._journal),
+            "-journal", str(self._journal), *workers,
         ]  # fmt: skip
 
     def _bootstrap(self, config: Path) -> dict[str, Any]:
@@ -251,6 +259,8 @@ class Stage:
             raise BorderpostError("BP0911", f"rendering Envoy's configuration failed: {rendered.document}")
         if self._scenario.server is Server.NONE:
             return plain_proxy(rendered.document, FIXED_REGION)
+        if self._scenario.server is Server.OPA:
+            return opa_bootstrap(rendered.document)
         return rendered.document
 
 

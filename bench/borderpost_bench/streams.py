@@ -30,10 +30,10 @@ _PORT_MIN, _PORTS = 32768, 28232
 """Of clients: what Linux draws from (ip(7), ip_local_port_range)."""
 
 
-def messages(requests: Sequence[Request], via: Via) -> bytes:
+def messages(requests: Sequence[Request], via: Via, *, raw_headers: bool = True) -> bytes:
     """Return the driver's messages: one a request, in gRPC frames, each from a port of its own."""
     return b"".join(
-        grpc_frame(question(request, via, MARKER, _PORT_MIN + number * 7919 % _PORTS))
+        grpc_frame(question(request, via, MARKER, _PORT_MIN + number * 7919 % _PORTS, raw_headers=raw_headers))
         for number, request in enumerate(requests)
     )
 

@@ -104,6 +104,7 @@ def _told(document: Mapping[str, Any]) -> str:
         f"- without Envoy: {machine['pins']}; Go with GOMAXPROCS=1; {machine['go'] or 'no Go'}",
         f"- all checks: {'passed' if document['passed'] else 'FAILED'}",
     ]
+    lines += [f"- {one['title']}: {one['note']}" for one in document["scenarios"] if "note" in one]
     lines += [f"- not measured: {name}: {reason}" for name, reason in document["skipped"].items()]
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ import ipaddress
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 EU = frozenset({"eu-central-1", "eu-west-1"})
 EVERYWHERE = frozenset({"ap-southeast-1", "eu-central-1", "eu-west-1", "me-central-1", "us-east-1"})
@@ -23,6 +23,8 @@ CHAT = json.dumps({
 })  # fmt: skip
 """Body of each request: a short chat completion."""
 PATH = "/v1/chat/completions"
+COUNTRY_HEADER = "x-client-country"
+"""Tells a rival without a GeoIP database where the client is."""
 _SEED = 20261121
 
 
@@ -39,11 +41,17 @@ class Client:
     """What they assert in x-data-residency."""
     data_class: str | None = None
     """What they declare in x-data-class."""
+    placed: bool = False
+    """Whether a hop in front says the country in a header."""
 
     @property
     def headers(self) -> dict[str, str]:
         """The request headers that carry the claims."""
-        claims = {"x-data-residency": self.residency, "x-data-class": self.data_class}
+        claims = {
+            "x-data-residency": self.residency,
+            "x-data-class": self.data_class,
+            COUNTRY_HEADER: self.country if self.placed else None,
+        }
         return {name: value for name, value in claims.items() if value is not None}
 
 
@@ -76,8 +84,11 @@ TRAFFIC: Mapping[str, tuple[Client, ...]] = {
     "routed": ROUTED,
     "mixed": ROUTED + REFUSED,
     "one": ROUTED[:1],
+    "placed": tuple(replace(client, placed=True) for client in ROUTED),
+    "sized": tuple(client for client in ROUTED if client.country != "AE"),
 }
-"""By name: who asks. `one` is for a load generator that repeats a single message."""
+"""By name: who asks. `one` is for a load generator that repeats a single message, `placed` for a server that
+cannot look addresses up, `sized` for configurations in which not all regions need to be (sizes.py)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from borderpost_bench.rivals import SOURCE
+from borderpost_bench.rivals import OPA_SOURCE, SOURCE
 
 pytestmark = [
     pytest.mark.full,
@@ -57,6 +57,16 @@ def test_the_go_servers_serve_a_real_envoy(tmp_path: Path) -> None:
     assert told["go-honest"]["checks"]["passed"] is True
 
 
+def test_opa_envoy_decides_as_ours_does_directly_and_behind_a_real_envoy(tmp_path: Path) -> None:
+    told = bench(tmp_path, "opa-streams", "ext_authz-streams", "opa")
+    for one in told.values():
+        checks, (sample,) = one["checks"], one["samples"]
+        assert (sample["failed"], sample["refused"]) == (0, 0)
+        assert checks["decisions"] >= sample["answered"] > 0
+        assert checks["passed"] is True
+    assert told["ext_authz-streams@grpcio"]["cpu_ratio_to_opa"]["median"] > 0
+
+
 @pytest.mark.skipif(shutil.which("h2load") is None, reason="needs h2load")
 def test_h2load_drives_the_stub_too(tmp_path: Path) -> None:
     (sample,) = bench(tmp_path, "go-stub-direct")["go-stub-direct"]["samples"]
@@ -64,14 +74,15 @@ def test_h2load_drives_the_stub_too(tmp_path: Path) -> None:
     assert sample["failed"] == 0
 
 
+@pytest.mark.parametrize("source", [SOURCE, OPA_SOURCE], ids=lambda source: source.name)
 @pytest.mark.parametrize("words", [("vet", "./..."), ("test", "./...")], ids=lambda words: words[0])
-def test_the_go_sources_are_vetted_and_tested(words: tuple[str, ...]) -> None:
+def test_the_go_sources_are_vetted_and_tested(words: tuple[str, ...], source: Path) -> None:
     environ = {**os.environ, "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
-    done = subprocess.run(["go", *words], cwd=SOURCE, env=environ, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(["go", *words], cwd=source, env=environ, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(shutil.which("gofmt") is None, reason="needs gofmt")
 def test_the_go_sources_are_formatted() -> None:
-    done = subprocess.run(["gofmt", "-l", SOURCE], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["gofmt", "-l", SOURCE, OPA_SOURCE], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")

@@ -216,7 +216,7 @@ def test_the_plain_proxy_asks_nobody_and_all_else_is_the_same() -> None:
     )  # fmt: skip
     rendered = render_bootstrap(plan)
     plain = bootstraps.plain_proxy(rendered, "a")
-    (before,), (after,) = bootstraps._managers(rendered), bootstraps._managers(plain)
+    (before,), (after,) = bootstraps.managers(rendered), bootstraps.managers(plain)
     assert [one["name"] for one in before["http_filters"]] == [EXT_PROC_FILTER, "envoy.filters.http.router"]
     assert [one["name"] for one in after["http_filters"]] == ["envoy.filters.http.router"]
     (route,) = after["route_config"]["virtual_hosts"][0]["routes"]

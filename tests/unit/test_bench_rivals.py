@@ -39,8 +39,10 @@ DRIVEN = {
 def _fresh() -> Iterator[None]:
     """Forget what an earlier test has built or failed to build."""
     rivals.programs.cache_clear()
+    rivals.opa_program.cache_clear()
     yield
     rivals.programs.cache_clear()
+    rivals.opa_program.cache_clear()
 
 
 def test_the_driver_s_result_is_read() -> None:
@@ -141,6 +143,7 @@ def test_a_rival_is_built_once_for_the_same_sources(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     first = rivals.programs()
     rivals.programs.cache_clear()
+    rivals.opa_program.cache_clear()
     assert rivals.programs() == first
     assert {path.read_text() for path in first.values()} == {"built\n"}
     assert (tmp_path / "calls").read_text().count("build -trimpath") == 1
