@@ -54,11 +54,15 @@ func (p *paced) Read(into []byte) (int, error) {
 			return 0, err
 		}
 		wait := unix.NsecToTimespec(int64(timeout))
-		ready, err := unix.Ppoll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, &wait, nil)
-		if err != nil && !errors.Is(err, unix.EINTR) {
+		events := int16(unix.POLLIN)
+		if len(p.client.out) > 0 {
+			events |= unix.POLLOUT
+		}
+		polled := []unix.PollFd{{Fd: int32(p.fd), Events: events}}
+		if _, err := unix.Ppoll(polled, &wait, nil); err != nil && !errors.Is(err, unix.EINTR) {
 			return 0, err
 		}
-		if ready > 0 {
+		if polled[0].Revents&^unix.POLLOUT != 0 {
 			size, err := unix.Read(p.fd, into)
 			if size == 0 && err == nil {
 				err = io.EOF
@@ -80,13 +84,30 @@ func (p *paced) send() (time.Duration, error) {
 		p.late = append(p.late, uint32(min(now-due, 1<<32-1)))
 		c.due.advance()
 	}
-	if err := c.flush(); err != nil {
+	if err := p.flush(); err != nil {
 		return 0, err
 	}
 	if due := c.due.next; due < p.length && c.mayAsk() {
 		return max(0, due-time.Since(p.begun)), nil
 	}
 	return patience, nil
+}
+
+// flush writes what the socket takes now and keeps the rest: a server that waits for us to read before it reads on
+// would else be waited for, and both would wait for ever.
+func (p *paced) flush() error {
+	c := p.client
+	for len(c.out) > 0 {
+		written, err := unix.SendmsgN(p.fd, c.out, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if errors.Is(err, unix.EAGAIN) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		c.out = c.out[:copy(c.out, c.out[max(0, written):])]
+	}
+	return nil
 }
 
 // drivePaced asks as the schedule says until the time is over, then waits for the last answers.
@@ -120,5 +141,5 @@ func (c *client) drivePaced(length time.Duration) error {
 			return err
 		}
 	}
-	return c.flush()
+	return nil
 }
