@@ -5,11 +5,12 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+MINUTES ?= 5
 PYTEST = $(BIN)/python -m pytest --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-live test test-full check bench generate generate-check proto clean
+.PHONY: help demo demo-live test test-full check fuzz bench generate generate-check proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +50,9 @@ test: $(VENV)/.stamp-dev ## Every test but the long ones (under ten minutes)
 
 test-full: $(VENV)/.stamp-dev ## The long tests that `test` leaves out; some need root or Debian packages (see .ci/run)
 	BORDERPOST_TEST_PROFILE=full $(PYTEST) -m full --timeout 1800
+
+fuzz: $(VENV)/.stamp-dev ## Drive the protocol engine by any bytes in any pieces, for MINUTES (5)
+	$(BIN)/python tools/fuzz.py --minutes $(MINUTES)
 
 bench: $(VENV)/.stamp-dev ## Measure requests a second, latency, CPU and log bytes through a real Envoy
 	$(BIN)/python -m borderpost_bench

@@ -16,49 +16,23 @@ from support.h2_frames import (
     GREETING,
     HEAD,
     TRAILERS,
-    PlainConnection,
-    any_frame,
     data,
     drive,
     headers,
     split,
     stateless_connection,
 )
-
-FRAMES = st.lists(any_frame(), max_size=25)
-PLACES = st.lists(st.integers(0, 1 << 20), max_size=12)
-
-
-def prepared(kind: type[Connection], ready: bool) -> Connection:
-    connection = kind(EAGER)
-    if ready:
-        return stateless_connection(connection)
-    drive(connection, [GREETING])
-    return connection
+from support.wire_fuzz import FRAMES, PLACES, check_shortcuts, check_splits, prepared
 
 
 @given(FRAMES, PLACES, st.booleans())
 def test_any_split_of_the_same_bytes_means_the_same(sent: list[bytes], places: list[int], ready: bool) -> None:
-    text = b"".join(sent)
-    whole, parts = prepared(Connection, ready), prepared(Connection, ready)
-    events = whole.receive(text, 5.0)
-    told = [(kind, stream.id, payload) for kind, stream, payload in events]
-    again = []
-    for chunk in split(text, places):
-        again += [(kind, stream.id, payload) for kind, stream, payload in parts.receive(chunk, 5.0)]
-    assert again == told
-    assert parts.out.take() == whole.out.take()
-    assert (parts.failed, parts.last_words) == (whole.failed, whole.last_words)
+    check_splits(sent, places, ready)
 
 
 @given(FRAMES, PLACES, st.booleans())
 def test_shortcuts_mean_the_same_as_the_plain_form(sent: list[bytes], places: list[int], ready: bool) -> None:
-    short, plain = prepared(Connection, ready), prepared(PlainConnection, ready)
-    chunks = split(b"".join(sent), places)
-    assert drive(short, chunks, answer=True) == drive(plain, chunks, answer=True)
-    assert short.out.take() == plain.out.take()
-    assert short.failed == plain.failed
-    assert {n: s.phase for n, s in short.streams.open.items()} == {n: s.phase for n, s in plain.streams.open.items()}
+    check_shortcuts(sent, places, ready)
 
 
 @given(st.binary(max_size=200), PLACES)
