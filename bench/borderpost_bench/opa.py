@@ -69,4 +69,5 @@ def _as_record(told: dict[str, Any]) -> dict[str, Any]:
         if result["allowed"]
         else {"action": "refuse", "reason": "not-allowed"}
     )
-    return {"jur": {"evidence": evidence}, "class": [headers.get("x-data-class", _DEFAULT_CLASS)], "out": out}
+    classes = sorted({_DEFAULT_CLASS, headers.get("x-data-class", _DEFAULT_CLASS)})
+    return {"jur": {"evidence": evidence}, "class": classes, "out": out}
