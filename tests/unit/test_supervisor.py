@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from borderpost import supervisor
 from borderpost.snapshots import SharedPage, WorkerState
 from borderpost.supervisor import Supervisor
+from borderpost_base.errors import BorderpostError
 from support.worker_parts import until
 
 DIES = "#!/bin/sh\nexit 7\n"
@@ -28,6 +29,23 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 pathlib.Path(sys.argv[sys.argv.index("--runtime") + 1], "deaf").touch()
 time.sleep(60)
 """
+SERVES = f"""#!{sys.executable}
+import os, pathlib, signal, sys, time
+from borderpost.snapshots import SharedPage, WorkerState
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(0))
+told = dict(zip(sys.argv, sys.argv[1:]))
+page = SharedPage(pathlib.Path(told["--runtime"], "page"), create=False)
+fault = pathlib.Path(told["--runtime"], "fault")
+state = WorkerState.SERVING
+if "--takes-over" in sys.argv and fault.exists():
+    if fault.read_text() == "ends":
+        os._exit(7)
+    state = WorkerState[fault.read_text()]
+while True:
+    page.beat_worker(int(told["--stream"]), mono_us=1, state=state, silent_us=0, generation=1)
+    time.sleep(0.01)
+"""
+"""Serves at once; as a successor, what the file `fault` says: ends, or stays in that state."""
 
 
 class Hold:
@@ -184,5 +202,86 @@ def test_a_worker_is_told_who_its_steward_is(tmp_path: Path, monkeypatch: pytest
         words = (tmp_path / "told").read_text().split()
         assert words[words.index("--steward") + 1] == str(os.getpid())
         assert words[words.index("--index") + 1] == "0"
+
+    asyncio.run(main())
+
+
+def streams(hold: Hold) -> list[int]:
+    return [seat.stream for seat in hold.supervisor.seats]
+
+
+def serving(hold: Hold) -> bool:
+    return all(hold.page.worker(seat.stream).state is WorkerState.SERVING for seat in hold.supervisor.seats)
+
+
+def test_replaced_workers_take_turns_on_the_spare_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        with capture_logs() as told:
+            async with supervised(tmp_path, monkeypatch, SERVES, count=2) as hold:
+                await until(lambda: serving(hold))
+                before = dict(hold.supervisor.pids)
+                await hold.supervisor.replace_all("other", grace_s=5)
+                after = dict(hold.supervisor.pids)
+                assert streams(hold) == [2, 0]
+                assert [seat.settings for seat in hold.supervisor.seats] == ["other", "other"]
+                assert after.keys() == before.keys()
+                assert not set(after.values()) & set(before.values())
+                assert hold.page.worker(1).state is WorkerState.ABSENT
+                await hold.supervisor.replace_all("third", grace_s=5)
+                assert streams(hold) == [1, 2]
+                assert hold.restarted == []
+                # One that dies later comes back on the stream that it had, by the settings that it had.
+                os.kill(hold.supervisor.pids[0], signal.SIGKILL)
+                await until(lambda: hold.restarted == [0] and serving(hold))
+                assert streams(hold) == [1, 2]
+        started = [(line["worker"], line["stream"]) for line in told if line["event"] == "worker started"]
+        assert started == [(0, 0), (1, 1), (0, 2), (1, 0), (0, 1), (1, 2), (0, 1)]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [("ends", "worker 0: it ended with status 7"), ("STARTING", "worker 0: it was starting for 1 s")],
+)
+def test_a_successor_that_does_not_get_ready_leaves_its_predecessor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, why: str
+) -> None:
+    monkeypatch.setattr(supervisor, "_READY_WITHIN_S", 1.0)
+
+    async def main() -> None:
+        async with supervised(tmp_path, monkeypatch, SERVES, count=2) as hold:
+            await until(lambda: serving(hold))
+            before = dict(hold.supervisor.pids)
+            (tmp_path / "fault").write_text(fault)
+            with pytest.raises(BorderpostError) as caught:
+                await hold.supervisor.replace_all("other", grace_s=5)
+            assert (caught.value.code, caught.value.detail) == ("BP0607", why)
+            assert hold.supervisor.pids == before
+            assert streams(hold) == [0, 1]
+            assert [seat.settings for seat in hold.supervisor.seats] == ["settings", "settings"]
+            assert hold.page.worker(2).state is WorkerState.ABSENT
+            (tmp_path / "fault").unlink()
+            await hold.supervisor.replace_all("other", grace_s=5)
+            assert streams(hold) == [2, 0]
+
+    asyncio.run(main())
+
+
+def test_a_predecessor_that_does_not_let_go_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its successor can serve, and waits for an address that is not given up."""
+    monkeypatch.setattr(supervisor, "_SERVES_WITHIN_S", 0.3)
+
+    async def main() -> None:
+        deaf = SERVES.replace("lambda *_: os._exit(0)", "signal.SIG_IGN")
+        async with supervised(tmp_path, monkeypatch, deaf) as hold:
+            await until(lambda: serving(hold))
+            (predecessor,) = hold.supervisor.pids.values()
+            (tmp_path / "fault").write_text("READY")
+            await hold.supervisor.replace_all("other", grace_s=5)
+            assert hold.supervisor.pids[0] != predecessor
+            with pytest.raises(ProcessLookupError):
+                os.kill(predecessor, 0)
+            assert hold.restarted == []
 
     asyncio.run(main())

@@ -12,9 +12,10 @@ from pathlib import Path
 import grpc
 import pytest
 
+from borderpost_wire.options import ServerOptions, TcpListen, UnixListen
 from borderpost_wire.service import Call
-from support.wire_client import STREAM, UNARY, Feed, served, status_of
-from support.wire_server import answer_all, answer_nothing
+from support.wire_client import METHODS, STREAM, UNARY, Feed, served, status_of
+from support.wire_server import EngineThread, ScriptedService, answer_all, answer_nothing, serving
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 
@@ -102,6 +103,63 @@ def test_stop_under_load_never_ends_a_call_with_ok_unanswered(tmp_path: Path) ->
         if code is grpc.StatusCode.OK:
             assert got == [b"%d" % number] and number % 2
     assert {code for _, _, code in outcomes} >= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+
+
+def test_retire_sends_peers_to_the_successor_and_answers_what_is_open(tmp_path: Path, each_engine: str) -> None:
+    """The successor takes the path while the first serves; the client's channel follows, and only then is it over."""
+
+    def answer_but_one(batch: Sequence[tuple[Call, bytes]]) -> None:
+        answer_all([pair for pair in batch if pair[1] != b"open"])
+
+    successor = ScriptedService(METHODS)
+    options = ServerOptions(listen=(UnixListen(tmp_path / "s.sock", takes_over=True),))
+    with served(tmp_path, answer_but_one) as it, ThreadPoolExecutor(1) as threads:
+        open_call = it.channel.unary_unary(UNARY).future(b"open")
+        it.eventually(lambda: it.service.seen == [b"open"])
+        second = EngineThread(options, [successor], "wire").start()
+        assert it.unary(b"before") == b"re:before"
+        retiring = threads.submit(it.thread.run, lambda: it.thread.engine.retire(10))
+        failed = 0
+        until = time.monotonic() + 5
+        while not successor.seen:
+            assert time.monotonic() < until
+            try:
+                assert it.unary(b"next", wait_for_ready=True) == b"re:next"
+            except grpc.RpcError:
+                failed += 1
+        assert not retiring.done()
+        it.thread.call(lambda: answer_all(it.service.batches[0]))
+        assert open_call.result(5) == b"re:open"
+        retiring.result(5)
+        it.thread.run(it.thread.engine.stop)
+        assert it.unary(b"last") == b"re:last"
+        assert successor.seen[-1] == b"last"
+        second.close()
+    assert failed == 0 or each_engine == "grpcio"
+
+
+def test_retire_gives_up_on_a_peer_that_stays(tmp_path: Path) -> None:
+    with served(tmp_path, answer_nothing) as it:
+        call = it.channel.unary_unary(UNARY).future(b"u")
+        it.eventually(lambda: len(it.service.seen) == 1)
+        began = time.monotonic()
+        it.thread.run(lambda: it.thread.engine.retire(0.3))
+        assert 0.25 < time.monotonic() - began < 3
+        it.thread.run(it.thread.engine.stop)
+        with pytest.raises(grpc.RpcError):
+            call.result(5)
+
+
+def test_retire_lets_go_of_a_network_address_at_once(tmp_path: Path) -> None:
+    service = ScriptedService(METHODS)
+    with serving(ServerOptions(listen=(TcpListen("127.0.0.1", 0),)), service) as first:
+        port = int(first.engine.addresses[0].rpartition(":")[2])
+        with grpc.insecure_channel(first.engine.addresses[0]) as channel:
+            assert channel.unary_unary(UNARY)(b"a") == b"re:a"
+            first.run(lambda: first.engine.retire(5))
+            with serving(ServerOptions(listen=(TcpListen("127.0.0.1", port),)), ScriptedService(METHODS)):
+                assert channel.unary_unary(UNARY)(b"b", wait_for_ready=True) == b"re:b"
+    assert service.seen == [b"a"]
 
 
 def test_wait_returns_after_stop(tmp_path: Path) -> None:

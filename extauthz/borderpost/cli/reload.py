@@ -38,7 +38,10 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     runtime = load(arguments).config.runtime.directory
     steward = steward_of(runtime)
     before = ReloadOutcome.read(runtime)
-    os.kill(steward, signal.SIGUSR2 if arguments.workers else signal.SIGHUP)
+    try:
+        os.kill(steward, signal.SIGUSR2 if arguments.workers else signal.SIGHUP)
+    except OSError as error:
+        raise BorderpostError("BP0609", f"process {steward}: {error.strerror}", place=Place(str(runtime))) from error
     outcome = _await(runtime, before.number if before is not None else 0, arguments.wait_s)
     if output.as_json:
         told = {"configuration": outcome.configuration, "workers": outcome.workers}
