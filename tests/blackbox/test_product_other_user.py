@@ -79,7 +79,7 @@ def test_only_named_peers_are_answered() -> None:
         with tempfile.TemporaryDirectory() as name:
             directory = Path(name)
             directory.chmod(0o755)
-            with gateway(directory, envoy_user=NOBODY, server={"group": group, **peers}) as gate:
+            with gateway(directory, envoy_user=NOBODY, server={"group": group, "engine": "wire", **peers}) as gate:
                 seen = gate.send(GERMAN)
                 assert seen.region == region
                 assert len(gate.decisions()) == (0 if region is None else 1)

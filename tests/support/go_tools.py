@@ -1,0 +1,35 @@
+"""Tools by others, built by Go where it is present; a test that wants one skips with the reason where it is not."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+SOURCES = {
+    "h2spec": "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible",
+    "grpcurl": "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3",
+    "ghz": "github.com/bojand/ghz/cmd/ghz@v0.93.0",
+}
+_BUILD_S = 900
+
+
+def go_tool(name: str) -> Path:
+    """Return the path of a tool, built once a run."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip(f"needs Go to build {name}")
+    return _built(go, name)
+
+
+@functools.cache
+def _built(go: str, name: str) -> Path:
+    directory = Path(tempfile.mkdtemp(prefix=f"borderpost-{name}-"))
+    environment = os.environ | {"GOBIN": str(directory), "GOFLAGS": "-buildvcs=false"}
+    subprocess.run([go, "install", SOURCES[name]], env=environment, check=True, capture_output=True, timeout=_BUILD_S)
+    return directory / name
