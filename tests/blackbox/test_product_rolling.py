@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import signal
+import socket
+from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from borderpost.audit.verify import verify
+from borderpost.demo.children import free_port
+from borderpost.runtime_directory import ReloadOutcome
 from borderpost_envoy import Via
 from support.borderpost_process import merged
 from support.client import Observed
@@ -29,8 +34,7 @@ def replaced(gate: Gateway, times: int) -> bool:
     return len(log_lines(gate, event="reloaded", workers="replaced")) == times
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("via", list(Via))
+@pytest.mark.parametrize(("via", "workers"), [(Via.EXT_PROC, 1), (Via.EXT_PROC, 2), (Via.EXT_AUTHZ, 1)])
 def test_workers_replaced_under_load_fail_no_request(tmp_path: Path, via: Via, workers: int) -> None:
     with small_gate(tmp_path, workers=workers, via=via, server={"drain_s": 2.0}) as gate:
         before = set(gate.worker_pids().values())
@@ -54,3 +58,77 @@ def test_workers_replaced_under_load_fail_no_request(tmp_path: Path, via: Via, w
         assert report.findings == []
         assert sum(stream.unclean_epochs for stream in report.streams) == 0
         assert len(report.streams) == workers + 1
+
+
+def test_workers_behind_network_addresses_are_replaced_too(tmp_path: Path) -> None:
+    """The address is free for a moment; Envoy tries the other worker."""
+    server = {"listen": "tcp", "host": "127.0.0.1", "port": free_ports(2), "drain_s": 2.0}
+    with small_gate(tmp_path, workers=2, server=server) as gate:
+
+        def during() -> None:
+            eventually(lambda: sum(gate.served.values()) > 50, "requests are served")
+            gate.service.process.signal(signal.SIGUSR2)
+            eventually(lambda: replaced(gate, 1), "workers replaced")
+
+        observed = gate.load([GERMAN], during=during)
+        all_served(gate, observed)
+        assert not log_lines(gate, level="error")
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many ports of loopback in a row that were free a moment ago."""
+    while True:
+        first = free_port()
+        with ExitStack() as held:
+            try:
+                for port in range(first, first + count):
+                    held.enter_context(socket.create_server(("127.0.0.1", port)))
+            except (OSError, OverflowError):
+                continue
+            return first
+
+
+def test_law_replaced_under_load_fails_no_request_and_starts_no_worker(tmp_path: Path) -> None:
+    """The generation that all processes share is enough: each worker takes the snapshot between two batches."""
+    with small_gate(tmp_path, workers=2) as gate:
+        before = gate.worker_pids()
+        nearer = merged(gate.config, {"ranking": {"latency_ms": {"DE": {"eu-west-1": 1}}}})
+
+        def during() -> None:
+            for config, region in ((nearer, "eu-west-1"), (gate.config, "eu-central-1"), (nearer, "eu-west-1")):
+                gate.regions.forget()
+                gate.reload(config)
+                eventually(lambda region=region: gate.served.get(region, 0) > 20, f"requests go to {region}")  # type: ignore[misc]
+
+        observed = gate.load([GERMAN], during=during)
+        all_served(gate, observed)
+        assert observed.regions.keys() == {"eu-central-1", "eu-west-1"}
+        assert gate.worker_pids() == before
+        # Each worker's records name the law that was in force, in the order in which it was published.
+        for records in gate.streams().values():
+            laws = [law for law, _ in groupby(record["inputs"]["catalog"] for record in records)]
+            assert 2 <= len(laws) <= 4
+            assert len(set(laws)) == 2
+
+
+def test_a_worker_that_does_not_get_ready_leaves_the_one_before_it_serving(tmp_path: Path) -> None:
+    with small_gate(tmp_path) as gate:
+        before = gate.worker_pids()
+
+        def during() -> None:
+            eventually(lambda: sum(gate.served.values()) > 50, "requests are served")
+            gate.reload(merged(gate.config, {"server": {"group": "no-such-group"}}))
+            eventually(lambda: bool(log_lines(gate, event="reloaded")), "the reload has an outcome")
+
+        observed = gate.load([GERMAN], during=during)
+        all_served(gate, observed)
+        assert gate.worker_pids() == before
+        assert gate.service.ready()
+        outcome = ReloadOutcome.read(gate.directory / gate.config["runtime"]["directory"])
+        assert outcome is not None
+        assert (outcome.configuration, outcome.workers) == ("taken", "not replaced")
+        assert [problem["code"] for problem in outcome.problems] == ["BP0607"]
+        assert log_lines(gate, event="worker cannot run", code="BP0501")
+        gate.reload(merged(gate.config, {"answers": {"retry_after_s": 9}}))
+        eventually(lambda: gate.worker_pids().keys() == {1}, "mended, it is replaced")
+        assert gate.send(GERMAN).status == 200
