@@ -7,12 +7,32 @@ fsync, replay a seed. Units stand last in every name.
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
+
+_FALLOC_FL_KEEP_SIZE = 0x01
+"""linux/falloc.h"""
+
+
+def _load_fallocate() -> Callable[[int, int, int, int], int] | None:
+    """Return the C library's fallocate (Python has only posix_fallocate, which makes files longer); None without."""
+    try:
+        function = ctypes.CDLL(None, use_errno=True).fallocate
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    function.restype = ctypes.c_int
+    return cast("Callable[[int, int, int, int], int]", function)
+
+
+_FALLOCATE = _load_fallocate()
 
 
 class Clock(Protocol):
@@ -56,6 +76,10 @@ class Disk(Protocol):
 
     def allocate(self, fd: int, size_bytes: int) -> None:
         """Reserve room on the disk for a file's first bytes; the file is at least that long afterwards."""
+        ...
+
+    def reserve(self, fd: int, offset: int, size_bytes: int) -> None:
+        """Have room set aside behind a file's end, without making it longer; only a hint, OSError if not possible."""
         ...
 
     def chmod(self, fd: int, mode: int) -> None:
@@ -125,6 +149,14 @@ class SystemDisk:
     def allocate(self, fd: int, size_bytes: int) -> None:
         """Call `posix_fallocate(3)`."""
         os.posix_fallocate(fd, 0, size_bytes)
+
+    def reserve(self, fd: int, offset: int, size_bytes: int) -> None:
+        """Call `fallocate(2)` with FALLOC_FL_KEEP_SIZE."""
+        if _FALLOCATE is None:
+            raise OSError(errno.EOPNOTSUPP, "this system has no fallocate")
+        if _FALLOCATE(fd, _FALLOC_FL_KEEP_SIZE, offset, size_bytes):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
 
     def chmod(self, fd: int, mode: int) -> None:
         """Call `fchmod(2)`."""

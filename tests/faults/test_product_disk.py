@@ -49,7 +49,7 @@ def break_under_load(gate: Gateway, breaks: Callable[[], None], mends: Callable[
 @pytest.mark.root
 @needs_root
 def test_a_disk_that_fills_up_under_load_refuses_and_heals(tmp_path: Path) -> None:
-    with memory_disk(tmp_path / "audit", "24m") as disk, small_gate(tmp_path) as gate:
+    with memory_disk(tmp_path / "audit", "24m") as disk, small_gate(tmp_path, audit={"reserve_bytes": 0}) as gate:
         pid = gate.worker_pids()[0]
         observed, healed_s = break_under_load(gate, disk.fill, disk.free)
         assert healed_s < HEALED_WITHIN_S

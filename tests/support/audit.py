@@ -119,6 +119,10 @@ class FailingDisk(SystemDisk):
         self._note("allocate")
         super().allocate(fd, size_bytes)
 
+    def reserve(self, fd: int, offset: int, size_bytes: int) -> None:
+        self._note("reserve")
+        super().reserve(fd, offset, size_bytes)
+
     def chmod(self, fd: int, mode: int) -> None:
         self._note("chmod")
         super().chmod(fd, mode)
@@ -183,8 +187,9 @@ def open_writer(
 
 
 def small_spec(**keys: Any) -> AuditSpec:
-    """Return a configuration with the smallest ballast and quick retries."""
-    return AuditSpec(**{"log": "test/log", "ballast_bytes": 64 << 10, "retry_s": 0.05, **keys})
+    """Return a configuration with the smallest ballast, no reserve and quick retries."""
+    plain = {"log": "test/log", "ballast_bytes": 64 << 10, "reserve_bytes": 0, "retry_s": 0.05}
+    return AuditSpec(**{**plain, **keys})
 
 
 def lines_of(directory: Path, stream: str = STREAM) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -301,4 +302,37 @@ def test_prepared_records_are_chained_as_far_as_there_is_room(tmp_path: Path, mo
     assert len(ids) == 3
     (gap,) = [record for record in records if record["type"] == "gap"]
     assert (gap["refused"], gap["reason"]) == (3, "backlog")
+    assert verify(tmp_path / STREAM).findings == []
+
+
+def test_room_is_set_aside_behind_a_segment_and_given_back(tmp_path: Path) -> None:
+    reserve = 1 << 20
+    writer = open_writer(tmp_path, spec=small_spec(reserve_bytes=reserve))
+    writer.append("decision", decision())
+    writer.commit()
+    (segment,) = segments_of(tmp_path / STREAM)
+    held = segment.stat()
+    assert held.st_blocks * 512 >= reserve  # of 512 bytes whatever the file system's are (stat(2))
+    assert held.st_size == sum(len(line) + 1 for line in lines_of(tmp_path))
+    # A crash here leaves it set aside; whoever opens the stream next gives it back.
+    writer.release()
+    segment.chmod(0o640)
+    with segment.open("ab") as left_open:
+        World().disk.reserve(left_open.fileno(), held.st_size, reserve)
+    assert segment.stat().st_blocks * 512 >= reserve
+    open_writer(tmp_path, spec=small_spec(reserve_bytes=reserve)).close()
+    assert all(each.stat().st_blocks * 512 < reserve for each in segments_of(tmp_path / STREAM))
+    assert verify(tmp_path / STREAM).findings == []
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSPC])
+def test_where_no_room_can_be_set_aside_the_log_is_written_all_the_same(tmp_path: Path, number: int) -> None:
+    disk = FailingDisk()
+    writer = open_writer(tmp_path, World(disk=disk), spec=small_spec(reserve_bytes=1 << 20))
+    disk.fail("reserve", number)
+    for _ in range(3):
+        writer.append("decision", decision())
+        writer.commit()
+    writer.close()
+    assert disk.calls.count("reserve") <= 2
     assert verify(tmp_path / STREAM).findings == []

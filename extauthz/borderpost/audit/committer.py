@@ -92,8 +92,8 @@ class Committer:
         self._ended: asyncio.Future[bool] = loop.create_future()
         self._heart: asyncio.TimerHandle | None = loop.call_later(self._heartbeat_s, self._beat)
         # A daemon: a sync that never returns must not keep the process from ending.
-        self._thread = threading.Thread(target=self._flush, name=f"audit-{writer.directory.name}", daemon=True)
-        self._thread.start()
+        self._flusher = threading.Thread(target=self._flush, name=f"audit-{writer.directory.name}", daemon=True)
+        self._flusher.start()
 
     @property
     def available(self) -> bool:
@@ -180,7 +180,7 @@ class Committer:
         if not done:
             _log.error("audit log did not end in time", waited_s=within_s, stalled_us=self.stalled_for_us())
             return False
-        self._thread.join(within_s)
+        self._flusher.join(within_s)
         return self._ended.result()
 
     # On the loop's thread.

@@ -37,6 +37,11 @@ class AuditSpec(StrictModel):
     """Age in seconds at which a segment is closed. A closed segment is read-only and may be shipped, so this bounds
     how long a quiet gateway's newest records exist in one place only."""
 
+    reserve_bytes: int = Field(default=8 * _MIB, ge=0, le=1 << 30)
+    """How many bytes the file system is asked to set aside behind a segment's end, again and again as it grows; what
+    is left over is given back when the segment is closed. With room set aside a commit costs a fifth less CPU and
+    time (measured on ext4), and a disk that others fill leaves the log that much. 0 asks for none."""
+
     retry_s: float = Field(default=1.0, ge=0.05, le=60.0)
     """Seconds between attempts to bring a log back after a write or sync failed. Requests are refused meanwhile, so
     it is short; each attempt costs a few system calls."""

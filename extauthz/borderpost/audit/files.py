@@ -76,7 +76,9 @@ class StreamFiles:
     def _begin_segment(self, first_seq: int) -> SegmentFile:
         if self._segment is not None:
             self._segment.close()
-        self._segment = SegmentFile.create(self.directory, first_seq, self._world.disk, self._world.clock.mono_us())
+        self._segment = SegmentFile.create(
+            self.directory, first_seq, self._world.disk, self._world.clock.mono_us(), self._spec.reserve_bytes
+        )
         return self._segment
 
     def _repair(self, batch: Batch) -> SegmentFile:

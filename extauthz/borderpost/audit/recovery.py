@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field as attribute
@@ -206,8 +207,12 @@ def _chunks(path: Path, offset: int) -> Iterator[bytes]:
 
 def _make_read_only(path: Path, disk: Disk) -> None:
     """Close for good the segment that a crashed writer left open."""
-    fd = disk.open(path, os.O_RDONLY)
+    status = path.stat()
+    left_open = bool(status.st_mode & stat.S_IWUSR)
+    fd = disk.open(path, os.O_WRONLY if left_open else os.O_RDONLY)
     try:
+        if left_open:
+            disk.truncate(fd, status.st_size)  # gives back what was set aside behind the end
         disk.chmod(fd, CLOSED_MODE)
     finally:
         disk.close(fd)

@@ -137,7 +137,7 @@ def drop_cached_pages(path: Path, disk: Disk) -> None:
 class SegmentFile:
     """The segment being written. `doing` names the system call in progress, for the record of a failure."""
 
-    def __init__(self, path: Path, fd: int, disk: Disk, born_us: int) -> None:
+    def __init__(self, path: Path, fd: int, disk: Disk, born_us: int, reserve_bytes: int) -> None:
         self.path = path
         self.durable_bytes = 0
         """Size up to which every byte is on stable storage and acknowledged."""
@@ -147,12 +147,17 @@ class SegmentFile:
         self._fd: int | None = fd
         self._disk = disk
         self._whole = True
+        self._reserve_bytes = reserve_bytes
+        self._reserved_to = 0
 
     @classmethod
-    def create(cls, stream_directory: Path, first_seq: int, disk: Disk, born_us: int) -> SegmentFile:
+    def create(
+        cls, stream_directory: Path, first_seq: int, disk: Disk, born_us: int, reserve_bytes: int
+    ) -> SegmentFile:
         """Make the file and bring its name to stable storage. Raises OSError, also if it exists and is not empty.
 
         An empty file of this name is what an attempt left that failed before its first record; it is replaced.
+        `reserve_bytes` is how much room is set aside at a time, 0 for none.
         """
         path = stream_directory / segment_name(first_seq)
         if path.exists() and path.stat().st_size == 0:
@@ -163,7 +168,7 @@ class SegmentFile:
         except OSError:
             disk.close(fd)
             raise
-        return cls(path, fd, disk, born_us)
+        return cls(path, fd, disk, born_us, reserve_bytes)
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Write whole lines, each with its newline, and bring them to stable storage.
@@ -172,6 +177,8 @@ class SegmentFile:
         """
         assert self._fd is not None, "a closed segment is never written"
         data = b"\n".join((*lines, b""))
+        if self._reserve_bytes and self.durable_bytes + len(data) > self._reserved_to:
+            self._reserve(len(data))
         self._whole = False
         self.doing = "write"
         write_all(self._disk, self._fd, data)
@@ -179,6 +186,16 @@ class SegmentFile:
         self._disk.fdatasync(self._fd)
         self.durable_bytes += len(data)
         self._whole = True
+
+    def _reserve(self, needed_bytes: int) -> None:
+        """Have room set aside behind the end. It is no matter if there is none: the write will tell."""
+        assert self._fd is not None, "a closed segment is never written"
+        size = max(self._reserve_bytes, needed_bytes)
+        try:
+            self._disk.reserve(self._fd, self.durable_bytes, size)
+            self._reserved_to = self.durable_bytes + size
+        except OSError:
+            self._reserve_bytes = 0  # not on this file system, or no room: this segment asks no more
 
     def cut_to_durable(self) -> None:
         """Remove what a failed `append` left behind. Raises OSError; may be tried again."""
@@ -201,6 +218,8 @@ class SegmentFile:
         self.doing = "close"
         try:
             if self._whole:
+                if self._reserved_to > self.durable_bytes:
+                    self._disk.truncate(fd, self.durable_bytes)  # gives back what was set aside behind the end
                 self._disk.chmod(fd, CLOSED_MODE)
         finally:
             self._disk.close(fd)
