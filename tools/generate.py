@@ -2,7 +2,7 @@
 
     python tools/generate.py                 write what is stale, name it
     python tools/generate.py --check         change nothing; exit 1 if something is stale
-    python tools/generate.py --only proto    one kind: proto, reference, schema, envoy
+    python tools/generate.py --only proto    one kind: proto, reference, schema, envoy, wire
 
 A generator is a function from the repository's root to {path relative to it: content}. Files below a generator's
 folders that it no longer makes are removed.
@@ -22,6 +22,7 @@ import generate_envoy
 import generate_proto
 import generate_reference
 import generate_schema
+import generate_wire
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,6 +43,7 @@ GENERATORS: dict[str, Generator] = {
     "reference": Generator(generate_reference.generate, ("docs/reference/*.md",)),
     "schema": Generator(generate_schema.generate, ("docs/reference/schema/*.json",)),
     "envoy": Generator(generate_envoy.generate, ("envoy/rendered/*",)),
+    "wire": Generator(generate_wire.generate, ("wire/README.md",)),
 }
 
 

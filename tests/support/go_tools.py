@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import shutil
@@ -30,6 +31,7 @@ def go_tool(name: str) -> Path:
 @functools.cache
 def _built(go: str, name: str) -> Path:
     directory = Path(tempfile.mkdtemp(prefix=f"borderpost-{name}-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     environment = os.environ | {"GOBIN": str(directory), "GOFLAGS": "-buildvcs=false"}
     subprocess.run([go, "install", SOURCES[name]], env=environment, check=True, capture_output=True, timeout=_BUILD_S)
     return directory / name
