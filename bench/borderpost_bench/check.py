@@ -13,13 +13,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from borderpost.audit.reader import read_log
 from borderpost_bench.traffic import legal_for
+
+Expectation = Callable[[str, str | None, frozenset[str]], frozenset[str] | None]
+"""Country, asserted residency and classes of a record: the regions that may serve it; None for nobody we know."""
 
 
 @dataclass(slots=True)
@@ -35,6 +38,8 @@ class LogCount:
     over_refused: int = 0
     """Decisions that refuse a client whom the law allows some region."""
     size_bytes: int = 0
+    legal: Expectation = legal_for
+    """Says which regions are legal for whom."""
 
     @property
     def decisions(self) -> int:
@@ -43,7 +48,7 @@ class LogCount:
 
     def add(self, record: Mapping[str, Any], size_bytes: int) -> None:
         """Count one decision's record."""
-        out, legal = record["out"], _expected(record)
+        out, legal = record["out"], self._expected(record)
         self.size_bytes += size_bytes
         if out["action"] == "route":
             self.routed[out["r"]] += 1
@@ -51,6 +56,10 @@ class LogCount:
         else:
             self.refused[out["reason"]] += 1
             self.over_refused += bool(legal)
+
+    def _expected(self, record: Mapping[str, Any]) -> frozenset[str] | None:
+        evidence = {piece["src"]: piece["val"] for piece in record["jur"]["evidence"]}
+        return self.legal(evidence.get("geoip", "?"), evidence.get("header"), frozenset(record["class"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +103,9 @@ class Check:
         return not wrong and self.unheard <= self.unheard_max
 
 
-def count_log(audit: Path) -> LogCount:
-    """Count the decisions of an audit directory."""
-    count = LogCount()
+def count_log(audit: Path, legal: Expectation = legal_for) -> LogCount:
+    """Count the decisions of an audit directory, and hold them against an expectation."""
+    count = LogCount(legal=legal)
     for located in read_log(audit):
         if located.record["type"] == "decision":
             count.add(located.record, len(located.line) + 1)
@@ -143,8 +152,3 @@ def compare(
         routed=dict(sorted(log.routed.items())),
         refused=dict(sorted(log.refused.items())),
     )
-
-
-def _expected(record: Mapping[str, Any]) -> frozenset[str] | None:
-    evidence = {piece["src"]: piece["val"] for piece in record["jur"]["evidence"]}
-    return legal_for(evidence.get("geoip", "?"), evidence.get("header"), frozenset(record["class"]))

@@ -42,9 +42,9 @@ class Load:
     seconds: float
     p50_ms: float
     p99_ms: float
-    p90_ms: float | None = None
-    p999_ms: float | None = None
-    """99.9 %; None where the generator does not tell."""
+    p90_ms: float
+    p999_ms: float
+    """99.9 %."""
     by_cluster: Mapping[str, int] | None = None
     """Answers by the cluster that they name; None where the generator does not read them."""
     offered_s: float | None = None
@@ -92,9 +92,10 @@ end
 function done(summary, latency, requests)
   local e = summary.errors
   io.write(string.format(
-    '\\n{_RESULT}{{"answered":%d,"duration_us":%d,"refused":%d,"failed":%d,"p50_us":%d,"p99_us":%d}}\\n',
+    '\\n{_RESULT}{{"answered":%d,"duration_us":%d,"refused":%d,"failed":%d,"p50_us":%d,"p90_us":%d,'
+    .. '"p99_us":%d,"p99_9_us":%d}}\\n',
     summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
-    latency:percentile(50), latency:percentile(99)))
+    latency:percentile(50), latency:percentile(90), latency:percentile(99), latency:percentile(99.9)))
 end
 """
 
@@ -116,7 +117,7 @@ def parse_wrk(output: str) -> Load:
     told = json.loads(line.removeprefix(_RESULT))
     return Load(
         told["answered"], told["refused"], told["failed"], told["duration_us"] / 1e6,
-        told["p50_us"] / 1000, told["p99_us"] / 1000,
+        told["p50_us"] / 1000, told["p99_us"] / 1000, told["p90_us"] / 1000, told["p99_9_us"] / 1000,
     )  # fmt: skip
 
 
@@ -132,7 +133,7 @@ def question(
     """
     headers = {
         **request.headers,
-        "x-model": MODEL,
+        "x-model": request.headers.get("x-model", MODEL),
         "traceparent": f"00-0af7651916cd43dd8448{digits}-b7ad{digits}-01",
         "x-request-id": f"3f2b6c1e-8a4d-4f7e-9b0a-{digits}",
     }
@@ -198,7 +199,8 @@ def parse_h2load(output: str, log: str) -> Load:
     _total, succeeded, failed, _errored, _timeout = map(int, found.groups())
     took_us = sorted(int(row[2]) for row in map(str.split, log.splitlines()) if row[1] == "200")
     seconds = float(finished[1]) / {"us": 1e6, "ms": 1e3, "s": 1.0}[finished[2]]
-    return Load(succeeded, 0, failed, seconds, percentile(took_us, 50) / 1000, percentile(took_us, 99) / 1000)
+    p50, p90, p99, p999 = (percentile(took_us, percent) / 1000 for percent in (50, 90, 99, 99.9))
+    return Load(succeeded, 0, failed, seconds, p50, p99, p90, p999)
 
 
 def percentile(values: Sequence[int], percent: float) -> float:

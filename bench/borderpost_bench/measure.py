@@ -13,6 +13,7 @@ from typing import Any
 from borderpost_bench import cpu
 from borderpost_bench.arrivals import Pace
 from borderpost_bench.check import Asking, Check, compare
+from borderpost_bench.features import DEFAULTS, Features
 from borderpost_bench.judge import Judgement
 from borderpost_bench.load import Load
 from borderpost_bench.machine import load_average
@@ -36,11 +37,14 @@ class Settings:
     """Where each measurement makes a directory of its own; it must lie on a disk."""
     pace: Pace = field(default_factory=lambda: Pace(500.0))
     """Of the open loop, where a scenario has no other."""
+    features: Features = DEFAULTS
+    """Of the product."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what another machine could repeat, as JSON-ready data: all but the directory."""
         return {
             "runs": self.runs, "seconds": self.seconds, "connections": self.connections, "pace": asdict(self.pace),
+            "features": self.features.as_dict(),
         }  # fmt: skip
 
 
@@ -107,7 +111,7 @@ def measure(scenario: Scenario, settings: Settings, pace: Pace | None = None) ->
     directory = Path(tempfile.mkdtemp(prefix="borderpost-bench-", dir=settings.directory))
     try:
         before = load_average()
-        with Stage(scenario, directory) as stage:
+        with Stage(scenario, directory, settings.features) as stage:
             return _measure(stage, scenario, settings, pace, before)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -140,9 +144,9 @@ def _measure(stage: Stage, scenario: Scenario, settings: Settings, pace: Pace | 
     return Sample(
         requests_s=round(load.requests_s, 1),
         p50_ms=round(load.p50_ms, 3),
-        p90_ms=_rounded(load.p90_ms, 3),
+        p90_ms=round(load.p90_ms, 3),
         p99_ms=round(load.p99_ms, 3),
-        p999_ms=_rounded(load.p999_ms, 3),
+        p999_ms=round(load.p999_ms, 3),
         answered=load.answered,
         refused=load.refused,
         failed=load.failed,

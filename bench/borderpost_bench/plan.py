@@ -56,6 +56,11 @@ class Plan:
         """The names of all, in order."""
         return (*(one.name for one in self.scenarios), *(one.name for one in self.trials))
 
+    def measurements(self, rounds: int) -> int:
+        """Return how many measurements so many rounds make."""
+        trials = sum(min(rounds, one.experiment.rounds_max or rounds) for one in self.trials)
+        return rounds * len(self.scenarios) + trials
+
 
 def choose(names: Collection[str], engines: Sequence[str]) -> Plan:
     """Return the scenarios and experiments of these names, or what is measured by default if there are none.

@@ -115,7 +115,7 @@ def result(
         trial = find_trial(name)
         held += verdicts(name, trial.engine, trial.experiment.targets, record["summary"])
     return {
-        "schema_version": SCHEMA_VERSION,
+        "bench_version": SCHEMA_VERSION,
         "when": when,
         "command": command,
         "settings": settings.as_dict(),

@@ -30,6 +30,7 @@ from borderpost_bench.arrivals import Pace
 from borderpost_bench.bootstraps import plain_proxy, upstream
 from borderpost_bench.check import Asking, LogCount, count_journal, count_log
 from borderpost_bench.cpu import Usage, descendants, usage_of
+from borderpost_bench.features import DEFAULTS, Features
 from borderpost_bench.judge import Judgement
 from borderpost_bench.load import Load, grpc_frame, question, run_h2load, run_wrk, wrk_script
 from borderpost_bench.opa import count_console, opa_bootstrap, opa_command
@@ -38,7 +39,7 @@ from borderpost_bench.requesters import Requesters
 from borderpost_bench.rivals import ONE_CORE, law_table, programs
 from borderpost_bench.scenarios import Driver, Scenario, Server
 from borderpost_bench.streams import messages, run_streams, run_streams_open
-from borderpost_bench.traffic import requests_of
+from borderpost_bench.traffic import legal_for, legal_without_law, requests_of
 from borderpost_envoy import SERVER_CLUSTER
 
 ADDRESSES = 4096
@@ -66,8 +67,9 @@ class StageUsage:
 class Stage:
     """Everything that runs for one measurement, used as a context. It writes into the directory given, which exists."""
 
-    def __init__(self, scenario: Scenario, directory: Path) -> None:
+    def __init__(self, scenario: Scenario, directory: Path, features: Features = DEFAULTS) -> None:
         self._scenario = scenario
+        self._features = features
         self._directory = directory
         self._pins = pins() if scenario.direct else Pins()
         self._undo = ExitStack()
@@ -134,7 +136,7 @@ class Stage:
     def log_count(self) -> LogCount | None:
         """Return what the decisions on record add up to, None where nothing is decided. Call it once all has ended."""
         if self.service is not None:
-            return count_log(self._audit)
+            return count_log(self._audit, legal_for if self._features.on("law") else legal_without_law)
         if self._scenario.server is Server.OPA:
             return count_console(self._server_log)
         return count_journal(self._journal) if self._scenario.server is Server.GO_HONEST else None
@@ -210,6 +212,7 @@ class Stage:
             # By TCP, so that the regions' counts are of requests alone.
             config["ranking"]["probes"][region] = {"kind": "tcp", "address": f"127.0.0.1:{port}", "interval_s": 2}
         write_events(self._directory, [])
+        self._features.apply(config, self._directory)
         path = self._directory / CONFIGURATION
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         return path
@@ -254,6 +257,7 @@ class Stage:
             *("render", "envoy", "--json", "--config", str(config), "--via", self._scenario.via.value),
             *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--trusted-hops", "1"),
             *(word for one in upstreams for word in ("--upstream", one)),
+            *(("--access-log", str(self._directory / "access.log")) if self._features.on("access_log") else ()),
         )
         if rendered.exit_code != 0:
             raise BorderpostError("BP0911", f"rendering Envoy's configuration failed: {rendered.document}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from borderpost_bench.compare import Difference
+from borderpost_bench.features import FEATURES, Features
 from borderpost_bench.spread import Spread
 
 _COLUMNS: tuple[tuple[str, str, int], ...] = (
@@ -30,11 +32,21 @@ _RATIO_COLUMNS: tuple[tuple[str, str], ...] = (
 """Heading, ratio."""
 
 _CHECKS = ("illegal", "unlogged", "repeated")
+_BRIEF = tuple(
+    column for column in _COLUMNS if column[1] in {"requests_s", "p50_ms", "p99_ms", "server_cpu_us", "envoy_cpu_us"}
+)
+_MET = {True: "met", False: "not met", None: "not measured"}
 
 
 def markdown(document: Mapping[str, Any]) -> str:
     """Return a result as Markdown."""
-    parts = [_scenarios(document), *map(_experiment, document["experiments"]), _targets(document), _told(document)]
+    parts = [
+        _scenarios(document),
+        _judged(document),
+        *map(_experiment, document["experiments"]),
+        _targets(document),
+        _told(document),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -56,8 +68,32 @@ def _row(one: Mapping[str, Any]) -> list[str]:
     cells = [one["title"]]
     cells += [_cell(one["summary"].get(figure), decimals) for _, figure, decimals in _COLUMNS]
     cells += [_cell(one.get(name), 2) for _, name in _RATIO_COLUMNS]
-    made = one["checks"]
-    return [*cells, *(str(made[name]) if made is not None else "–" for name in _CHECKS)]
+    return [*cells, *_check_cells(one)]
+
+
+def _check_cells(one: Mapping[str, Any]) -> list[str]:
+    """Return the checks' counts; where each answer was judged by itself, the greater of both counts."""
+    made, judged = one["checks"], one.get("judgement") or {}
+    return [str(max(made[name], judged.get(name, 0))) if made is not None else "–" for name in _CHECKS]
+
+
+def _judged(document: Mapping[str, Any]) -> str:
+    """Return what became of the answers that were judged one by one, a line a scenario."""
+    lines = []
+    for one in document["scenarios"]:
+        made = one.get("judgement")
+        if made is not None:
+            refused = ", ".join(f"{count} {reason}" for reason, count in sorted(made["refused_as_law_says"].items()))
+            lines.append(
+                f"{one['title']}: of {made['answers']:,} answers, {made['illegal']} illegal, {made['unlogged']} "
+                f"without their record, {made['over_refused']} refused against the law; {made['routed']:,} routed; "
+                f"refused as the law says: {refused or 'none'}; refused by Envoy without an answer in time: "
+                f"{made['refused_by_envoy']}."
+            )
+            lines += [f"**{text}**" for text in made["wrong"]]
+        if one.get("too_late"):
+            lines.append(f"**{one['title']}: invalid in {one['too_late']} rounds, the generator was late itself.**")
+    return "\n".join(lines)
 
 
 def _cell(told: dict[str, float] | None, decimals: int) -> str:
@@ -77,14 +113,39 @@ def _decimals(told: Mapping[str, float]) -> int:
 
 
 def _targets(document: Mapping[str, Any]) -> str:
-    if not document["targets"]:
-        return ""
-    verdict = {True: "met", False: "**not met**", None: "not measured"}
+    headings, rows = verdicts(document)
+    told = [[*row[:-1], f"**{row[-1]}**" if row[-1] == _MET[False] else row[-1]] for row in rows]
+    return _table(headings, told, words=2) if rows else ""
+
+
+def verdicts(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows: what must be reached, and whether it was."""
     rows = [
-        [one["what"], one["of"], one["bound"], _cell(one["value"], 2), verdict[one["met"]]]
-        for one in document["targets"]
+        [one["what"], one["of"], one["bound"], _cell(one["value"], 2), _MET[one["met"]]] for one in document["targets"]
     ]
-    return _table(["target", "measured by", "bound", "figure", "verdict"], rows, words=2)
+    return ["target", "measured by", "bound", "figure", "verdict"], rows
+
+
+def brief(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows of the scenarios with medians alone, as many columns as fit into a terminal."""
+    rows = []
+    for one in document["scenarios"]:
+        medians = [one["summary"].get(figure, {}).get("median") for _, figure, _ in _BRIEF]
+        cells = ["–" if value is None else f"{value:,.{_BRIEF[at][2]}f}" for at, value in enumerate(medians)]
+        rows.append([one["name"], *cells, *_check_cells(one)])
+    return ["scenario", *(column[0] for column in _BRIEF), *_CHECKS], rows
+
+
+def difference_rows(differences: Sequence[Difference]) -> list[list[str]]:
+    """Return the rows of a comparison."""
+    rows = []
+    for one in differences:
+        decimals = _decimals(one.before.as_dict())
+        change = "–" if one.change_percent is None else f"{one.change_percent:+.1f} %"
+        rows.append([
+            one.of, one.figure, one.before.told(decimals), one.after.told(decimals), change, one.verdict.value
+        ])  # fmt: skip
+    return rows
 
 
 def _told(document: Mapping[str, Any]) -> str:
@@ -97,6 +158,7 @@ def _told(document: Mapping[str, Any]) -> str:
         f"{settings['connections']} connections. CPU is per answer.",
         "",
         f"- command: `{document['command']}`",
+        f"- features: {_features(settings['features'])}",
         f"- when: {document['when']}, commit {commit}",
         f"- machine: {machine['cores']} cores, {machine['cpu']}, Linux {machine['kernel']}, {machine['file_system']}",
         *_others(document["scenarios"]),
@@ -107,6 +169,10 @@ def _told(document: Mapping[str, Any]) -> str:
     lines += [f"- {one['title']}: {one['note']}" for one in document["scenarios"] if "note" in one]
     lines += [f"- not measured: {name}: {reason}" for name, reason in document["skipped"].items()]
     return "\n".join(lines)
+
+
+def _features(states: Mapping[str, bool]) -> str:
+    return Features({name: on for name, on in states.items() if name in FEATURES}).told or "as by default"
 
 
 def _others(scenarios: list[dict[str, Any]]) -> list[str]:

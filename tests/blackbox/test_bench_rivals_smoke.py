@@ -25,7 +25,7 @@ def bench(tmp_path: Path, *scenarios: str) -> dict[str, dict[str, Any]]:
     """Measure some scenarios once; return them by name. Building the rivals may take minutes the first time."""
     result = tmp_path / "result.json"
     command = [sys.executable, "-m", "borderpost_bench", "--runs", "1", "--seconds", "1", "--connections", "8"]
-    command += ["--json", str(result), "--directory", str(tmp_path), "--engine", "grpcio"]
+    command += ["--result", str(result), "--directory", str(tmp_path), "--engine", "grpcio"]
     command += [word for name in scenarios for word in ("--scenario", name)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr

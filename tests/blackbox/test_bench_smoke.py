@@ -17,7 +17,7 @@ pytestmark = pytest.mark.blackbox
 def bench(tmp_path: Path, *scenarios: str) -> dict[str, Any]:
     result, table = tmp_path / "result.json", tmp_path / "table.md"
     command = [sys.executable, "-m", "borderpost_bench", "--runs", "1", "--seconds", "1", "--connections", "8"]
-    command += ["--json", str(result), "--markdown", str(table), "--directory", str(tmp_path)]
+    command += ["--result", str(result), "--markdown", str(table), "--directory", str(tmp_path)]
     command += [word for name in scenarios for word in ("--scenario", name)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,8 @@ from borderpost_envoy import EnvoyPlan, HostPort, RegionCluster, UnixSocket, Via
 
 WRK = """Running 1s test @ http://127.0.0.1:1
   10 requests in 1.00s, 2.00KB read
-borderpost-bench {"answered":10,"duration_us":2000000,"refused":3,"failed":1,"p50_us":1500,"p99_us":9000}
+borderpost-bench {"answered":10,"duration_us":2000000,"refused":3,"failed":1,"p50_us":1500,\
+"p90_us":4000,"p99_us":9000,"p99_9_us":9500}
 """
 H2LOAD = """starting benchmark...
 finished in 2.00s, 5.00 req/s, 1.00KB/s
@@ -35,13 +36,15 @@ status codes: 10 2xx, 0 3xx, 0 4xx, 0 5xx
 
 def test_wrk_s_result_is_read() -> None:
     told = load.parse_wrk(WRK)
-    assert told == load.Load(answered=10, refused=3, failed=1, seconds=2.0, p50_ms=1.5, p99_ms=9.0)
+    assert told == load.Load(
+        answered=10, refused=3, failed=1, seconds=2.0, p50_ms=1.5, p99_ms=9.0, p90_ms=4.0, p999_ms=9.5
+    )
     assert told.requests_s == 5.0
 
 
 def test_h2load_s_result_is_read() -> None:
     log = "".join(f"1700000000000000\t200\t{took_us}\n" for took_us in range(1000, 11000, 1000)) + "17\t-1\t99\n"
-    assert load.parse_h2load(H2LOAD, log) == load.Load(10, 0, 1, 2.0, 5.0, 10.0)
+    assert load.parse_h2load(H2LOAD, log) == load.Load(10, 0, 1, 2.0, 5.0, 10.0, 9.0, 10.0)
 
 
 @pytest.mark.parametrize("parse", [load.parse_wrk, lambda text: load.parse_h2load(text, "")])

@@ -105,7 +105,16 @@ def test_the_disk_s_pace_is_measured_by_real_syncs(tmp_path: Path) -> None:
 
 def test_curves_are_over_the_offered_load_in_order() -> None:
     loads = {
-        share: Load(answered=share * 10, refused=0, failed=0, seconds=2.0, p50_ms=share / 10, p99_ms=float(share))
+        share: Load(
+            answered=share * 10,
+            refused=0,
+            failed=0,
+            seconds=2.0,
+            p50_ms=share / 10,
+            p99_ms=float(share),
+            p90_ms=0,
+            p999_ms=0,
+        )
         for share in (60, 20)
     }
     made = offered_load.curves_of(loads)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from borderpost_base.errors import BorderpostError
-from borderpost_bench import check, load, main, pins, plan, report, rivals, scenarios, streams, table, traffic
-from borderpost_bench.measure import Sample
+from borderpost_bench import check, load, pins, plan, report, rivals, scenarios, streams, table, traffic
+from borderpost_bench.measure import Sample, Settings
 from borderpost_bench.rivals import RivalUnavailable
 from borderpost_bench.rounds import Taken
 from borderpost_envoy import Via
@@ -100,7 +100,7 @@ def test_messages_differ_in_address_port_and_where_the_driver_writes_a_number() 
 def test_without_go_a_rival_is_left_out_and_the_reason_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda tool: None if tool == "go" else f"/bin/{tool}")
     heard: dict[str, str] = {}
-    kept, skipped = plan.possible(plan.Plan(scenarios.SCENARIOS), main.Settings(), heard.__setitem__)
+    kept, skipped = plan.possible(plan.Plan(scenarios.SCENARIOS), Settings(), heard.__setitem__)
     assert {one.name for one in kept.scenarios} == {one.name for one in scenarios.SCENARIOS if not one.needs_go}
     assert skipped == {one.name: "Go is not installed" for one in scenarios.SCENARIOS if one.needs_go}
     assert {"go-stub", "go-honest", "go-stub-direct", "borderpost-streams"} <= skipped.keys()
@@ -208,11 +208,10 @@ def _table_of(document: dict[str, Any]) -> str:
         "cores": 2, "cpu": "Chip", "kernel": "6", "file_system": "ext4", "python": "3.11", "packages": {}, "wrk": None,
         "h2load": None, "go": "go version go1", "pins": "nothing pinned", "commit": None, "changed": False,
     }  # fmt: skip
-    settings = {"runs": 1, "seconds": 1.0, "connections": 1}
     made = report.result(
-        Taken({"plain": [sample(1.0, None)]}), main.Settings(runs=1), command="c", when="w", machine=machine
+        Taken({"plain": [sample(1.0, None)]}), Settings(runs=1), command="c", when="w", machine=machine
     )  # fmt: skip
-    return table.markdown({**made, "settings": settings, **document})
+    return table.markdown({**made, **document})
 
 
 def test_ratios_to_the_rivals_come_first_and_are_taken_round_by_round() -> None:
@@ -221,7 +220,7 @@ def test_ratios_to_the_rivals_come_first_and_are_taken_round_by_round() -> None:
         "go-honest-streams": [sample(500.0, 50.0), sample(500.0, 100.0)],
         "borderpost-streams@grpcio": [sample(1500.0, 10.0), sample(1000.0, 10.0)],
     }
-    document = report.result(Taken(samples), main.Settings(runs=2), command="c", when="w", machine={})
+    document = report.result(Taken(samples), Settings(runs=2), command="c", when="w", machine={})
     stub, honest, ours = document["scenarios"]
     assert list(ours)[:4] == [
         "cpu_ratio_to_go_stub", "cpu_ratio_to_go_honest", "throughput_ratio_to_go_stub", "name",
@@ -235,7 +234,7 @@ def test_ratios_to_the_rivals_come_first_and_are_taken_round_by_round() -> None:
 
 def test_ratios_are_left_out_where_a_rival_was_not_measured() -> None:
     (ours,) = report.result(
-        Taken({"direct": [sample(1.0, 1.0)]}), main.Settings(), command="c", when="w", machine={}
+        Taken({"direct": [sample(1.0, 1.0)]}), Settings(), command="c", when="w", machine={}
     )["scenarios"]  # fmt: skip
     assert not [name for name in ours if "ratio_to" in name]
 
@@ -252,7 +251,7 @@ def test_ours_are_measured_on_each_engine_and_others_once() -> None:
 
 def test_an_engine_that_is_not_there_is_a_reason() -> None:
     asked = plan.Plan((scenarios.on_engine(scenarios.BY_NAME["direct"], "steam"),))
-    kept, skipped = plan.possible(asked, main.Settings(), lambda _name, _reason: None)
+    kept, skipped = plan.possible(asked, Settings(), lambda _name, _reason: None)
     assert kept.names == ()
     assert skipped == {"direct@steam": "the configuration has no `server.engine: steam` yet"}
 
