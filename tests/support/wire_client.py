@@ -17,7 +17,13 @@ from borderpost_wire.service import Call, MethodKind
 from support.wire_server import EngineThread, ScriptedService, answer_all, serving
 
 UNARY, STREAM, MANY = "/test.Echo/Unary", "/test.Echo/Stream", "/test.Echo/Many"
-METHODS = {UNARY: MethodKind.UNARY, STREAM: MethodKind.STREAM, MANY: MethodKind.SERVER_STREAM}
+CLIENT = "/test.Echo/Client"
+METHODS = {
+    UNARY: MethodKind.UNARY,
+    STREAM: MethodKind.STREAM,
+    MANY: MethodKind.SERVER_STREAM,
+    CLIENT: MethodKind.CLIENT_STREAM,
+}
 
 
 class Served:

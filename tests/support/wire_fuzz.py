@@ -34,7 +34,12 @@ from support.h2_frames import (
 )
 from support.wire_server import ScriptedService
 
-METHODS = {"/f.F/Unary": MethodKind.UNARY, "/f.F/Stream": MethodKind.STREAM, "/f.F/Many": MethodKind.SERVER_STREAM}
+METHODS = {
+    "/f.F/Unary": MethodKind.UNARY,
+    "/f.F/Stream": MethodKind.STREAM,
+    "/f.F/Client": MethodKind.CLIENT_STREAM,
+    "/f.F/Many": MethodKind.SERVER_STREAM,
+}
 LISTEN = TcpListen("127.0.0.1", 0)
 OPTIONS = ServerOptions(
     listen=(LISTEN,), message_bytes_max=2000, streams_per_connection_max=8, replies_waiting_max=5, calls_max=6
@@ -44,7 +49,7 @@ _SIZES = st.sampled_from([0, 1, 5, 100, 1900, 2001])
 
 ACTIONS = st.lists(
     st.one_of(
-        st.tuples(st.just("open"), _NUMBERS, st.sampled_from(["Unary", "Stream", "Stream", "Many", "None"])),
+        st.tuples(st.just("open"), _NUMBERS, st.sampled_from(["Unary", "Stream", "Stream", "Client", "Many", "None"])),
         st.tuples(st.just("message"), _NUMBERS, _SIZES),
         st.tuples(st.just("message"), _NUMBERS, _SIZES),
         st.tuples(st.just("piece"), _NUMBERS, st.binary(max_size=12)),

@@ -18,7 +18,7 @@ from borderpost_wire.engines import make_engine, methods_of
 from borderpost_wire.errors import EngineUnavailable, OptionsError
 from borderpost_wire.options import ServerOptions, TcpListen, UnixListen
 from borderpost_wire.service import Call, MethodKind, StatusCode
-from support.wire_client import MANY, METHODS, STREAM, UNARY, Feed, served, status_of
+from support.wire_client import CLIENT, MANY, METHODS, STREAM, UNARY, Feed, served, status_of
 from support.wire_server import ScriptedService, answer_all, answer_nothing, serving
 
 pytestmark = pytest.mark.usefixtures("each_engine")
@@ -208,6 +208,40 @@ def test_half_close_without_any_message_is_not_ok(tmp_path: Path) -> None:
         assert status_of(lambda: list(it.stream(iter([])))) == (grpc.StatusCode.INVALID_ARGUMENT, "no message")
         assert it.service.batches == []
         assert it.service.gone_calls == []
+
+
+def test_client_stream_is_answered_once_at_its_end(tmp_path: Path) -> None:
+    """As an access-log service does: many messages, none waiting for an answer, for as long as the peer likes."""
+
+    def count(batch: Sequence[tuple[Call, bytes]]) -> None:
+        for call, message in batch:
+            call.state = (call.state or 0) + 1
+            if message != b"late":
+                call.reply(b"%d" % call.state)
+            if message == b"enough":
+                call.finish()
+
+    with served(tmp_path, count, replies_waiting_max=5) as it:
+        many = it.channel.stream_unary(CLIENT)
+        assert many(iter([b"m"] * 500)) == b"500"
+        assert status_of(lambda: many(iter([])))[0] is grpc.StatusCode.INVALID_ARGUMENT
+        assert many(iter(Feed(b"m", b"enough"))) == b"2"
+        late = many.future(iter([b"m", b"late"]))
+        it.eventually(lambda: it.service.seen[-1:] == [b"late"])
+        it.thread.call(lambda: it.service.batches[-1][-1][0].reply(b"at last"))
+        assert late.result(5) == b"at last"
+        assert it.thread.engine.counters.gone_unanswered == 0
+
+
+def test_a_client_stream_holds_up_no_drain(tmp_path: Path) -> None:
+    with served(tmp_path) as it:
+        feed = Feed(b"m")
+        open_call = it.channel.stream_unary(CLIENT).future(iter(feed))
+        it.eventually(lambda: it.service.seen == [b"m"])
+        it.thread.run(lambda: it.thread.engine.drain(3600))
+        assert status_of(lambda: open_call.result(5))[0] is grpc.StatusCode.UNAVAILABLE
+        assert len(it.service.gone_calls) == 1
+        feed.give(close=True)
 
 
 def test_server_stream_outlives_the_half_close(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class GrpcioCall:
         "_context",
         "_engine",
         "_event",
+        "_last_reply",
         "_open",
         "_reader",
         "_replies",
@@ -85,6 +86,8 @@ class GrpcioCall:
         self._attached = True
         """grpcio's call object lives."""
         self._replies: collections.deque[bytes] = collections.deque()
+        self._last_reply: bytes | None = None
+        """What ends a client stream."""
         self._closing: tuple[StatusCode, str] | None = None
         """The non-OK status that is to follow the replies."""
         self._returning = False
@@ -107,6 +110,11 @@ class GrpcioCall:
             return
         if len(self._replies) >= self._engine.replies_waiting_max:
             self.end(StatusCode.RESOURCE_EXHAUSTED, "too many replies wait for a peer that does not read")
+            return
+        if self.kind is MethodKind.CLIENT_STREAM:
+            self._last_reply = message
+            self._forget_unanswered()
+            self._wake()
             return
         self._replies.append(message)
         if self.unanswered:
@@ -133,6 +141,8 @@ class GrpcioCall:
         if self.kind is MethodKind.UNARY or self.unanswered:
             self.end(StatusCode.INTERNAL, "finished without an answer")
             return
+        if self._last_reply is not None:
+            self._replies.append(self._last_reply)
         self._open = False
         self._returning = True
         self._wake()
@@ -169,6 +179,8 @@ class GrpcioCall:
             await self._read()
             while self._writer is not None or self._must_stay():
                 await self._next_event()
+            if self._open and self._last_reply is not None:
+                await self._context.write(self._last_reply)
         except asyncio.CancelledError:
             # Either the peer has gone, or `finish` ends the reading and the return sends OK.
             if not (self._returning and self._reader is not None and self._reader.uncancel() == 0):

@@ -58,6 +58,9 @@ class MethodKind(enum.Enum):
     STREAM = "stream"
     """Any number each way; the call ends by `finish`, `fail`, or the peer's reset or half-close after
     every message got its answer."""
+    CLIENT_STREAM = "client_stream"
+    """Any number in, one out, for as long as the peer likes: `reply` answers all messages so far, and the last one
+    given is sent, with OK, once the peer has sent everything and no message came after it (or by `finish`)."""
     SERVER_STREAM = "server_stream"
     """One message in, any number out, for as long as the service likes: the peer's half-close does not end
     the call, only `finish`, `fail` or the peer's reset."""
@@ -77,7 +80,10 @@ class Call(Protocol):
         ...
 
     def reply(self, message: bytes) -> None:
-        """Send one response message; on a unary call it also ends the call with OK."""
+        """Send one response message; on a unary call it also ends the call with OK.
+
+        On a client stream it takes the place of the reply before, and is sent once the peer has sent everything.
+        """
         ...
 
     def fail(self, status: StatusCode, text: str) -> None:
@@ -85,7 +91,10 @@ class Call(Protocol):
         ...
 
     def finish(self) -> None:
-        """End a stream with OK. Refused (ends with INTERNAL) while a message has no answer yet."""
+        """End a stream with OK. Refused (ends with INTERNAL) while a message has no answer yet.
+
+        A client stream's last reply is sent before.
+        """
         ...
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _UNARY: Final = MethodKind.UNARY
 _STREAM: Final = MethodKind.STREAM
+_CLIENT_STREAM: Final = MethodKind.CLIENT_STREAM
 
 
 class WireCall(Stream):
@@ -29,6 +30,7 @@ class WireCall(Stream):
         "_connection",
         "_deadline_key",
         "_half_closed",
+        "_last_reply",
         "_reader",
         "_received",
         "_replies_turn",
@@ -46,6 +48,8 @@ class WireCall(Stream):
     route: Route
     kind: MethodKind
     method: str
+    _last_reply: bytes
+    """What ends a client stream; there is one whenever such a call has messages and none is unanswered."""
 
     def __init__(self, connection: WireProtocol, stream_id: int, request: Request) -> None:
         Stream.__init__(self, stream_id, request)
@@ -97,11 +101,15 @@ class WireCall(Stream):
             self.unanswered -= 1
             engine.unanswered -= 1
         ending = None
-        if self.kind is _UNARY:
+        if self.kind is _STREAM:
+            if self._half_closed and not self.unanswered:
+                ending = OK_TRAILERS
+        elif self.kind is _UNARY:
             self.ended_by_service = True
             ending = OK_TRAILERS
-        elif self._half_closed and not self.unanswered and self.kind is _STREAM:
-            ending = OK_TRAILERS
+        elif self.kind is _CLIENT_STREAM:
+            self._answer_all(message)
+            return
         out.respond(self, HEAD, PREFIX.pack(0, len(message)) + message, ending)
         if not connection.touched:
             connection.touch()
@@ -123,8 +131,8 @@ class WireCall(Stream):
         self.ended_by_service = True
         if self.kind is _UNARY or self.unanswered:
             self.end(StatusCode.INTERNAL, "finished without an answer")
-            return
-        self._end_ok()
+        else:
+            self._end_ok()
 
     # What the engine uses
 
@@ -160,7 +168,7 @@ class WireCall(Stream):
             self.end(StatusCode.INTERNAL, "the last message is cut off")
         elif not self._received:
             self.end(StatusCode.INVALID_ARGUMENT, "no message")
-        elif self.kind is _STREAM and not self.unanswered:
+        elif (self.kind is _STREAM or self.kind is _CLIENT_STREAM) and not self.unanswered:
             self._end_ok()
 
     def take_reset(self) -> None:
@@ -172,10 +180,21 @@ class WireCall(Stream):
 
     # Inside
 
+    def _answer_all(self, message: bytes) -> None:
+        """Take a reply to all messages of a client stream so far."""
+        self._last_reply = message
+        self._replies_waiting = 0
+        self._connection.engine.unanswered -= self.unanswered
+        self.unanswered = 0
+        if self._half_closed:
+            self._end_ok()
+
     def _end_ok(self) -> None:
         out = self._connection.out
         if out.takes(self):
-            if not self.answered:
+            if self.kind is _CLIENT_STREAM:
+                out.respond(self, HEAD, PREFIX.pack(0, len(self._last_reply)) + self._last_reply)
+            elif not self.answered:
                 out.head_fields(self, HEAD.block)
             out.trailers(self, OK_TRAILERS.block)
             self._connection.touch()
@@ -183,7 +202,7 @@ class WireCall(Stream):
 
     def _arrive(self, message: bytes) -> None:
         """Queue a message for delivery with whatever else this turn of the loop brings."""
-        if self._received and self.kind is not _STREAM:
+        if self._received and not (self.kind is _STREAM or self.kind is _CLIENT_STREAM):
             self.end(StatusCode.INVALID_ARGUMENT, "more than one message")
             return
         self._received = True
