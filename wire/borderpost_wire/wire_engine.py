@@ -12,6 +12,7 @@ import contextlib
 import functools
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from borderpost_wire.deadlines import BUCKET_S, Deadlines
 from borderpost_wire.engine import Counters
@@ -114,12 +115,13 @@ class WireEngine:
             raise
         for (listen, sockets), context in zip(listening, contexts, strict=True):
             handshake_s = HANDSHAKE_S if context is not None else None
+            protocol = cast("Callable[[], asyncio.Protocol]", functools.partial(WireProtocol, self, listen))
             for each in sockets:
                 server = await self._loop.create_server(
-                    functools.partial(WireProtocol, self, listen),
+                    protocol,
                     sock=each, ssl=context, ssl_handshake_timeout=handshake_s,
                 ) if each.family != socket.AF_UNIX else await self._loop.create_unix_server(
-                    functools.partial(WireProtocol, self, listen), sock=each
+                    protocol, sock=each
                 )  # fmt: skip
                 self._servers.append(server)
                 if isinstance(listen, TcpListen):

@@ -25,8 +25,11 @@ _CREDENTIALS = struct.Struct("=iII")
 """Process, user, group (struct ucred, unix(7))."""
 
 
-class WireProtocol(asyncio.Protocol):
-    """Takes what the transport reads, and writes once a turn what came up."""
+class WireProtocol:
+    """Takes what the transport reads, and writes once a turn what came up.
+
+    An `asyncio.Protocol` by its methods; not by inheritance, so that a compiled class can be a native one.
+    """
 
     def __init__(self, engine: WireEngine, listen: UnixListen | TcpListen) -> None:
         self.engine = engine
