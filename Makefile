@@ -48,8 +48,9 @@ test: $(VENV)/.stamp-dev ## Every test but the long ones (under ten minutes)
 	$(PYTEST) --numprocesses auto --maxprocesses 8 -m 'not full and not blackbox' tests/unit tests/test_tidy.py
 	$(PYTEST) -m 'not full' tests/blackbox tests/faults tests/packaging tests/test_docs_commands.py
 
-test-full: $(VENV)/.stamp-dev ## The long tests that `test` leaves out; some need root or Debian packages (see .ci/run)
+test-full: $(VENV)/.stamp-dev ## The long tests, and the product's tests on its other engine; some need root or Debian packages (see .ci/run)
 	BORDERPOST_TEST_PROFILE=full $(PYTEST) -m full --timeout 1800
+	BORDERPOST_TEST_ENGINE=grpcio $(PYTEST) tests/blackbox/test_product_*.py tests/faults/test_product_*.py
 
 fuzz: $(VENV)/.stamp-dev ## Drive the protocol engine by any bytes in any pieces, for MINUTES (5)
 	$(BIN)/python tools/fuzz.py --minutes $(MINUTES)

@@ -26,7 +26,8 @@ hypothesis.settings.load_profile(os.environ.get("BORDERPOST_TEST_PROFILE", "quic
 
 def pytest_report_header() -> str:
     """Say how to repeat this run."""
-    return f"seed: BORDERPOST_TEST_SEED={SEED}  hypothesis profile: {hypothesis.settings.get_current_profile_name()}"
+    profile, engine = hypothesis.settings.get_current_profile_name(), os.environ.get("BORDERPOST_TEST_ENGINE", "auto")
+    return f"seed: BORDERPOST_TEST_SEED={SEED}  hypothesis profile: {profile}  engine of the product: {engine}"
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pytest
 from borderpost.audit.segment import segments_of
 from support.clients import GERMAN
 from support.disks import memory_disk, needs_root
-from support.faults import log_lines, refusal_of, small_gate, start_unready
+from support.faults import log_lines, refusal_of, small_gate
 from support.gateway import Gateway, eventually
 
 pytestmark = pytest.mark.blackbox
@@ -52,7 +52,7 @@ def test_a_log_damaged_in_the_middle_is_refused_and_verify_says_where(tmp_path: 
         at = sum(len(line) + 1 for line in lines[:damaged]) + lines[damaged].index(b'"seed"') + 10
         segment.chmod(0o640)
         segment.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        start_unready(gate)
+        gate.launch_service()
         eventually(lambda: bool(log_lines(gate, code="BP0403")), "the log says why")
         eventually(lambda: refusal_of(gate) == (503, "BP0808", "not-open"), "requests are refused for the log")
         assert not gate.service.ready()

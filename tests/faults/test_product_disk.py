@@ -15,7 +15,7 @@ from borderpost.audit.verify import verify
 from support.client import Observed
 from support.clients import GERMAN
 from support.disks import loop_disk, memory_disk, needs_freeze, needs_root, needs_strace
-from support.faults import acknowledged_in_log, gaps, log_lines, refusal_of, small_gate, start_unready
+from support.faults import acknowledged_in_log, gaps, log_lines, refusal_of, small_gate
 from support.gateway import Gateway, eventually
 
 pytestmark = pytest.mark.blackbox
@@ -99,7 +99,7 @@ def test_a_disk_full_at_the_start_refuses_until_there_is_room(tmp_path: Path) ->
         gate.send(GERMAN)
         assert gate.service.stop() == 0
         disk.fill()
-        start_unready(gate)
+        gate.launch_service()
         # Not even the inputs of decisions can be kept, so there is no policy to decide by either.
         eventually(lambda: refusal_of(gate)[:2] == (503, "BP0807"), "a worker refuses")
         eventually(gate.unready, "it is not ready")
@@ -119,7 +119,7 @@ def test_a_disk_read_only_at_the_start_refuses_until_it_is_writable(tmp_path: Pa
         gate.send(GERMAN)
         assert gate.service.stop() == 0
         disk.remount("ro")
-        start_unready(gate)
+        gate.launch_service()
         eventually(lambda: bool(log_lines(gate, code="BP0402")), "the log says why")
         assert refusal_of(gate)[0] == 503
         assert not gate.service.ready()

@@ -11,7 +11,7 @@ import pytest
 from support.client import Observed
 from support.clients import GERMAN
 from support.disks import MountedDisk, loop_disk, needs_freeze
-from support.faults import acknowledged_in_log, log_lines, refusal_of, small_gate, start_unready
+from support.faults import acknowledged_in_log, log_lines, refusal_of, small_gate
 from support.gateway import Gateway, eventually
 
 pytestmark = [pytest.mark.blackbox, pytest.mark.root, needs_freeze]
@@ -115,7 +115,7 @@ def test_a_disk_that_hangs_at_the_start_refuses_until_it_answers(tmp_path: Path)
         assert gate.service.stop() == 0
         disk.freeze()
         try:
-            start_unready(gate)
+            gate.launch_service()
             eventually(lambda: bool(log_lines(gate, event="listening")[1:]), "the worker listens")
             assert refusal_of(gate) == (503, "BP0807", "no-current-policy")
             assert not gate.service.ready()

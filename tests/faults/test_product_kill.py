@@ -19,7 +19,7 @@ from borderpost.audit.verify import verify
 from support.client import Observed
 from support.clients import GERMAN
 from support.disks import memory_disk, needs_root
-from support.faults import acknowledged_in_log, log_lines, refusal_of, small_gate, start_unready
+from support.faults import acknowledged_in_log, log_lines, refusal_of, small_gate
 from support.gateway import Gateway, alive, decision_id, eventually
 
 pytestmark = pytest.mark.blackbox
@@ -219,7 +219,7 @@ def test_a_log_locked_by_another_process_refuses_names_the_holder_and_heals(tmp_
         try:
             assert holder.stdout is not None
             assert holder.stdout.readline() == b"held\n"
-            start_unready(gate)
+            gate.launch_service()
             eventually(lambda: refusal_of(gate) == (503, "BP0808", "not-open"), "requests are refused for the log")
             assert not gate.service.ready()
             cannot = "audit log cannot be opened: every request is refused"

@@ -11,7 +11,7 @@ from typing import Any
 from borderpost.demo.children import free_port
 from borderpost.demo.service_process import BorderpostProcess
 
-__all__ = ["ENGINE", "BorderpostProcess", "merged", "small_config", "start_borderpost", "write_config"]
+__all__ = ["ENGINE", "BorderpostProcess", "merged", "small_config", "write_config"]
 
 ENGINE = os.environ.get("BORDERPOST_TEST_ENGINE", "auto")
 """`server.engine` of every gateway under test: the same tests run on either engine (`make test-full`)."""
@@ -61,8 +61,3 @@ def write_config(directory: Path, config: Mapping[str, Any]) -> Path:
     path = directory / "borderpost.yaml"
     path.write_text(json.dumps(config, indent=2))
     return path
-
-
-def start_borderpost(directory: Path, config: Mapping[str, Any], **how: Any) -> BorderpostProcess:
-    """Write the configuration and start the service with it; `how` goes to BorderpostProcess."""
-    return BorderpostProcess(write_config(directory, config), admin_port=config["admin"]["port"], **how)

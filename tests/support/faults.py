@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from support.borderpost_process import BorderpostProcess
 from support.client import Observed
 from support.clients import GERMAN
 from support.gateway import Gateway, decision_id, gateway
@@ -18,11 +17,6 @@ def small_gate(directory: Path, *, workers: int = 1, **how: Any) -> AbstractCont
     audit = {"ballast_bytes": 65536, "retry_s": 0.1, **how.pop("audit", {})}
     server = {"workers": workers, **how.pop("server", {})}
     return gateway(directory, audit=audit, server=server, **how)
-
-
-def start_unready(gate: Gateway) -> None:
-    """Start Borderpost, which a fault keeps from becoming ready, and wait for nothing."""
-    gate.service = BorderpostProcess(gate.config_file, admin_port=gate.config["admin"]["port"], wait=False)
 
 
 def log_lines(gate: Gateway, **having: Any) -> list[dict[str, Any]]:

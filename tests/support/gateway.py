@@ -221,12 +221,19 @@ class Gateway:
 
     def start_service(self) -> None:
         """Start Borderpost and wait until it is ready; one that ran before must have ended."""
+        self.launch_service()
+        self.await_service()
+
+    def launch_service(self) -> None:
+        """Start Borderpost and wait for nothing."""
         if hasattr(self, "service"):
             assert self.service.process.returncode is not None
         port = self.config["admin"]["port"]
-        self.service = BorderpostProcess(
-            self.config_file, admin_port=port, environ=self._environ, ready_within_s=SETTLE_S * 2
-        )
+        self.service = BorderpostProcess(self.config_file, admin_port=port, environ=self._environ, wait=False)
+
+    def await_service(self) -> None:
+        """Wait until Borderpost is ready."""
+        self.service.process.wait_until(self.service.ready, timeout_s=SETTLE_S * 2, what="ready")
 
     def kill_service(self) -> None:
         """End the steward and every worker by SIGKILL, the steward first so that it starts none again."""
@@ -286,9 +293,10 @@ def gateway(
         gate._environ = environ or {}
         bootstrap = patch(render(gate.config_file, *_words(gate, message_timeout_ms), *options))
         undo.callback(lambda: _stop(gate))
-        gate.start_service()
+        gate.launch_service()  # Envoy starts meanwhile: it connects when it is first asked
         envoy = EnvoyProcess(bootstrap, directory / "envoy", user=envoy_user)
         gate.envoy = undo.enter_context(envoy)
+        gate.await_service()
         yield gate
         _stop(gate)
         gate.judge()

@@ -14,9 +14,10 @@ from structlog.testing import capture_logs
 
 from borderpost import decision, live
 from borderpost.regions.signals import RegionSignal, Signals, State
+from borderpost.snapshots import SharedPage
 from borderpost_base.world import SystemClock
 from support.audit import FailingDisk
-from support.worker_parts import WorkerParts, until, worker_parts
+from support.worker_parts import FakeCall, WorkerParts, question, until, worker_parts
 
 EVENT = {
     "id": "order-1",
@@ -289,6 +290,36 @@ def test_a_part_damaged_on_disk_is_written_again_by_the_next_publication(tmp_pat
             damaged.write_bytes(whole[:-1])
             publish_signals(parts, eu_1=State.DOWN)
             assert damaged.read_bytes() == whole
+            await parts.take()
+
+    asyncio.run(main())
+
+
+def test_a_batch_looks_at_the_shared_generation_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests one turn of the loop brings, news cost one load of shared memory."""
+    own: Any = vars(SharedPage)["generation"]
+    looks = 0
+
+    def counted(page: SharedPage) -> int:
+        nonlocal looks
+        looks += 1
+        found: int = own.fget(page)
+        return found
+
+    async def main() -> None:
+        nonlocal looks
+        async with worker_parts(tmp_path) as parts:
+            monkeypatch.setattr(SharedPage, "generation", property(counted))
+            calls = [FakeCall() for _ in range(50)]
+            parts.processor.messages([(call, question()) for call in calls])
+            assert looks == 1
+            await until(lambda: all(call.replies for call in calls))
+            assert looks == 1
+            parts.publication.publish()
+            looks = 0
+            parts.processor.messages([(call, question()) for call in calls])
+            assert parts.live._loading is not None  # read beside the batch, which waits for nothing
+            assert looks == 1
             await parts.take()
 
     asyncio.run(main())
