@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h2.config
@@ -20,14 +22,16 @@ from hypothesis import strategies as st
 from borderpost_wire.deadlines import BUCKET_S, Deadlines
 from borderpost_wire.engines import make_engine
 from borderpost_wire.errors import OptionsError
-from borderpost_wire.h2 import Request
-from borderpost_wire.options import ServerOptions, UnixListen
+from borderpost_wire.h2 import Request, frames
+from borderpost_wire.hpack import encode_fields
+from borderpost_wire.options import ServerOptions, TcpListen, TlsOptions, UnixListen
 from borderpost_wire.rpc.framing import MessageFault, MessageReader, framed
 from borderpost_wire.rpc.plan import plan_of
 from borderpost_wire.rpc.responses import trailers, trailers_only
 from borderpost_wire.service import Call, StatusCode
-from support.h2_frames import split
-from support.wire_raw import METHODS, STREAM, Raw, asked
+from support.h2_frames import FIELDS, GREETING, data, headers, split
+from support.wire_certificates import Authority
+from support.wire_raw import METHODS, STREAM, UNARY, Raw, asked
 from support.wire_server import EngineThread, ScriptedService, answer_all, answer_nothing
 
 
@@ -292,3 +296,79 @@ def test_what_is_not_http2_is_told_so(tmp_path: Path) -> None:
             received += piece
     assert received[3] == 4, "SETTINGS first"
     assert b"this is not HTTP/2" in received, "then GOAWAY, and the connection is closed"
+
+
+def frames_until(client: socket.socket, kind: int) -> list[tuple[int, int, int, bytes]]:
+    """Return type, flags, stream and payload of frames up to the first of a type."""
+    seen = []
+    while not seen or seen[-1][0] != kind:
+        head = client.recv(9, socket.MSG_WAITALL)
+        assert len(head) == 9, seen
+        size = int.from_bytes(head[:3], "big")
+        payload = client.recv(size, socket.MSG_WAITALL) if size else b""
+        seen.append((head[3], head[4], int.from_bytes(head[5:], "big"), payload))
+    return seen
+
+
+def test_goaway_comes_twice_and_what_crossed_the_first_is_answered(tmp_path: Path) -> None:
+    block = encode_fields([*FIELDS[:2], (b":path", STREAM.encode()), (b"content-type", b"application/grpc")])
+    with asked(tmp_path) as (client, thread), ThreadPoolExecutor(1) as threads:
+        wire = client.socket
+        wire.sendall(GREETING + frames.SETTINGS_ACK + headers(1, block=block) + data(1, framed(b"a")))
+        assert frames_until(wire, frames.DATA)[-1][2:] == (1, framed(b"re:a"))
+        retired = threads.submit(thread.run, lambda: thread.engine.retire(10))
+        *_, first, ping = frames_until(wire, frames.PING)
+        assert first == (frames.GOAWAY, 0, 0, b"\x7f\xff\xff\xff\0\0\0\0")
+        wire.sendall(headers(3, block=block) + data(3, framed(b"b")) + frames.frame(frames.PING, 1, 0, ping[3]))
+        *answer, second = frames_until(wire, frames.GOAWAY)
+        answer += frames_until(wire, frames.DATA) if not answer else []
+        assert answer[-1][2:] == (3, framed(b"re:b"))
+        assert second == (frames.GOAWAY, 0, 0, b"\0\0\0\x03\0\0\0\0")
+        wire.sendall(headers(5, block=block))
+        assert frames_until(wire, frames.RST_STREAM)[-1][2:] == (5, b"\0\0\0\x07"), "REFUSED_STREAM"
+        wire.sendall(frames.rst_stream(1, 8) + frames.rst_stream(3, 8))
+        assert wire.recv(1) == b"", "closed behind its last stream"
+        retired.result(10)
+
+
+def test_a_failing_service_costs_its_own_call_and_no_other_on_the_connection(tmp_path: Path) -> None:
+    def explode(batch: Sequence[tuple[Call, bytes]]) -> None:
+        for call, message in batch:
+            if message == b"bad":
+                raise LookupError
+            call.reply(b"re:" + message)
+
+    with asked(tmp_path, ScriptedService(METHODS, explode)) as (client, thread):
+        before = client.ask(framed(b"first"), path=STREAM, end=False)
+        bad, after = client.ask(framed(b"bad"), path=STREAM, end=False), client.ask(path=UNARY, end=False)
+        assert client.response(bad)[0][b"grpc-status"] == b"13"
+        client.h2.send_data(after, framed(b"good"), end_stream=True)
+        client.h2.send_data(before, framed(b"second"), end_stream=True)
+        client.socket.sendall(client.h2.data_to_send())
+        assert client.response(after)[1] == framed(b"re:good")
+        assert client.response(before)[1] == framed(b"re:first") + framed(b"re:second")
+        assert thread.engine.counters.service_exceptions == 1
+
+
+@pytest.mark.parametrize("protocols", [[], ["http/1.1"], ["http/1.1", "h2"]])
+def test_tls_without_h2_in_alpn_is_cut_off(protocols: list[str], tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    tls = TlsOptions(*authority.issue("localhost"))
+    options = ServerOptions(listen=(TcpListen("127.0.0.1", 0, tls),))
+    thread = EngineThread(options, [ScriptedService(METHODS, answer_all)], "wire").start()
+    context = ssl.create_default_context(cafile=str(authority.certificate))
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    try:
+        port = int(thread.engine.addresses[0].rpartition(":")[2])
+        with (
+            socket.create_connection(("127.0.0.1", port), 5) as bare,
+            context.wrap_socket(bare, server_hostname="localhost") as client,
+        ):
+            try:
+                received = client.recv(9)
+            except (ConnectionResetError, ssl.SSLEOFError):
+                received = b""
+        assert bool(received) is ("h2" in protocols)
+    finally:
+        thread.close()
