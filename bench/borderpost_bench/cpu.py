@@ -66,6 +66,17 @@ def usage_of(pids: Iterable[int]) -> Usage:
     return total
 
 
+def cores_of(pids: Iterable[int]) -> tuple[int, ...]:
+    """Return the cores on which any of these processes may run; one that has ended counts nothing."""
+    found: set[int] = set()
+    for pid in pids:
+        try:
+            found |= os.sched_getaffinity(pid)
+        except ProcessLookupError:
+            continue
+    return tuple(sorted(found))
+
+
 def machine_cpu_s() -> float:
     """Return the CPU seconds that the whole machine has been busy, all cores together."""
     return busy_s((_PROC / "stat").read_text())

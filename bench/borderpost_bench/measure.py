@@ -82,6 +82,8 @@ class Sample:
     late_p50_ms: float | None = None
     late_p99_ms: float | None = None
     """How late the generator itself was, in an open loop."""
+    server_cores: tuple[int, ...] = ()
+    """On which the server's processes could run."""
     judgement: Judgement | None = None
     """On each answer by itself, where an open loop asked the product through Envoy."""
 
@@ -127,7 +129,7 @@ def _measure(stage: Stage, scenario: Scenario, settings: Settings, pace: Pace | 
     ours_s = _total_s(after) - _total_s(before) + own_after - own
     # Before the server ends, while Envoy's and the regions' counts can be asked for; nothing is in flight any more.
     regions = _by_region(stage, scenario, [warm, load])
-    asking = stage.asking()
+    asking, server_cores = stage.asking(), stage.server_cores()
     stage.end_server()
 
     def per_answer_us(used: float) -> float:
@@ -163,6 +165,7 @@ def _measure(stage: Stage, scenario: Scenario, settings: Settings, pace: Pace | 
         offered_s=_rounded(load.offered_s, 1),
         late_p50_ms=_rounded(load.late_p50_ms, 3),
         late_p99_ms=_rounded(load.late_p99_ms, 3),
+        server_cores=server_cores,
         judgement=stage.judged(),
     )
 

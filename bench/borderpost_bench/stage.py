@@ -29,7 +29,7 @@ from borderpost_base.errors import BorderpostError
 from borderpost_bench.arrivals import Pace
 from borderpost_bench.bootstraps import plain_proxy, upstream
 from borderpost_bench.check import Asking, LogCount, count_journal, count_log
-from borderpost_bench.cpu import Usage, descendants, usage_of
+from borderpost_bench.cpu import Usage, cores_of, descendants, usage_of
 from borderpost_bench.features import DEFAULTS, Features
 from borderpost_bench.judge import Judgement
 from borderpost_bench.load import Load, grpc_frame, question, run_h2load, run_wrk, wrk_script
@@ -127,6 +127,10 @@ class Stage:
             envoy=usage_of([self._envoy.process.pid] if self._envoy is not None else []),
             upstream=usage_of([self._upstream.process.pid]),
         )
+
+    def server_cores(self) -> tuple[int, ...]:
+        """Return the cores on which the server's processes may run, none without a server."""
+        return cores_of(descendants(self._server.pid)) if self._server is not None else ()
 
     def region_counts(self) -> dict[str, int]:
         """Return how many requests have reached each region."""
