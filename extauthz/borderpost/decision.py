@@ -18,7 +18,7 @@ from borderpost.facts import Extractor, RawRequest, Rejected
 from borderpost.geoip import GeoDatabase
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import Asked, CompiledPolicy, compile_policy
-from borderpost.policy.decide import decide
+from borderpost.policy.decide import decide, effective_codes
 from borderpost.policy.events import CompiledEvents, EventList, compile_events
 from borderpost.policy.model import Facts, Law, Ruling
 from borderpost.regions.rank import LatencyTable, Ranking, areas_of, rank
@@ -141,11 +141,14 @@ class View:
         decision = self._decisions.get(facts)
         if decision is not None and decision.holds_at(now_us):
             return decision
-        asked = self.compiled.policy.asked(facts)
+        policy = self.compiled.policy
+        asked = policy.asked(facts)
         law = self._laws.get(asked)
         if law is None or (law.valid_until_us is not None and now_us >= law.valid_until_us):
-            law = decide(facts, self.compiled.policy, self.events, now_us)
+            law = decide(facts, policy, self.events, now_us)
             self._laws.put(asked, law)
+        elif law.effective != (effective := effective_codes(facts, policy)):
+            law = replace(law, effective=effective)
         decision = self._rank(facts, law)
         self._decisions.put(facts, decision)
         return decision

@@ -10,7 +10,7 @@ import pytest
 
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import CompiledPolicy, compile_policy
-from borderpost.policy.decide import decide
+from borderpost.policy.decide import decide, effective_codes
 from borderpost.policy.events import CompiledEvents, EventList, compile_events
 from borderpost.policy.fields import EPOCH, to_us
 from borderpost.policy.model import Evidence, Facts, Law, Ruling, Source, Trust
@@ -175,7 +175,13 @@ def test_instants_are_exact_to_the_microsecond() -> None:
     assert to_us(EPOCH + timedelta(days=40_000, microseconds=1)) == 40_000 * 86_400_000_000 + 1
 
 
-def test_facts_that_ask_the_same_have_the_same_law() -> None:
+def other_place(random: Random, evidence: Evidence) -> Evidence:
+    """Return evidence of another code, often of the same country."""
+    code = random.choice((random.choice(EVIDENCE_CODES), f"{evidence.code[:2]}-{random.choice(('ZZ9', '7Q', 'XKCD'))}"))
+    return dataclasses.replace(evidence, code=code)
+
+
+def test_facts_that_ask_the_same_have_the_same_law_but_for_its_codes() -> None:
     """So law may be remembered by what a policy asks; by the naive reading, which knows nothing of it."""
     same = other = 0
     for seed in range(4000, 4150):
@@ -185,11 +191,17 @@ def test_facts_that_ask_the_same_have_the_same_law() -> None:
         naive = NaivePolicy(world.bundle, world.regions, world.events)
         for _ in range(10):
             facts, more = policy_cases.facts(random), policy_cases.facts(random)
-            like = dataclasses.replace(facts, tenant=more.tenant, model=random.choice((more.model, "never-heard-of")))
+            like = dataclasses.replace(
+                facts,
+                tenant=more.tenant,
+                model=random.choice((more.model, "never-heard-of")),
+                evidence=random.choice((facts.evidence, tuple(other_place(random, one) for one in facts.evidence))),
+            )
             now = policy_cases.instant(random)
             if policy.asked(like) == policy.asked(facts):
-                assert naive.decide(like, now) == naive.decide(facts, now), f"seed {seed}: {facts} and {like} at {now}"
+                told = dataclasses.replace(naive.decide(facts, now), effective=effective_codes(like, policy))
+                assert naive.decide(like, now) == told, f"seed {seed}: {facts} and {like} at {now}"
                 same += like != facts
             other += policy.asked(like) != policy.asked(facts)
-    assert same > 300, "most tenants and models make no difference"
+    assert same > 300, "many places and most tenants and models make no difference"
     assert other > 50, "some do"

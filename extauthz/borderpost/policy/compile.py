@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from borderpost.policy import codes
 from borderpost.policy.bundle import PolicyBundle, check_regions
-from borderpost.policy.model import Evidence, Facts
+from borderpost.policy.model import Facts, Source
 from borderpost.policy.pack import DataClass
 from borderpost.policy.places import Place, Places, group_cells, mentioned_in
 from borderpost.policy.reasons import RegionIndex
@@ -25,8 +25,9 @@ from borderpost_base.errors import BorderpostError
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
-Asked = tuple[tuple[Evidence, ...], tuple[str, ...], str | None, int]
-"""Evidence, classes, what is missing, and the regimes that the tenant and the model leave: see `asked`."""
+Asked = tuple[tuple[tuple[Source, str], ...], tuple[str, ...], str | None, int]
+"""Where each source says the subject is, classes, what is missing, and the regimes that the tenant and the model leave:
+see `asked`."""
 
 
 class Applicability(NamedTuple):
@@ -145,11 +146,17 @@ class CompiledPolicy:
         return mask
 
     def asked(self, facts: Facts) -> Asked:
-        """Return all of the facts that this law can depend on: facts that are equal in it have the same law.
+        """Return all of the facts that this law can depend on, but for the codes that it is told of (`Law.effective`).
 
-        A tenant or a model that no regime speaks of makes no difference, so a flood of them asks nothing new.
+        A place, a tenant or a model that no rule tells from another makes no difference, so a flood of them asks
+        nothing new.
         """
-        return facts.evidence, facts.classes, facts.missing, self.about_party(facts)
+        find = self.places.find
+        said = tuple([
+            (evidence.source, evidence.code if place is None else place.key)
+            for evidence, place in [(evidence, find(evidence.code)) for evidence in facts.evidence]
+        ])  # fmt: skip
+        return said, facts.classes, facts.missing, self.about_party(facts)
 
     def named(self, mask: int) -> Iterator[CompiledRegime]:
         """Yield the regimes of a mask, in order of id."""

@@ -84,9 +84,7 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
     places = [policy.places.find(evidence.code) for evidence in facts.evidence]
     known = [place for place in places if place is not None]
     if len(known) < len(places):
-        return _without_law(
-            "unknown-code", tuple(sorted({evidence.code for evidence in facts.evidence})), False, NEVER_US
-        )
+        return _without_law("unknown-code", effective_codes(facts, policy), False, NEVER_US)
     question = _read(facts, policy, known, now_us)
     case = _Case(facts, policy, events, now_us, known, question)
     applying = question.active & _union(question.subjects)
@@ -120,10 +118,19 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
     )
 
 
-def _read(facts: Facts, policy: CompiledPolicy, places: list[Place], now_us: int) -> _Question:
+def effective_codes(facts: Facts, policy: CompiledPolicy) -> tuple[str, ...]:
+    """Return the codes that count, sorted: `Law.effective`.
+
+    Facts for which `CompiledPolicy.asked` gives the same have laws that differ in this alone.
+    """
     codes = {evidence.code for evidence in facts.evidence}
+    if policy.treat_as and not _is_placed(facts.evidence) and all(map(policy.places.find, codes)):
+        codes.update(policy.treat_as)  # but not where a code is unknown: then the law is not read
+    return tuple(sorted(codes))
+
+
+def _read(facts: Facts, policy: CompiledPolicy, places: list[Place], now_us: int) -> _Question:
     if not _is_placed(facts.evidence):
-        codes.update(policy.treat_as)
         places = [*places, *(policy.places[code] for code in policy.treat_as)]
     classes = 0
     for name in facts.classes:
@@ -141,7 +148,7 @@ def _read(facts: Facts, policy: CompiledPolicy, places: list[Place], now_us: int
             active &= ~regime.bit
         else:
             until = min(until, regime.end_us)
-    return _Question(tuple(sorted(codes)), subjects, classes, active, bool(partly & active), until)
+    return _Question(effective_codes(facts, policy), subjects, classes, active, bool(partly & active), until)
 
 
 def _is_placed(evidence: Iterable[Evidence]) -> bool:
