@@ -69,7 +69,10 @@ class BorderpostProcess:
         return self.process.stop(grace_s=grace_s)
 
     def kill(self) -> int:
-        """End steward and workers with SIGKILL; return the steward's exit status."""
+        """End the steward with SIGKILL; return its exit status.
+
+        Its workers have sessions of their own: they notice, and decide on by the last snapshot until that is too old.
+        """
         return self.process.kill()
 
     def __enter__(self) -> BorderpostProcess:
