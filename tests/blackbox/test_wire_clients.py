@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
 
 from borderpost.demo.children import free_port
@@ -20,7 +21,7 @@ from borderpost.processor import AUTHORIZATION_SERVICE, EXTERNAL_PROCESSOR_SERVI
 from borderpost_envoy import Via
 from borderpost_wire.health import HealthService
 from borderpost_wire.options import ServerOptions, TcpListen, TlsOptions, UnixListen
-from borderpost_wire.reflection import ReflectionService
+from borderpost_wire.reflection import INFO, ReflectionService
 from borderpost_wire.rpc.framing import framed
 from borderpost_wire.service import Call, MethodKind
 from support.certificates import CertificateAuthority
@@ -146,3 +147,7 @@ def test_envoy_over_mutual_tls(via: Via, tmp_path: Path) -> None:
         assert [(each.status, each.region) for each in answers[:2]] == [(200, "eu-central-1"), (200, "us-east-1")]
         assert answers[2].status == 451
         assert len(gate.decisions()) == 3
+        mine = grpc.ssl_channel_credentials(authority.path.read_bytes(), *(path.read_bytes() for path in client[::-1]))
+        with grpc.secure_channel(f"localhost:{server['port']}", mine) as channel:
+            (listed,) = channel.stream_stream(INFO)(iter([b"\x3a\x00"]))
+            assert all(name.encode() in listed for name in (EXTERNAL_PROCESSOR_SERVICE, AUTHORIZATION_SERVICE, HEALTH))

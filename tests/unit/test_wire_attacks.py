@@ -131,7 +131,10 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.name)
+@pytest.mark.parametrize(
+    "flood",
+    [pytest.param(each, id=each.name, marks=[pytest.mark.slow] if each.units_max > 15_000 else []) for each in FLOODS],
+)
 def test_a_flood_ends_its_connection(flood: Flood) -> None:
     """At the unit that the table says, with the code that it says, within the memory that it says."""
     connection = opened(flood)
@@ -256,6 +259,7 @@ def test_a_block_of_more_than_64_kib_is_not_decoded() -> None:
     assert connection.failed is CALM
 
 
+@pytest.mark.slow
 def test_distinct_blocks_fill_no_memory() -> None:
     """The memo of requests is bounded whatever blocks come: two generations of 1024 of at most 2 KiB."""
     memo = RequestMemo(1024)
