@@ -10,7 +10,7 @@ PYTEST = $(BIN)/python -m pytest --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-live test test-full check fuzz bench generate generate-check proto clean
+.PHONY: help demo demo-live test test-full check fuzz bench bench-smoke generate generate-check proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,8 +55,13 @@ test-full: $(VENV)/.stamp-dev ## The long tests, and the product's tests on its 
 fuzz: $(VENV)/.stamp-dev ## Drive the protocol engine by any bytes in any pieces, for MINUTES (5)
 	$(BIN)/python tools/fuzz.py --minutes $(MINUTES)
 
-bench: $(VENV)/.stamp-dev ## Measure requests a second, latency, CPU and log bytes through a real Envoy
-	$(BIN)/python -m borderpost_bench
+bench: $(VENV)/.stamp-dev ## Measure everything five times, into build/bench: tables, verdicts, plots (half an hour)
+	@mkdir -p build/bench
+	$(BIN)/borderpost bench --result build/bench/result.json --markdown build/bench/result.md --plots build/bench
+
+bench-smoke: $(VENV)/.stamp-dev ## The product and its rivals once, a second each: do all checks hold? (a minute)
+	$(BIN)/borderpost bench --runs 1 --seconds 1 --scenario plain --scenario ext_proc --scenario open \
+		--scenario go-stub-streams --scenario go-honest-streams --scenario borderpost-streams
 
 generate: $(VENV)/.stamp-dev ## Write every generated file: reference, schemas, messages, rendered Envoy
 	$(BIN)/python tools/generate.py

@@ -14,7 +14,7 @@ from borderpost_bench.latency import new_histogram
 from borderpost_bench.load import need
 from borderpost_bench.measure import Settings
 from borderpost_bench.rivals import opa_program, programs
-from borderpost_bench.scenarios import BY_NAME, SCENARIOS, Driver, Scenario, Server, on_engine
+from borderpost_bench.scenarios import BESIDE, BY_NAME, SCENARIOS, Driver, Scenario, Server, on_engine
 from borderpost_bench.unavailable import Unavailable
 from borderpost_wire.engines import make_engine
 from borderpost_wire.errors import EngineUnavailable
@@ -72,6 +72,8 @@ def choose(names: Collection[str], engines: Sequence[str]) -> Plan:
         if scenario.name in names or (not names and scenario.by_default):
             ours = scenario.server.ours and engines
             scenarios += [on_engine(scenario, engine) for engine in engines] if ours else [scenario]
+            if scenario.name in BESIDE and not names and not engines:
+                scenarios.append(on_engine(scenario, "grpcio"))
     trials = [
         Trial(experiment, engine, bool(engines))
         for experiment in EXPERIMENTS

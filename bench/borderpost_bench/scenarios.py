@@ -107,7 +107,7 @@ def _streams(name: str, title: str, server: Server, **more: Any) -> Scenario:
 def _h2load(name: str, title: str, server: Server, **more: Any) -> Scenario:
     return Scenario(
         name, f"{title}, without Envoy, one message repeated", server, Driver.H2LOAD, traffic="one", in_flight=64,
-        stub="go-stub-direct", **{"baselines": ("constant-direct",), **more},
+        stub="go-stub-direct", by_default=False, **{"baselines": ("constant-direct",), **more},
     )  # fmt: skip
 
 
@@ -149,11 +149,17 @@ SCENARIOS: tuple[Scenario, ...] = (
     _envoy("ext_proc", "Borderpost by ext_proc", Server.PRODUCT, targets=_THROUGH_ENVOY),
     Scenario("opa", "OPA-Envoy by ext_authz", Server.OPA, via=Via.EXT_AUTHZ, traffic="placed", note=_OPA_NOTE),
     Scenario("ext_authz", "Borderpost by ext_authz", Server.PRODUCT, via=Via.EXT_AUTHZ, opa="opa"),
-    Scenario("refusals", "Borderpost by ext_proc, 4 of 17 refused", Server.PRODUCT, traffic="mixed"),
+    Scenario("refusals", "Borderpost by ext_proc, 4 of 17 refused", Server.PRODUCT, traffic="mixed", by_default=False),
     Scenario("open", "Borderpost by ext_proc, open loop", Server.PRODUCT, Driver.OPEN, baselines=()),
     _streams("constant-streams", "constant answer", Server.CONSTANT, baselines=()),
     _streams("go-stub-streams", "zero-work grpc-go", Server.GO_STUB),
-    _streams("go-stub-tuned-streams", "zero-work grpc-go, 128 stream workers", Server.GO_STUB, stream_workers=128),
+    _streams(
+        "go-stub-tuned-streams",
+        "zero-work grpc-go, 128 stream workers",
+        Server.GO_STUB,
+        stream_workers=128,
+        by_default=False,
+    ),
     _streams("go-honest-streams", "honest Go equivalent", Server.GO_HONEST),
     _streams("borderpost-streams", "one worker", Server.PRODUCT, targets=_DIRECTLY),
     _streams(
@@ -184,6 +190,9 @@ SCENARIOS: tuple[Scenario, ...] = (
 """In the order in which a round runs them."""
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+BESIDE = ("constant", "ext_proc", "borderpost-streams")
+"""What is measured on grpcio too when nothing is named, so that its figures stand beside the targets'."""
 
 
 def on_engine(scenario: Scenario, engine: str) -> Scenario:

@@ -106,7 +106,7 @@ def test_what_only_one_result_has_and_what_is_not_alike_is_told() -> None:
     after["machine"]["cpu"] = "Other"
     made = compare(BEFORE, after)
     assert (made.only_before, made.only_after) == (["go-stub"], ["plain"])
-    assert list(made.unlike) == ["cpu was Chip, is Other", "seconds was 5.0, is 9.0"]
+    assert list(made.unlike) == ["cpu was Chip, is Other", "seconds was 4.0, is 9.0"]
 
 
 def test_experiments_are_compared_by_their_targets_and_by_the_names_of_figures() -> None:
@@ -268,7 +268,7 @@ def test_the_arguments_make_the_settings_and_the_command_makes_the_arguments() -
     assert (settings.pace.rate_s, settings.pace.arrivals, settings.pace.seed) == (700.0, "constant", 9)
     assert settings.features.told == "law=off,events=on"
     assert arguments.command_of(parsed(*words)) == " ".join(["borderpost", "bench", *words])
-    assert arguments.command_of(parsed()) == "borderpost bench --runs 5 --seconds 5 --connections 32"
+    assert arguments.command_of(parsed()) == "borderpost bench --runs 5 --seconds 4 --connections 32"
     told = settings.as_dict()
     assert told["features"]["law"] is False
     assert told["pace"] == {"rate_s": 700.0, "arrivals": "constant", "seed": 9}
