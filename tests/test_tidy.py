@@ -83,10 +83,13 @@ BESIDE: dict[str, set[str]] = {
         "borderpost_wire",
         "borderpost.audit.reader",
         "borderpost.audit.record",
+        "borderpost.catalog",
         "borderpost.config",
+        "borderpost.decision",
         "borderpost.demo",
-        "borderpost.geoip.database",
+        "borderpost.geoip",
         "borderpost.policy",
+        "borderpost.regions.signals",
     },
 }
 """What stands beside the serving processes, and the little of the product that it may import."""

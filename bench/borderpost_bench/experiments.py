@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from borderpost_bench.cold import COLD
 from borderpost_bench.experiment import Experiment
+from borderpost_bench.flood import FLOOD
 from borderpost_bench.half_peak import HALF_PEAK, HALF_PEAK_DIRECT
+from borderpost_bench.idle import IDLE
 from borderpost_bench.offered_load import OFFERED_LOAD
+from borderpost_bench.scaling import SCALING
+from borderpost_bench.soak import SOAK
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     HALF_PEAK,
     HALF_PEAK_DIRECT,
     OFFERED_LOAD,
+    SCALING,
+    COLD,
+    FLOOD,
+    IDLE,
+    SOAK,
 )
 
 EXPERIMENT_BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}

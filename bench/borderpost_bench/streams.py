@@ -24,6 +24,8 @@ from borderpost_envoy import Via
 
 MARKER = "%" * 12
 """Where the driver writes the number of a question, in hex. No header has it otherwise."""
+ADDRESS_MARKER = "$$$$:$$$$"
+"""Where it writes the number of an address: the last two groups of an IPv6 address."""
 _WAITING_MAX = 16384
 """Questions of an open loop that may be without an answer at a time; the server's own bound is lower."""
 _PORT_MIN, _PORTS = 32768, 28232
@@ -40,13 +42,17 @@ def messages(requests: Sequence[Request], via: Via, *, raw_headers: bool = True)
 
 def run_streams(
     driver: Path, socket: Path, messages: Path, *, via: Via, seconds: float, in_flight: int, connections: int = 1,
-    prefix: Sequence[str] = (),
+    prefix: Sequence[str] = (), first: int = 0, addresses: int = 1,
 ) -> Load:  # fmt: skip
-    """Drive a gRPC server on a Unix socket in a closed loop. Raises BorderpostError BP0921."""
+    """Drive a gRPC server on a Unix socket in a closed loop, from the question of a number on.
+
+    `addresses` is how many values `ADDRESS_MARKER` takes in turn. Raises BorderpostError BP0921.
+    """
     output = run_tool([
         *prefix, str(driver), "-unix", str(socket), "-path", PROCESS if via is Via.EXT_PROC else CHECK,
         "-messages", str(messages), "-connections", str(connections), "-in-flight", str(in_flight),
-        "-seconds", f"{seconds:g}", *(() if via is Via.EXT_PROC else ("-unary",)),
+        "-seconds", f"{seconds:g}", "-first", str(first), "-addresses", str(addresses),
+        *(() if via is Via.EXT_PROC else ("-unary",)),
     ], seconds)  # fmt: skip
     return parse_streams(output)
 

@@ -98,6 +98,25 @@ func TestEachQuestionCarriesItsNumberWhereverAMarkerStands(t *testing.T) {
 	}
 }
 
+func TestAddressesAreTakenInTurn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "messages")
+	if err := os.WriteFile(path, framed("[2a01:4f8::"+string(addressMarker)+"]:1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read, err := readMessages(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read.addresses = 0x12345
+	for number, want := range map[uint64]string{
+		0: "0000:0000", 0xabc: "0000:0abc", 0x12344: "0001:2344", 0x12345: "0000:0000", 0x12346: "0000:0001",
+	} {
+		if made := read.append(nil, number); !bytes.Contains(made, []byte("[2a01:4f8::"+want+"]:1")) {
+			t.Errorf("%x: %q", number, made)
+		}
+	}
+}
+
 func TestWhatIsNoFileOfMessagesIsAnError(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"empty": {}, "short": {0, 0}, "compressed": {1, 0, 0, 0, 0}, "cut off": framed("whole")[:7],
