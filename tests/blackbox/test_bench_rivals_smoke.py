@@ -31,7 +31,7 @@ def bench(tmp_path: Path, *scenarios: str) -> dict[str, dict[str, Any]]:
     assert done.returncode == 0, done.stderr
     document = json.loads(result.read_text())
     assert document["skipped"] == {}
-    return {one["name"]: one for one in document["scenarios"]}
+    return {one["name"]: one for one in (*document["scenarios"], *document["experiments"])}
 
 
 def test_rivals_and_ours_answer_every_question_of_the_driver(tmp_path: Path) -> None:
@@ -65,6 +65,23 @@ def test_opa_envoy_decides_as_ours_does_directly_and_behind_a_real_envoy(tmp_pat
         assert checks["decisions"] >= sample["answered"] > 0
         assert checks["passed"] is True
     assert told["ext_authz-streams@grpcio"]["cpu_ratio_to_opa"]["median"] > 0
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
+def test_latency_at_half_of_peak_and_under_rising_load_is_measured_and_checked(tmp_path: Path) -> None:
+    told = bench(tmp_path, "half-peak", "half-peak-direct", "offered-load")
+    for one in told.values():
+        assert one["faults"] == []
+    for name in ("half-peak@grpcio", "half-peak-direct@grpcio"):
+        summary, (made,) = told[name]["summary"], told[name]["rounds"]
+        assert summary["sync_p50_ms"]["median"] > 0
+        assert ("p50_excess_ms" in summary) is (made["details"]["invalid"] is None)
+        assert all(sample["failed"] == 0 for sample in made["details"]["samples"].values())
+    loads = told["offered-load@grpcio"]["curves"]["throughput_s"]["points"]
+    assert len(loads) == 6
+    judgement = told["offered-load@grpcio"]["rounds"][0]["details"]["judgement"]
+    assert judgement["routed"] > 0
+    assert (judgement["illegal"], judgement["unlogged"], judgement["unanswered"]) == (0, 0, 0)
 
 
 @pytest.mark.skipif(shutil.which("h2load") is None, reason="needs h2load")

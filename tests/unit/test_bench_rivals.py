@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from borderpost_base.errors import BorderpostError
 from borderpost_bench import check, load, pins, plan, report, rivals, scenarios, streams, table, traffic
+from borderpost_bench.arrivals import Pace
 from borderpost_bench.measure import Sample, Settings
 from borderpost_bench.rivals import RivalUnavailable
 from borderpost_bench.rounds import Taken
@@ -50,6 +52,34 @@ def test_the_driver_s_result_is_read() -> None:
     assert (told.answered, told.refused, told.failed, told.seconds, told.requests_s) == (10, 3, 1, 2.0, 5.0)
     assert (told.p50_ms, told.p90_ms, told.p99_ms, told.p999_ms) == (1.5005, 4.0, 9.0, 9.5)
     assert told.by_cluster == {"a": 7}
+
+
+def test_an_open_loop_s_latencies_are_read_from_the_file_that_the_driver_writes(tmp_path: Path) -> None:
+    driver = tmp_path / "drive"
+    took = array("I", [number * 1_000_000 for number in range(1, 101)])
+    (tmp_path / "took").write_bytes(took.tobytes())
+    told = {**DRIVEN, "late_p50_us": 30.0, "late_p99_us": 400.0}
+    driver.write_text(f"""#!/bin/sh
+echo "$@" > {tmp_path}/asked
+while [ "$1" != -latencies ]; do shift; done
+cat {tmp_path}/took > "$2"
+echo '{json.dumps(told)}'
+""")
+    driver.chmod(0o755)
+    load = streams.run_streams_open(
+        driver,
+        tmp_path / "socket",
+        tmp_path / "messages",
+        via=Via.EXT_PROC,
+        seconds=2.0,
+        pace=Pace(700.0, "constant", 5),
+    )
+    assert (load.p50_ms, load.p99_ms) == (pytest.approx(50, rel=0.001), pytest.approx(99, rel=0.001))
+    assert (load.offered_s, load.late_p50_ms, load.late_p99_ms) == (700.0, 0.03, 0.4)
+    assert (load.answered, load.refused, load.by_cluster) == (10, 3, {"a": 7})
+    asked = (tmp_path / "asked").read_text()
+    assert "-rate 700 -arrivals constant -seed 5 " in asked
+    assert {path.name for path in tmp_path.iterdir()} == {"drive", "took", "asked"}, "no latencies are left"
 
 
 @pytest.mark.parametrize("output", ["", "connection refused", "[]", "{}", json.dumps({"answered": 1})])
