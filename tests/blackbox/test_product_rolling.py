@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
@@ -14,7 +15,8 @@ from borderpost.audit.verify import verify
 from borderpost.demo.children import free_port
 from borderpost.runtime_directory import ReloadOutcome
 from borderpost_envoy import Via
-from support.borderpost_process import merged
+from support.borderpost_process import ENGINE, merged
+from support.certificates import CertificateAuthority
 from support.client import Observed
 from support.clients import GERMAN
 from support.faults import acknowledged_in_log, log_lines, small_gate
@@ -34,6 +36,11 @@ def replaced(gate: Gateway, times: int) -> bool:
     return len(log_lines(gate, event="reloaded", workers="replaced")) == times
 
 
+def engines(gate: Gateway) -> set[str]:
+    """Return the engines that workers have said they run on."""
+    return {line["engine"] for line in log_lines(gate, event="listening")}
+
+
 @pytest.mark.parametrize(("via", "workers"), [(Via.EXT_PROC, 1), (Via.EXT_PROC, 2), (Via.EXT_AUTHZ, 1)])
 def test_workers_replaced_under_load_fail_no_request(tmp_path: Path, via: Via, workers: int) -> None:
     with small_gate(tmp_path, workers=workers, via=via, server={"drain_s": 2.0}) as gate:
@@ -49,6 +56,7 @@ def test_workers_replaced_under_load_fail_no_request(tmp_path: Path, via: Via, w
 
         observed = gate.load([GERMAN], during=during)
         all_served(gate, observed)
+        assert engines(gate) == {"wire" if ENGINE == "auto" else ENGINE}
         after = set(gate.worker_pids().values())
         assert len(after) == workers
         assert not after & before
@@ -60,19 +68,32 @@ def test_workers_replaced_under_load_fail_no_request(tmp_path: Path, via: Via, w
         assert len(report.streams) == workers + 1
 
 
-def test_workers_behind_network_addresses_are_replaced_too(tmp_path: Path) -> None:
-    """The address is free for a moment; Envoy tries the other worker."""
-    server = {"listen": "tcp", "host": "127.0.0.1", "port": free_ports(2), "drain_s": 2.0}
-    with small_gate(tmp_path, workers=2, server=server) as gate:
+def test_a_renewed_certificate_is_taken_up_under_load(tmp_path: Path) -> None:
+    """Same configuration, other files: workers are replaced. On a network address the next one has to wait for its
+    port, for which time Envoy tries the other worker."""
+    authority = CertificateAuthority(tmp_path, "doors")
+    certificate, key = authority.issue("first", dns=["localhost"])
+    tls = {"certificate": str(certificate), "key": str(key)}
+    first = free_ports(2)
+    server = {"listen": "tcp", "host": "127.0.0.1", "port": first, "tls": tls, "drain_s": 2.0}
+    options = ("--server-ca", str(authority.path), "--server-name", "localhost")
+    with small_gate(tmp_path, workers=2, server=server, options=options) as gate:
+        before = {ssl.get_server_certificate(("127.0.0.1", port)) for port in (first, first + 1)}
 
         def during() -> None:
             eventually(lambda: sum(gate.served.values()) > 50, "requests are served")
-            gate.service.process.signal(signal.SIGUSR2)
+            for fresh, place in zip(authority.issue("second", dns=["localhost"]), (certificate, key), strict=True):
+                fresh.replace(place)
+            gate.reload(gate.config)
             eventually(lambda: replaced(gate, 1), "workers replaced")
 
         observed = gate.load([GERMAN], during=during)
         all_served(gate, observed)
         assert not log_lines(gate, level="error")
+        assert engines(gate) == {"grpcio" if ENGINE == "auto" else ENGINE}
+        after = {ssl.get_server_certificate(("127.0.0.1", port)) for port in (first, first + 1)}
+        assert after == {certificate.read_text()}
+        assert not after & before
 
 
 def free_ports(count: int) -> int:

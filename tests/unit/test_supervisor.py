@@ -285,3 +285,22 @@ def test_a_predecessor_that_does_not_let_go_is_killed(tmp_path: Path, monkeypatc
             assert hold.restarted == []
 
     asyncio.run(main())
+
+
+def test_stop_during_a_replacement_leaves_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        with capture_logs() as told:
+            async with supervised(tmp_path, monkeypatch, SERVES) as hold:
+                await until(lambda: serving(hold))
+                (tmp_path / "fault").write_text("STARTING")
+                replacing = asyncio.create_task(hold.supervisor.replace_all("other", grace_s=5))
+                await until(lambda: hold.page.worker(1).state is WorkerState.STARTING)
+                replacing.cancel()
+                await asyncio.gather(replacing, return_exceptions=True)
+                await hold.supervisor.stop(grace_s=10)
+        for line in told:
+            if line["event"] == "worker started":
+                with pytest.raises(ProcessLookupError):
+                    os.kill(line["pid"], 0)
+
+    asyncio.run(main())
