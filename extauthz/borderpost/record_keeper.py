@@ -18,6 +18,7 @@ from typing import Any
 from borderpost.audit.committer import Commit, Committer, Release
 from borderpost.audit.config import AuditSpec
 from borderpost.audit.inputs import InputStore
+from borderpost.audit.kernel_sync import KernelSync
 from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.writer import AuditUnavailable, AuditWriter
 from borderpost_base.errors import BorderpostError
@@ -58,14 +59,15 @@ class RecordKeeper:
         """Return for how long the disk has not answered the write under way; 0 if none is."""
         return self._committer.stalled_for_us() if self._committer is not None else 0
 
-    def open_soon(self, *, in_loop: bool = False) -> None:
+    def open_soon(self, *, in_loop: bool = False, kernel_sync: bool = False) -> None:
         """Begin to open the stream, and go on trying until it is open.
 
-        `in_loop` allows commits in the loop while the disk is brisk: for a server that delivers batches.
+        `in_loop` allows commits in the loop while the disk is brisk, for a server that delivers batches;
+        `kernel_sync` leaves the loop the write only, and the sync to the kernel where that is possible.
         """
-        self._opening = asyncio.get_running_loop().create_task(self._open(in_loop))
+        self._opening = asyncio.get_running_loop().create_task(self._open(in_loop, kernel_sync))
 
-    async def _open(self, in_loop: bool) -> None:
+    async def _open(self, in_loop: bool, kernel_sync: bool) -> None:
         told = ""
         while True:
             try:
@@ -81,7 +83,10 @@ class RecordKeeper:
                     self._log.error("audit log cannot be opened: every request is refused", **detail)
             await asyncio.sleep(self._spec.retry_s)
         loop = asyncio.get_running_loop()
-        self._committer = Committer(writer, self._spec, self._world, loop, on_commit=self._count, in_loop=in_loop)
+        self._committer = Committer(
+            writer, self._spec, self._world, loop, on_commit=self._count, in_loop=in_loop,
+            kernel_sync=KernelSync.open(loop) if kernel_sync else None,
+        )  # fmt: skip
         self._metrics.audit_unavailable.set(0)
         self._log.info("audit log open", stream=self._stream, epoch=writer.epoch)
 

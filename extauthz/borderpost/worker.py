@@ -119,7 +119,7 @@ class Worker:
             ServerOptions(listen=(listen,), message_bytes_max=limits.REQUEST_MESSAGE_BYTES_MAX),
             [self._processor, self._health, ReflectionService(descriptor_set())],
         )
-        self._keeper.open_soon(in_loop=engine.name == "wire")
+        self._keeper.open_soon(in_loop=engine.name == "wire", kernel_sync=True)
         beat = loop.create_task(self._beat())
         try:
             if not self._role.takes_over or await self._may_take_over(listen, beat):

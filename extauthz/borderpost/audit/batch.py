@@ -30,6 +30,8 @@ class Batch:
     """Its last record."""
     leaves: list[bytes] | None = None
     """Leaf hashes, made by `write` where somebody asked for them."""
+    written: bool = False
+    """Its lines are in the file and wait for their sync."""
     repairs: str | None = None
     """For the batch of a repair: the reason of the fault it mends."""
     refused: int = 0

@@ -24,6 +24,7 @@ stable storage: True is said in one place, after a `write` that did not raise.
 from __future__ import annotations
 
 import asyncio
+import functools
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ from typing import Any
 
 from borderpost.audit.batch import AuditUnavailable, Batch
 from borderpost.audit.config import AuditSpec
+from borderpost.audit.kernel_sync import KernelSync
 from borderpost.audit.pace import Pace
 from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.record import Position
@@ -69,15 +71,17 @@ class Committer:
         *,
         on_commit: Callable[[Commit], None] | None = None,
         in_loop: bool = False,
+        kernel_sync: KernelSync | None = None,
     ) -> None:
-        """`in_loop` allows commits in the loop while the disk is brisk (pace.py)."""
+        """`in_loop` allows commits in the loop while the disk is brisk (pace.py); `kernel_sync` makes them better."""
         self._writer = writer
         self._retry_s = spec.retry_s
         self._heartbeat_s = spec.heartbeat_s
         self._world = world
         self._loop = loop
         self._on_commit = on_commit
-        self._pace = Pace(allowed=in_loop)
+        self._kernel_sync = kernel_sync
+        self._pace = Pace(allowed=in_loop or kernel_sync is not None)
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._out: Batch | None = None
         self._out_since_us: int | None = None
@@ -214,10 +218,41 @@ class Committer:
     def _hand_over(self, batch: Batch, waiting: list[Release]) -> None:
         self._out, self._waiting_out = batch, waiting
         self._out_since_us = self._world.clock.mono_us()
-        if self._pace.in_loop and batch.repairs is None:
+        if not self._pace.in_loop or batch.repairs is not None:
+            self._jobs.put(batch)
+        elif self._kernel_sync is None:
             self._settle(batch, *self._write(batch))
         else:
-            self._jobs.put(batch)
+            self._write_ahead(batch, self._kernel_sync)
+
+    def _write_ahead(self, batch: Batch, kernel_sync: KernelSync) -> None:
+        """Write a batch and leave its sync to the kernel, or all that is left to the flusher."""
+        began_us = self._world.clock.mono_us()
+        fd: int | None = None
+        try:
+            fd = self._writer.write_ahead(batch)
+        except Exception as error:  # noqa: BLE001 - whatever happened, the batch is not durable: refuse
+            self._settle(batch, _unavailable(error), self._world.clock.mono_us() - began_us)
+            return
+        wrote_us = self._world.clock.mono_us() - began_us
+        try:
+            if fd is not None:
+                kernel_sync.start(fd, functools.partial(self._synced, batch, wrote_us))
+                return
+        except OSError as error:
+            _log.warning("the kernel takes no syncs: a thread makes them", error=str(error))
+            self._kernel_sync = None
+            kernel_sync.close()
+        self._jobs.put(batch)
+
+    def _synced(self, batch: Batch, wrote_us: int, number: int) -> None:
+        """Take the outcome of a sync by the kernel. What the loop had to wait for was the write alone."""
+        error: AuditUnavailable | None = None
+        try:
+            self._writer.note_synced(batch, number)
+        except Exception as failure:  # noqa: BLE001 - as above
+            error = _unavailable(failure)
+        self._settle(batch, error, wrote_us)
 
     def _settle(self, batch: Batch, error: AuditUnavailable | None, wrote_us: int) -> None:
         """Take the outcome of the job that was out, and tell whoever waits for it."""
@@ -233,11 +268,12 @@ class Committer:
             self._after_failure(error, was_down)
         elif was_down:
             _log.warning("audit log takes records again", next_seq=batch.head.seq + 1)
-        if not self._pace.in_loop:
+        waits = self._pace.in_loop and self._kernel_sync is None
+        if not waits:
             self._advance()  # first, so that the disk works while the answers are made
         for release in waiting:
             self._tell(release, error is None)
-        if self._pace.in_loop and (self._writer.open_records or self._stopping is not None):
+        if waits and (self._writer.open_records or self._stopping is not None):
             self._schedule()  # after the answers: in the loop the next commit would only keep them waiting
         if self._on_commit is not None:
             took_us = now_us - (since if since is not None else now_us)
@@ -278,6 +314,8 @@ class Committer:
 
     def _concluded(self, error: Exception | None) -> None:
         self._out_since_us = None
+        if self._kernel_sync is not None:
+            self._kernel_sync.close()
         if error is not None:
             _log.error("audit log was not closed in order", error=str(error))
         if not self._ended.done():
@@ -291,11 +329,8 @@ class Committer:
         outcome: AuditUnavailable | None = None
         try:
             self._writer.write(batch)
-        except AuditUnavailable as error:
-            outcome = error
         except Exception as error:  # noqa: BLE001 - whatever happened, the batch is not durable: refuse
-            detail = f"{type(error).__name__}: {error}"
-            outcome = AuditUnavailable("BP0405", detail, reason="internal", during="write")
+            outcome = _unavailable(error)
         return outcome, self._world.clock.mono_us() - began_us
 
     # On the flusher thread.
@@ -319,3 +354,9 @@ class Committer:
             _log.error("the event loop ended before its audit log")
             return False
         return True
+
+
+def _unavailable(error: Exception) -> AuditUnavailable:
+    if isinstance(error, AuditUnavailable):
+        return error
+    return AuditUnavailable("BP0405", f"{type(error).__name__}: {error}", reason="internal", during="write")

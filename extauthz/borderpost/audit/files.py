@@ -43,23 +43,54 @@ class StreamFiles:
         self._ballast.take()
 
     def write(self, batch: Batch) -> None:
-        """Bring a detached batch to stable storage, all of it. Raises AuditUnavailable; nothing of it counts then."""
-        if os.getpid() != self._pid:
-            raise RuntimeError("an audit stream belongs to the process that opened it, not to its children")
+        """Bring a detached batch to stable storage, all of it. Raises AuditUnavailable; nothing of it counts then.
+
+        What `write_ahead` has written is only synced.
+        """
+        self._check_process()
         doing = "repair" if batch.repairs is not None else "open"
         segment = self._segment
         try:
             if batch.repairs is not None:
                 segment = self._repair(batch)
-            elif segment is None or self._is_full(segment):
+            elif segment is None or (self._is_full(segment) and not batch.written):
                 segment = self._begin_segment(batch.base.seq + 1)
             doing = ""
-            segment.append(batch.lines)
+            if not batch.written:
+                segment.write(batch.lines)
+            segment.sync()
         except OSError as error:
             during = doing or (segment.doing if segment is not None else "write")
             raise self._unavailable(error, during) from error
-        if self._leaves:
-            batch.leaves = [records.leaf_of(line) for line in batch.lines]
+        self._make_leaves(batch)
+
+    def write_ahead(self, batch: Batch) -> int | None:
+        """Write a batch to the open segment, and return the descriptor to sync; `note_synced` is to follow.
+
+        Returns None, and nothing is done, where more is needed than to write: a new segment, or a repair.
+        Raises AuditUnavailable; nothing of the batch counts then.
+        """
+        self._check_process()
+        segment = self._segment
+        if segment is None or batch.repairs is not None or self._is_full(segment):
+            return None
+        try:
+            segment.write(batch.lines)
+        except OSError as error:
+            raise self._unavailable(error, segment.doing) from error
+        batch.written = True
+        return segment.fd
+
+    def note_synced(self, batch: Batch, number: int) -> None:
+        """Take the outcome of the sync behind `write_ahead`: 0, or an errno.
+
+        Raises AuditUnavailable for an errno; nothing of the batch counts then.
+        """
+        assert self._segment is not None and batch.written, "only what was written ahead is synced by others"
+        if number:
+            raise self._unavailable(OSError(number, os.strerror(number)), self._segment.doing)
+        self._segment.note_synced()
+        self._make_leaves(batch)
 
     def release(self) -> None:
         """Close the segment and give up the lock, whatever the state of the chain. Raises OSError from the close."""
@@ -68,6 +99,14 @@ class StreamFiles:
                 self._segment.close()
         finally:
             self._lock.release()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeError("an audit stream belongs to the process that opened it, not to its children")
+
+    def _make_leaves(self, batch: Batch) -> None:
+        if self._leaves:
+            batch.leaves = [records.leaf_of(line) for line in batch.lines]
 
     def _is_full(self, segment: SegmentFile) -> bool:
         age_us = self._world.clock.mono_us() - segment.born_us

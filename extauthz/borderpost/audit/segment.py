@@ -149,6 +149,7 @@ class SegmentFile:
         self._whole = True
         self._reserve_bytes = reserve_bytes
         self._reserved_to = 0
+        self._unsynced_bytes = 0
 
     @classmethod
     def create(
@@ -170,21 +171,35 @@ class SegmentFile:
             raise
         return cls(path, fd, disk, born_us, reserve_bytes)
 
-    def append(self, lines: Sequence[bytes]) -> None:
-        """Write whole lines, each with its newline, and bring them to stable storage.
+    @property
+    def fd(self) -> int:
+        """Return the open file's descriptor, for whoever syncs it."""
+        assert self._fd is not None, "a closed segment is never written"
+        return self._fd
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Write whole lines, each with its newline. They count once `sync` or `note_synced` has returned.
 
         Raises OSError; the file may then hold part of them, and `durable_bytes` stands where it stood.
         """
-        assert self._fd is not None, "a closed segment is never written"
         data = b"\n".join((*lines, b""))
         if self._reserve_bytes and self.durable_bytes + len(data) > self._reserved_to:
             self._reserve(len(data))
         self._whole = False
         self.doing = "write"
-        write_all(self._disk, self._fd, data)
+        write_all(self._disk, self.fd, data)
+        self._unsynced_bytes = len(data)
         self.doing = "fdatasync"
-        self._disk.fdatasync(self._fd)
-        self.durable_bytes += len(data)
+
+    def sync(self) -> None:
+        """Bring what was written to stable storage. Raises OSError."""
+        self._disk.fdatasync(self.fd)
+        self.note_synced()
+
+    def note_synced(self) -> None:
+        """Note that what was written is on stable storage."""
+        self.durable_bytes += self._unsynced_bytes
+        self._unsynced_bytes = 0
         self._whole = True
 
     def _reserve(self, needed_bytes: int) -> None:
@@ -198,10 +213,11 @@ class SegmentFile:
             self._reserve_bytes = 0  # not on this file system, or no room: this segment asks no more
 
     def cut_to_durable(self) -> None:
-        """Remove what a failed `append` left behind. Raises OSError; may be tried again."""
+        """Remove what a failed `write` or `sync` left behind. Raises OSError; may be tried again."""
         if self._fd is None:
             return
         self.doing = "truncate"
+        self._unsynced_bytes = 0
         self._disk.truncate(self._fd, self.durable_bytes)
         self.doing = "fdatasync"
         self._disk.fdatasync(self._fd)

@@ -3,7 +3,7 @@
 Two halves, so that a thread may do the waiting (committer.py) and a simple program need not know:
 
     chain half   `append`, `detach`, `settle`, `prepare_repair`, `end`    one owner: the thread that serves
-    disk half    `write`, `release` (files.py)                            whoever holds the detached batch
+    disk half    `write`, `write_ahead`, `release` (files.py)             whoever holds the detached batch
 
 `append` owns the tip of the chain and the open batch. `detach` gives the open batch away; it is not changed
 any more. `write` touches nothing but that batch and the file. `settle` takes the outcome back:
@@ -296,6 +296,17 @@ class AuditWriter:
     def write(self, batch: Batch) -> None:
         """Bring a detached batch to stable storage, all of it. Raises AuditUnavailable; nothing of it counts then."""
         self._files.write(batch)
+
+    def write_ahead(self, batch: Batch) -> int | None:
+        """Write a detached batch and return the descriptor to sync (see `StreamFiles.write_ahead`).
+
+        None where `write` must do it. Raises AuditUnavailable.
+        """
+        return self._files.write_ahead(batch)
+
+    def note_synced(self, batch: Batch, number: int) -> None:
+        """Take the outcome of the sync behind `write_ahead`: 0 or an errno. Raises AuditUnavailable for an errno."""
+        self._files.note_synced(batch, number)
 
     def release(self) -> None:
         """Close the segment and give up the lock, whatever the state of the chain. Raises OSError from the close."""
