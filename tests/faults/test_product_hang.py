@@ -123,3 +123,25 @@ def test_a_disk_that_hangs_at_the_start_refuses_until_it_answers(tmp_path: Path)
             disk.thaw()
         eventually(lambda: gate.send(GERMAN).status == 200, "it serves")
         eventually(gate.service.ready, "it is ready")
+
+
+@pytest.mark.full
+def test_a_runtime_directory_on_a_frozen_disk_takes_readiness_away_and_heals(tmp_path: Path) -> None:
+    """The steward hangs with it, and the workers as soon as they give a sign of life; a probe gets no answer."""
+    with loop_disk(tmp_path / "state") as disk, small_gate(tmp_path, message_timeout_ms=MESSAGE_TIMEOUT_MS) as gate:
+        assert gate.send(GERMAN).status == 200
+        (pid,) = gate.worker_pids().values()
+        disk.freeze()
+        try:
+            # Probes bring news all the time, and to publish them needs the disk.
+            eventually(lambda: not gate.service.ready(), "readiness goes away")
+            asked = [gate.send(GERMAN) for _ in range(5)]
+            assert {each.status for each in asked} <= {200, 503, 504}
+        finally:
+            disk.thaw()
+        eventually(lambda: gate.send(GERMAN).status == 200, "it serves again")
+        eventually(gate.service.ready, "it is ready again")
+        assert gate.worker_pids() == {0: pid}
+        for each in asked:
+            if each.status == 200:
+                assert gate.record(each)["out"]["r"] == each.region
