@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import ssl
 import subprocess
@@ -21,7 +22,7 @@ from borderpost_wire.rpc.framing import framed
 from borderpost_wire.service import Call
 from support.h2_frames import FIELDS, data, headers
 from support.wire_certificates import Authority
-from support.wire_raw import METHODS, STREAM, asked
+from support.wire_raw import METHODS, STREAM, Raw, asked
 from support.wire_server import EngineThread, ScriptedService, answer_all, answer_nothing
 
 
@@ -77,6 +78,21 @@ def test_replies_for_shut_windows_are_bounded(tmp_path: Path) -> None:
             client.h2.reset_stream(stream_id)
         client.socket.sendall(client.h2.data_to_send())
         _until(thread, lambda: protocol.out.queued_bytes == 0)
+
+
+def test_replies_for_shut_windows_are_bounded_over_all_connections(tmp_path: Path) -> None:
+    """Many connections, each within its own bound: those that wait are refused, those that read are served."""
+    with asked(tmp_path, unsent_bytes_max=50_000) as (reading, thread), contextlib.ExitStack() as undo:
+        idle = [Raw(thread.engine.addresses[0]) for _ in range(4)]
+        for client in idle:
+            undo.enter_context(client.socket)
+            client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+            client.ask(framed(b"a" * 15_000), path=STREAM, end=False)
+        _until(thread, lambda: thread.engine.unsent_bytes > 60_000)  # type: ignore[attr-defined]
+        for client in idle:
+            fields, _ = client.response(client.ask(framed(b"b"), path=STREAM, end=False))
+            assert fields[b"grpc-status"] == b"8"
+        assert reading.response(reading.ask(framed(b"c")))[1] == framed(b"re:c")
 
 
 def test_tls_is_new_enough_and_sessions_are_not_renegotiated(tmp_path: Path) -> None:

@@ -103,6 +103,9 @@ class ServerOptions:
     unfinished_bytes_max: int = 1 << 26
     """Pieces of messages, over all connections, that wait for their rest; beyond it the calls they belong to end with
     RESOURCE_EXHAUSTED. Engine `wire` only."""
+    unsent_bytes_max: int = 1 << 28
+    """Replies, over all connections, that wait for peers to take them, looked at once a second; beyond it calls on
+    connections that keep replies waiting end with RESOURCE_EXHAUSTED. Engine `wire` only."""
     replies_waiting_max: int = 1024
     """Replies of one call that wait for a peer that does not read; beyond it the call ends."""
     ping_interval_min_ms: int = 200
@@ -117,7 +120,7 @@ class ServerOptions:
             raise OptionsError("two listeners have the same address")
         for name in (
             "message_bytes_max", "streams_per_connection_max", "calls_max", "connections_max", "replies_waiting_max",
-            "unfinished_bytes_max",
+            "unfinished_bytes_max", "unsent_bytes_max",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise OptionsError(f"{name} must be at least 1")

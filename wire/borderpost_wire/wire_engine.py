@@ -57,6 +57,9 @@ class WireEngine:
         self.open_calls = 0
         self.held_bytes = 0
         """Pieces of unfinished messages."""
+        self.unsent_bytes = 0
+        """Output that waited for peers when it was last looked at."""
+        self.unsent_bytes_max = options.unsent_bytes_max
         self.deadlines: Deadlines[WireCall] = Deadlines()
         self._options = options
         inboxes = {id(service): Inbox(service) for _, service in methods.values()}
@@ -323,6 +326,7 @@ class WireEngine:
         assert self._loop is not None
         self._timer = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
         now_s = self.time()
+        self.unsent_bytes = sum(each.unsent_bytes for each in self._connections)
         for each in list(self._connections):
             each.tick(now_s)
 

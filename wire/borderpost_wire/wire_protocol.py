@@ -111,8 +111,15 @@ class WireProtocol:
 
     @property
     def is_full(self) -> bool:
-        """Return whether too much output waits for the peer's windows."""
-        return self.out.queued_bytes > self.engine.limits.queued_bytes_max
+        """Return whether too much output waits, for this peer or for all of them. Asked where some does for this one."""
+        engine, queued_bytes = self.engine, self.out.queued_bytes
+        return queued_bytes > engine.limits.queued_bytes_max or engine.unsent_bytes > engine.unsent_bytes_max
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Return how much output waits for the peer, in its windows and in the transport."""
+        held = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        return self.out.queued_bytes + held
 
     @property
     def calls(self) -> list[WireCall]:
