@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +19,7 @@ from borderpost.audit import pace
 from borderpost.audit.batch import Batch
 from borderpost.audit.committer import Commit, Committer
 from borderpost.audit.inputs import InputStore
+from borderpost.audit.kernel_sync import KernelSync
 from borderpost.audit.pace import BRISK_US, RUN, SLOW_US, Pace
 from borderpost.audit.record import parse
 from borderpost.audit.verify import verify
@@ -37,6 +38,7 @@ def run(
     *,
     stop: bool = True,
     in_loop: bool = False,
+    kernel: Callable[[asyncio.AbstractEventLoop], KernelSync | None] | None = None,
     **keys: Any,
 ) -> list[Commit]:
     """Run a body with a committer on a loop of its own; return the commits it made."""
@@ -47,7 +49,10 @@ def run(
         spec = small_spec(**keys)
         writer = AuditWriter.open(directory, STREAM, spec, world, InputStore(directory, world))
         loop = asyncio.get_running_loop()
-        committer = Committer(writer, spec, world, loop, on_commit=commits.append, in_loop=in_loop)
+        kernel_sync = kernel(loop) if kernel is not None else None
+        committer = Committer(
+            writer, spec, world, loop, on_commit=commits.append, in_loop=in_loop, kernel_sync=kernel_sync
+        )
         try:
             await body(committer)
         finally:
@@ -56,6 +61,44 @@ def run(
 
     asyncio.run(main())
     return commits
+
+
+@pytest.fixture
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write is brisk, whatever else the machine does."""
+    monkeypatch.setattr(pace, "BRISK_US", 60_000_000)
+    monkeypatch.setattr(pace, "SLOW_US", 60_000_000)
+
+
+class FaultyKernel:
+    """A kernel whose syncs take a while and fail as its disk does."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, disk: FailingDisk) -> None:
+        self.loop = loop
+        self.disk = disk
+        self.started = 0
+        self.unwilling = False
+        self.closed = False
+
+    def start(self, fd: int, done: Callable[[int], None]) -> None:
+        if self.unwilling:
+            raise OSError(errno.EAGAIN, "no room for a request")
+        self.started += 1
+        self.loop.call_later(0.001, self._end, fd, done)
+
+    def _end(self, fd: int, done: Callable[[int], None]) -> None:
+        if not self.disk.hang.is_set():
+            self.loop.call_later(0.005, self._end, fd, done)
+            return
+        try:
+            self.disk.fdatasync(fd)
+        except OSError as error:
+            done(error.errno or errno.EIO)
+        else:
+            done(0)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def names(directory: Path) -> list[str]:
@@ -321,9 +364,9 @@ def test_a_quiet_stream_beats_and_a_busy_one_does_not(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**32), faults=st.integers(0, 6), in_loop=st.booleans())
+@given(seed=st.integers(0, 2**32), faults=st.integers(0, 6), by=st.sampled_from(["thread", "loop", "kernel"]))
 def test_in_any_interleaving_true_means_durable_and_false_means_not(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, faults: int, in_loop: bool
+    tmp_path_factory: pytest.TempPathFactory, seed: int, faults: int, by: str
 ) -> None:
     """Requests come and go at random while the disk fails at random; then the log is compared with what was told."""
     directory = tmp_path_factory.mktemp("interleaved")
@@ -352,7 +395,10 @@ def test_in_any_interleaving_true_means_durable_and_false_means_not(
         disk.heal()
         await until(lambda: committer.available and committer.pending == 0)
 
-    run(directory, body, disk, in_loop=in_loop, retry_s=0.05)
+    kernel = (lambda loop: cast("KernelSync", FaultyKernel(loop, disk))) if by == "kernel" else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pace, "RUN", 1)
+        run(directory, body, disk, in_loop=by == "loop", kernel=kernel, retry_s=0.05)
     assert len(told) + refused == asked
     assert names(directory) == [name for name, ok in told.items() if ok]
     gaps = [parse(line) for line in lines_of(directory) if parse(line)["type"] == "gap"]
@@ -377,9 +423,8 @@ def test_a_brisk_disk_is_waited_for_in_the_loop_and_a_slow_sync_goes_back_to_the
     assert not never.in_loop
 
 
-def test_commits_in_the_loop_use_no_thread_and_answer_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "BRISK_US", 60_000_000)  # every sync is brisk, whatever else the machine does
-    monkeypatch.setattr(pace, "SLOW_US", 60_000_000)
+@pytest.mark.usefixtures("brisk")
+def test_commits_in_the_loop_use_no_thread_and_answer_in_order(tmp_path: Path) -> None:
     told: list[int] = []
     threads: set[int] = set()
 
@@ -399,3 +444,122 @@ def test_commits_in_the_loop_use_no_thread_and_answer_in_order(tmp_path: Path, m
 
     run(tmp_path, body, Watched(), in_loop=True)
     assert told == list(range(RUN * 3))
+
+
+async def several(committer: Committer, count: int, told: list[bool], name: str = "r") -> None:
+    """Append records one after the other, each once the one before is told of."""
+    for number in range(count):
+        before = len(told)
+        committer.append("decision", decision(f"{name}-{number}"))
+        committer.when_durable(told.append)
+        await until(lambda before=before: len(told) > before)
+
+
+@pytest.mark.usefixtures("brisk")
+def test_the_kernel_syncs_for_real_while_the_loop_goes_on(tmp_path: Path) -> None:
+    told: list[bool] = []
+    kernels: list[KernelSync | None] = []
+    by_thread: list[str] = []
+    disk = FailingDisk()
+
+    def kernel(loop: asyncio.AbstractEventLoop) -> KernelSync | None:
+        kernels.append(KernelSync.open(loop))
+        return kernels[0]
+
+    async def body(committer: Committer) -> None:
+        if kernels[0] is None:
+            pytest.skip("needs Linux with asynchronous I/O by the kernel")
+        await several(committer, RUN, told)
+        disk.calls.clear()
+        await several(committer, RUN, told)
+        by_thread.extend(call for call in disk.calls if call == "fdatasync")
+
+    run(tmp_path, body, disk, kernel=kernel)
+    assert told == [True] * 2 * RUN
+    assert by_thread == []
+    assert verify(tmp_path / STREAM).findings == []
+
+
+@pytest.mark.usefixtures("brisk")
+def test_a_sync_of_the_kernel_that_fails_is_told_and_repaired(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    told: list[bool] = []
+
+    async def body(committer: Committer) -> None:
+        await several(committer, RUN, told)
+        disk.fail("fdatasync", errno.EIO)
+        await several(committer, 1, told, "lost")
+        assert told[-1] is False
+        assert committer.fault is not None and (committer.fault.reason, committer.fault.during) == ("EIO", "fdatasync")
+        await until(lambda: committer.available)
+        await several(committer, 3, told, "after")
+
+    run(tmp_path, body, disk, kernel=lambda loop: cast("KernelSync", FaultyKernel(loop, disk)))
+    assert told == [True] * RUN + [False] + [True] * 3
+    assert not any(name.startswith("lost") for name in names(tmp_path))
+    assert verify(tmp_path / STREAM).findings == []
+
+
+@pytest.mark.usefixtures("brisk")
+def test_a_sync_that_hangs_in_the_kernel_leaves_the_loop_free_and_is_seen(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    told: list[bool] = []
+
+    async def body(committer: Committer) -> None:
+        await several(committer, RUN, told)
+        disk.hang.clear()
+        committer.append("decision", decision("waiting"))
+        committer.when_durable(told.append)
+        await until(lambda: committer.stalled_for_us() > 50_000)
+        committer.append("decision", decision("behind"))
+        committer.when_durable(told.append)
+        assert (committer.pending, len(told)) == (2, RUN)
+        disk.hang.set()
+        await until(lambda: len(told) == RUN + 2)
+
+    # The write itself does not hang: only what FaultyKernel asks of the disk waits.
+    class SlowToSync(FailingDisk):
+        def write(self, fd: int, data: bytes) -> int:
+            return super(FailingDisk, self).write(fd, data)
+
+    disk = SlowToSync()
+    run(tmp_path, body, disk, kernel=lambda loop: cast("KernelSync", FaultyKernel(loop, disk)))
+    assert told == [True] * (RUN + 2)
+
+
+@pytest.mark.usefixtures("brisk")
+def test_where_the_kernel_takes_no_request_the_thread_makes_that_sync(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    told: list[bool] = []
+    kernels: list[FaultyKernel] = []
+
+    def kernel(loop: asyncio.AbstractEventLoop) -> KernelSync:
+        kernels.append(FaultyKernel(loop, disk))
+        return cast("KernelSync", kernels[0])
+
+    async def body(committer: Committer) -> None:
+        await several(committer, RUN * 2, told)
+        started = kernels[0].started
+        assert started > 0
+        kernels[0].unwilling = True
+        await several(committer, RUN, told)
+        assert kernels[0].started == started
+        assert kernels[0].closed
+
+    run(tmp_path, body, disk, kernel=kernel)
+    assert told == [True] * RUN * 3
+    assert len(names(tmp_path)) == RUN * 3
+    assert verify(tmp_path / STREAM).findings == []
+
+
+def test_the_kernel_says_what_is_no_open_file() -> None:
+    async def main() -> None:
+        kernel = KernelSync.open(asyncio.get_running_loop())
+        if kernel is None:
+            pytest.skip("needs Linux with asynchronous I/O by the kernel")
+        with pytest.raises(OSError, match="descriptor"):
+            kernel.start(1 << 20, lambda number: None)
+        assert not kernel.busy
+        kernel.close()
+
+    asyncio.run(main())
