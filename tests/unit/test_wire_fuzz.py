@@ -9,7 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from support.wire_fuzz import ACTIONS, PLACES, Reader, check_engine, served, written
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = max(300, settings.default.max_examples if settings.default else 0)
+
+
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(ACTIONS, PLACES)
 def test_whatever_comes_in_whatever_pieces(actions: list[tuple[str, int, Any]], places: list[int]) -> None:
     check_engine(actions, places)

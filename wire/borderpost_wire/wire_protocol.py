@@ -111,7 +111,7 @@ class WireProtocol:
 
     @property
     def is_full(self) -> bool:
-        """Return whether too much output waits, for this peer or for all of them. Asked where some does for this one."""
+        """Return whether too much output waits, for this peer or for all of them; asked where some waits for this."""
         engine, queued_bytes = self.engine, self.out.queued_bytes
         return queued_bytes > engine.limits.queued_bytes_max or engine.unsent_bytes > engine.unsent_bytes_max
 
