@@ -16,7 +16,7 @@ import pytest
 from borderpost_wire.h2 import Connection, ErrorCode, EventKind, Limits, RequestMemo, frames
 from borderpost_wire.hpack import encode_fields
 from borderpost_wire.hpack.integers import encode_integer
-from support.h2_frames import BLOCK, FIELDS, GREETING, HEAD, data, drive, headers, stateless_connection
+from support.h2_frames import BLOCK, FIELDS, GREETING, HEAD, TRAILERS, data, drive, headers, stateless_connection
 
 README = Path(__file__).resolve().parents[2] / "wire" / "README.md"
 CALM = ErrorCode.ENHANCE_YOUR_CALM
@@ -347,6 +347,20 @@ def test_windows_that_stay_shut_hold_output_for_two_minutes() -> None:
     connection.tick(LIMITS.stall_wait_s - 1)
     assert connection.failed is None and connection.out.queued_bytes == 1000
     connection.tick(LIMITS.stall_wait_s + 1)
+    assert connection.failed is CALM
+
+
+def test_one_shut_window_ends_no_connection_that_is_in_use() -> None:
+    connection = Connection()
+    connection.receive(READY + headers(1) + frames.window_update(0, 1 << 20), 0.0)
+    connection.out.respond(connection.streams.open[1], HEAD, b"x" * 100_000)
+    for n in range(1, 10):
+        now_s = n * LIMITS.stall_wait_s / 2
+        connection.receive(headers(nth(n), end=True), now_s)
+        connection.out.respond(connection.streams.open[nth(n)], HEAD, b"answer", TRAILERS)
+        connection.tick(now_s)
+        assert connection.failed is None and connection.out.queued_bytes
+    connection.tick(now_s + LIMITS.stall_wait_s + 1)
     assert connection.failed is CALM
 
 

@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 
 from support.wire_fuzz import ACTIONS, PLACES, Reader, check_engine, served, written
 
-
 EXAMPLES = max(300, settings.default.max_examples if settings.default else 0)
 
 

@@ -69,8 +69,9 @@ class Connection(Inbound):
             self._refuse_new_streams()
         if not self.out.stalled:
             self._stalled_s = None
-        elif self._stalled_s is None:
+        elif self._stalled_s is None or self._stalled_frames != self.out.data_frames:
             self._stalled_s = now_s
+            self._stalled_frames = self.out.data_frames
         waits = (
             (not self._settings_came, self._began_s, limits.preface_wait_s, ErrorCode.PROTOCOL_ERROR, "preface"),
             (not self._settings_acked, self._began_s, limits.settings_ack_wait_s, ErrorCode.SETTINGS_TIMEOUT, "ACK"),

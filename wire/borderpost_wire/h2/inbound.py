@@ -65,6 +65,7 @@ class Inbound:
         "_settings_acked",
         "_settings_came",
         "_shutdown_began_s",
+        "_stalled_frames",
         "_stalled_s",
         "_stateless",
         "_stream_window_half",
@@ -125,6 +126,9 @@ class Inbound:
         self._block_began_s = self._frame_began_s = now_s
         self._shutdown_began_s: float | None = None
         self._stalled_s: float | None = None
+        """Since when output waits and no DATA was sent."""
+        self._stalled_frames = 0
+        """How many DATA frames had been sent then."""
         announced = {
             settings.MAX_CONCURRENT_STREAMS: limits.streams_max,
             settings.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
