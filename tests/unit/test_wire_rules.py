@@ -252,6 +252,51 @@ def test_what_whoever_drives_the_core_must_not_ask_for() -> None:
         out.head_fields(stream, HEAD.block)
 
 
+@pytest.mark.parametrize("ended", ["by the peer", "by us"])
+def test_nothing_is_said_on_a_stream_that_is_over(ended: str) -> None:
+    connection = after(OPEN)
+    out, stream = connection.out, connection.streams.open[1]
+    if ended == "by us":
+        out.reset(stream, ErrorCode.CANCEL)
+    else:
+        connection.receive(frames.rst_stream(1, 8), 0.0)
+    out.take()
+    assert not out.takes(stream)
+    for wrong in (
+        lambda: out.respond(stream, HEAD, b""),
+        lambda: out.head_fields(stream, HEAD.block),
+        lambda: out.data(stream, b"x"),
+    ):
+        stream.answered = False
+        with pytest.raises(LocalFault):
+            wrong()
+    assert out.take() == b""
+
+
+def test_output_that_is_held_back_goes_out_in_turn() -> None:
+    connection = after(OPEN + headers(3))
+    out = connection.out
+    out.cork()
+    for stream_id, body in ((1, b"a" * 20_000), (3, b"b")):
+        out.respond(connection.streams.open[stream_id], HEAD, body, TRAILERS)
+    assert out.take() == headers(1, block=HEAD.block) + headers(3, block=HEAD.block)
+    assert out.queued_bytes == 20_001 and not out.stalled
+    out.uncork()
+    ends = [headers(n, block=TRAILERS.block, end=True) + frames.rst_stream(n, ErrorCode.NO_ERROR) for n in (1, 3)]
+    assert out.take() == data(1, b"a" * 16_384) + data(3, b"b") + ends[1] + data(1, b"a" * 3616) + ends[0]
+    assert out.queued_bytes == 0
+
+
+def test_as_many_resets_are_remembered_as_limits_say() -> None:
+    """Late frames are ignored on those streams, and an error on older ones."""
+    connection = Connection(Limits(resets_remembered=2))
+    drive(connection, [GREETING + b"".join(headers(n) + frames.window_update(n, 0) for n in (1, 3, 5))])
+    drive(connection, [data(3, b"late") + data(5, b"late")])
+    assert connection.failed is None
+    drive(connection, [data(1, b"late")])
+    assert connection.failed is CLOSED
+
+
 def test_requests_in_use_outlive_a_flood_of_others() -> None:
     memo = RequestMemo(4)
     kept, long = request(), b"x" * (RequestMemo.BLOCK_BYTES_MAX + 1)
