@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
 from borderpost_base.errors import BadValue
 from borderpost_base.limits import WORKERS_MAX
 from borderpost_base.strict import StrictModel
+
+Account: TypeAlias = str | Annotated[int, Field(strict=True, ge=0, le=0xFFFF_FFFE)]
+"""A user or group, by name or number; 2^32 - 1 stands for nobody (chown(2))."""
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -53,18 +56,18 @@ class ServerSpec(StrictModel):
     mode: str = "0660"
     """Permissions of the sockets, octal and quoted. 0660 lets the owner and one group in: Envoy's group."""
 
-    user: str | int | None = None
+    user: Account | None = None
     """Owner of the sockets, a name or a number; null leaves the user that runs Borderpost."""
 
-    group: str | int | None = None
+    group: Account | None = None
     """Group of the sockets, a name or a number: usually Envoy's; null leaves the group that runs Borderpost."""
 
-    peer_users: tuple[str | int, ...] = ()
+    peer_users: tuple[Account, ...] = ()
     """Users, by name or number, whose processes may ask over the sockets: usually Envoy's. The kernel vouches for them
     (SO_PEERCRED), and others are cut off even where the permissions would let them in. Where neither this nor
     `peer_groups` names anybody, the permissions alone decide. Needs `listen: unix` and the engine `wire`."""
 
-    peer_groups: tuple[str | int, ...] = ()
+    peer_groups: tuple[Account, ...] = ()
     """Primary groups, by name or number, whose processes may ask over the sockets, beside those of `peer_users`:
     one of the two lists has to name the peer."""
 
