@@ -56,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where logs are written while it runs; on a disk (default: the system's directory for temporary files)",
     )  # fmt: skip
     parser.add_argument("--result", type=Path, metavar="FILE", help="write the whole result, as JSON")
+    add_files(parser)
+
+
+def add_files(parser: argparse.ArgumentParser) -> None:
+    """Add what is made of a result."""
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write the curves, as SVG")
 

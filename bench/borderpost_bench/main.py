@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_bench.arguments import add_arguments, command_of, settings_of
 from borderpost_bench.machine import facts, need_disk
-from borderpost_bench.plan import choose, possible
+from borderpost_bench.plan import choose, possible, unasked
 from borderpost_bench.plots import write_plots
 from borderpost_bench.report import result
 from borderpost_bench.rounds import measure_all
@@ -39,15 +39,21 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         machine = facts(settings.directory)
         taken = measure_all(plan, settings, teller)
     document = result(
-        taken, settings, command=command_of(arguments), when=when, machine=machine, skipped=skipped
+        taken, settings, command=command_of(arguments), when=when, machine=machine, skipped=skipped,
+        unasked=() if arguments.scenario else unasked(),
     )  # fmt: skip
     if arguments.result is not None:
         arguments.result.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    write_files(document, arguments)
+    return document
+
+
+def write_files(document: Mapping[str, Any], arguments: argparse.Namespace) -> None:
+    """Write the tables and plots of a result where the arguments want them. Raises BorderpostError BP0923."""
     if arguments.markdown is not None:
         arguments.markdown.write_text(markdown(document))
     if arguments.plots is not None:
         write_plots(document, arguments.plots)
-    return document
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -31,7 +31,7 @@ class Settings:
     """How a run is made."""
 
     runs: int = 5
-    seconds: float = 4.0
+    seconds: float = 3.0
     connections: int = 32
     directory: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     """Where each measurement makes a directory of its own; it must lie on a disk."""

@@ -83,6 +83,12 @@ def choose(names: Collection[str], engines: Sequence[str]) -> Plan:
     return Plan(tuple(scenarios), tuple(trials))
 
 
+def unasked() -> list[str]:
+    """Return the names of what has targets and is only measured when it is named."""
+    named = [one.name for one in SCENARIOS if one.targets and not one.by_default]
+    return [*named, *(one.name for one in EXPERIMENTS if one.targets and not one.by_default)]
+
+
 def find_trial(name: str) -> Trial:
     """Return the trial of a name, `NAME` or `NAME@ENGINE`. Raises KeyError."""
     base, at, engine = name.partition("@")

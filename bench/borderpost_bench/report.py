@@ -10,7 +10,7 @@ from borderpost_bench.judge import together
 from borderpost_bench.measure import Sample, Settings
 from borderpost_bench.plan import Trial, find_trial
 from borderpost_bench.rounds import Taken
-from borderpost_bench.scenarios import Scenario, Server, find
+from borderpost_bench.scenarios import BY_NAME, Scenario, Server, find
 from borderpost_bench.spread import Spread
 from borderpost_bench.targets import verdicts
 
@@ -106,14 +106,18 @@ def result(
     when: str,
     machine: Mapping[str, Any],
     skipped: Mapping[str, str] | None = None,
+    unasked: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the whole result as JSON-ready data. `skipped` is what was left out, each with its reason."""
+    """Return the whole result as JSON-ready data. `skipped` is what was left out, each with its reason; `unasked` are
+    names that nobody asked for and whose targets are to be told as not measured all the same, as those skipped are.
+    """
     scenarios = [_scenario(taken.samples, find(name)) for name in taken.samples]
     trials = [_trial(find_trial(name), rounds) for name, rounds in taken.rounds.items()]
     held = [one for name, record in zip(taken.samples, scenarios, strict=True) for one in _held(find(name), record)]
     for name, record in zip(taken.rounds, trials, strict=True):
         trial = find_trial(name)
         held += verdicts(name, trial.engine, trial.experiment.targets, record["summary"])
+    held += [one for name in (*(skipped or {}), *unasked) for one in _unmeasured(name)]
     return {
         "bench_version": SCHEMA_VERSION,
         "when": when,
@@ -146,6 +150,15 @@ def _scenario(samples: Mapping[str, Sequence[Sample]], scenario: Scenario) -> di
 
 def _held(scenario: Scenario, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     return verdicts(scenario.name, scenario.engine, scenario.targets, {**record["summary"], **record})
+
+
+def _unmeasured(name: str) -> list[dict[str, Any]]:
+    """Return the verdicts on what was not measured."""
+    if name.partition("@")[0] in BY_NAME:
+        scenario = find(name)
+        return verdicts(name, scenario.engine, scenario.targets, {})
+    trial = find_trial(name)
+    return verdicts(name, trial.engine, trial.experiment.targets, {})
 
 
 def _trial(trial: Trial, rounds: Sequence[Round]) -> dict[str, Any]:

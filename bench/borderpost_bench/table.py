@@ -43,8 +43,8 @@ def markdown(document: Mapping[str, Any]) -> str:
     parts = [
         _scenarios(document),
         _judged(document),
-        *map(_experiment, document["experiments"]),
         _targets(document),
+        *map(_experiment, document["experiments"]),
         _told(document),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

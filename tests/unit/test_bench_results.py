@@ -25,13 +25,15 @@ from borderpost_bench import arguments, report, table, traffic
 from borderpost_bench.compare import Verdict, compare, read_result
 from borderpost_bench.directions import less_is_better
 from borderpost_bench.experiment import Curve, Round
+from borderpost_bench.experiments import EXPERIMENTS
 from borderpost_bench.features import DEFAULTS, FEATURES, Features, parse_features
 from borderpost_bench.judge import Judgement
 from borderpost_bench.measure import Sample, Settings
 from borderpost_bench.mix import facts_of
-from borderpost_bench.plan import NAMES
+from borderpost_bench.plan import NAMES, unasked
 from borderpost_bench.plots import write_plots
 from borderpost_bench.rounds import Taken
+from borderpost_bench.scenarios import SCENARIOS
 from borderpost_bench.telling import Teller
 
 COLOUR = re.compile(r"\x1b\[3[0-7]")
@@ -106,7 +108,7 @@ def test_what_only_one_result_has_and_what_is_not_alike_is_told() -> None:
     after["machine"]["cpu"] = "Other"
     made = compare(BEFORE, after)
     assert (made.only_before, made.only_after) == (["go-stub"], ["plain"])
-    assert list(made.unlike) == ["cpu was Chip, is Other", "seconds was 4.0, is 9.0"]
+    assert list(made.unlike) == ["cpu was Chip, is Other", "seconds was 3.0, is 9.0"]
 
 
 def test_experiments_are_compared_by_their_targets_and_by_the_names_of_figures() -> None:
@@ -176,6 +178,38 @@ def test_the_command_compares_and_its_exit_code_says_whether_anything_is_worse(
 def test_a_result_printed_by_the_command_can_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = {"schema_version": 1, "command": "bench", **BEFORE}
     assert read_result(Path(write(tmp_path / "p.json", printed)))["scenarios"] == BEFORE["scenarios"]
+
+
+def test_a_recorded_result_is_shown_again_and_its_files_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = write(tmp_path / "r.json", curved(1.0, 2.0))
+    files = ("--markdown", str(tmp_path / "r.md"), "--plots", str(tmp_path / "plots"))
+    assert cli.main(["bench", "report", recorded, *files]) == 0
+    assert (tmp_path / "r.md").read_text() == capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "plots").iterdir()] == ["offered-load-wire.svg"]
+    failed = document({"plain": [sample(1.0, failed=1)]})
+    assert cli.main(["bench", "report", write(tmp_path / "f.json", failed)]) == 1
+
+
+def test_every_promise_has_a_verdict_even_where_it_was_not_measured() -> None:
+    told = report.result(
+        Taken(), Settings(), command="c", when="w", machine=MACHINE,
+        skipped={"borderpost-streams": "Go is not installed", "idle-streams": "Go is not installed"}, unasked=unasked(),
+    )  # fmt: skip
+    held = {(one["of"], one["figure"]): (one["bound"], one["met"]) for one in told["targets"]}
+    assert held["borderpost-streams", "cpu_ratio_to_go_stub"] == ("≤ 0.6", None)
+    assert held["soak", "memory_mib"] == ("≤ 150", None)
+    promised = {target.what for one in (*SCENARIOS, *EXPERIMENTS) for target in one.targets}
+    assert len(promised) == sum(len(one.targets) for one in (*SCENARIOS, *EXPERIMENTS))
+    bounds = {(one.name, target.figure): target.bound for one in (*SCENARIOS, *EXPERIMENTS) for target in one.targets}
+    assert bounds["borderpost-streams", "cpu_ratio_to_go_honest"] == "≤ 0.25"
+    assert bounds["borderpost-streams", "throughput_ratio_to_go_stub"] == "≥ 1.5"
+    assert bounds["ext_proc", "cpu_ratio_to_go_stub"] == "≤ 0.7"
+    assert bounds["ext_proc", "throughput_ratio_to_constant"] == "≥ 0.88"
+    for name in ("half-peak", "half-peak-direct"):
+        assert (bounds[name, "p50_excess_ms"], bounds[name, "p99_excess_ms"]) == ("≤ 0", "≤ 0")
+    assert {name for name, _ in bounds} >= {"scaling", "cold", "soak", "idle-streams"}
 
 
 def curved(*values: float) -> dict[str, Any]:
@@ -268,7 +302,7 @@ def test_the_arguments_make_the_settings_and_the_command_makes_the_arguments() -
     assert (settings.pace.rate_s, settings.pace.arrivals, settings.pace.seed) == (700.0, "constant", 9)
     assert settings.features.told == "law=off,events=on"
     assert arguments.command_of(parsed(*words)) == " ".join(["borderpost", "bench", *words])
-    assert arguments.command_of(parsed()) == "borderpost bench --runs 5 --seconds 4 --connections 32"
+    assert arguments.command_of(parsed()) == "borderpost bench --runs 5 --seconds 3 --connections 32"
     told = settings.as_dict()
     assert told["features"]["law"] is False
     assert told["pace"] == {"rate_s": 700.0, "arrivals": "constant", "seed": 9}

@@ -2,6 +2,7 @@
 
     borderpost bench --runs 5 --result after.json
     borderpost bench compare before.json after.json
+    borderpost bench report after.json --markdown after.md --plots plots
 
 Needs the load generators wrk and h2load; what needs Go is left out, with the reason, where there is none. A measuring
 run exits with 0 if every answer was legal and on record, else 1. A comparison exits with 0 if no figure is worse, with
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    from borderpost_bench.arguments import add_arguments
+    from borderpost_bench.arguments import add_arguments, add_files
 
     add_arguments(parser)
     add_json(parser)
-    actions = parser.add_subparsers(dest="action", metavar="compare", help="compare two recorded results")
+    actions = parser.add_subparsers(dest="action", metavar="compare|report", help="what to do with recorded results")
     compare = actions.add_parser("compare", description="Compare two recorded results, before and after.")
     compare.add_argument("before", type=Path, help="a file written by --result or --json")
     compare.add_argument("after", type=Path, help="another")
@@ -36,16 +37,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--ratios", action="store_true", help="only ratios inside a run, which hold from machine to machine"
     )
     add_json(compare)
+    report = actions.add_parser("report", description="Show a recorded result again, and write its tables and plots.")
+    report.add_argument("recorded", type=Path, help="a file written by --result or --json")
+    add_files(report)
+    add_json(report)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Run the bench, or compare two of its results."""
+    """Run the bench, or make something of its results."""
     if arguments.action == "compare":
         return _compare(arguments, output)
-    from borderpost_bench.main import measured
+    from borderpost_bench.compare import read_result
+    from borderpost_bench.main import measured, write_files
     from borderpost_bench.table import markdown
 
-    document = measured(arguments)
+    if arguments.action == "report":
+        document = read_result(arguments.recorded)
+        write_files(document, arguments)
+    else:
+        document = measured(arguments)
     if output.as_json:
         output.result(document)
     elif output.stdout.isatty():
