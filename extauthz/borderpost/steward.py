@@ -32,7 +32,7 @@ from borderpost.worker_settings import clear_settings, refuse_unreloadable, sett
 from borderpost_base import metrics as base_metrics
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.limits import WORKERS_MAX
-from borderpost_base.logs import configure_logs, get_logger
+from borderpost_base.logs import get_logger
 from borderpost_base.world import World
 
 _BEAT_S = 0.1
@@ -43,10 +43,7 @@ _KILL_AFTER_DRAIN_S = 10.0
 def serve(config_path: Path, overrides: Mapping[str, str]) -> int:
     """Run until told to stop; return the exit code. Raises BorderpostError or Problems if it cannot start."""
     loaded = load_config(config_path, overrides)
-    logs = loaded.config.logs
-    configure_logs(
-        level=logs.level, json={"auto": None, "json": True, "console": False}[logs.format], process="steward"
-    )
+    loaded.config.logs.apply("steward")
     with RuntimeDirectory(loaded.config.runtime.directory) as runtime:
         return uvloop.run(Steward(loaded, runtime, config_path, overrides, World()).run())
 
@@ -171,6 +168,7 @@ class Steward:
                 self._note_outcome("refused", "kept", told)
                 return
             self._config = loaded.config
+            loaded.config.logs.apply("steward")
             self._metrics.reload_total.inc("config", "taken")
             if all(seat.settings == settings for seat in self._supervisor.seats):
                 self._note_outcome("taken", "kept", ())
@@ -186,7 +184,8 @@ class Steward:
         try:
             grace_s = self._config.server.drain_s + _KILL_AFTER_DRAIN_S
             await self._supervisor.replace_all(settings, grace_s=grace_s)
-        except BorderpostError as error:
+            clear_settings(self._runtime, but=settings)
+        except (BorderpostError, OSError) as error:
             told = self._tell_refused("workers", "workers not replaced: those before them serve on", error)
             self._note_outcome(configuration, "not replaced", told)
             return

@@ -175,7 +175,8 @@ class Supervisor:
         seat.process, seat.stream, seat.settings, self._spare = successor, stream, settings, left
         if predecessor is not None:
             _signal(predecessor, signal.SIGUSR1)
-            if not await self._reaches(successor, stream, {WorkerState.SERVING}, _SERVES_WITHIN_S):
+            serves = await self._reaches(successor, stream, {WorkerState.SERVING}, _SERVES_WITHIN_S)
+            if not serves and successor.returncode is None:
                 _signal(predecessor, signal.SIGKILL)  # it does not let go of its address
             await self._end(predecessor, left, grace_s)
         self._log.info("worker replaced", worker=seat.index, pid=successor.pid, stream=stream)

@@ -36,7 +36,7 @@ from borderpost.snapshots import SharedPage, SnapshotReader, WorkerState
 from borderpost.worker_settings import WorkerSettings
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
-from borderpost_base.logs import configure_logs, get_logger
+from borderpost_base.logs import get_logger
 from borderpost_base.metrics import worker_metrics
 from borderpost_base.world import World
 from borderpost_wire.engine import Engine
@@ -285,9 +285,7 @@ def main() -> int:
     parser.add_argument("--takes-over", action="store_true", help="a worker of this index serves already")
     given = parser.parse_args()
     settings = WorkerSettings.read(given.runtime / given.settings)
-    logs = settings.logs
-    as_json = {"auto": None, "json": True, "console": False}[logs.format]
-    configure_logs(level=logs.level, json=as_json, process=f"worker-{given.index}")
+    settings.logs.apply(f"worker-{given.index}")
     role = Role(given.index, given.stream, given.steward, given.takes_over)
     try:
         return uvloop.run(_run(given.runtime, role, settings))

@@ -84,10 +84,11 @@ def settings_of(config: Config) -> WorkerSettings:
     )
 
 
-def clear_settings(runtime: Path) -> None:
-    """Remove what an earlier steward left; none of its workers is started by it any more."""
+def clear_settings(runtime: Path, *, but: str = "") -> None:
+    """Remove every worker's settings but those of this name: no worker is started by them any more."""
     for left in runtime.glob("worker-*.json"):
-        left.unlink(missing_ok=True)
+        if left.name != but:
+            left.unlink(missing_ok=True)
 
 
 def refuse_unreloadable(old: Config, new: Config) -> None:

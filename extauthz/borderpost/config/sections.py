@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from borderpost_base.errors import BadValue
 from borderpost_base.limits import WORKERS_MAX
+from borderpost_base.logs import configure_logs
 from borderpost_base.strict import StrictModel
 
 Account: TypeAlias = str | Annotated[int, Field(strict=True, ge=0, le=0xFFFF_FFFE)]
@@ -162,3 +163,8 @@ class LogsSpec(StrictModel):
 
     format: Literal["auto", "json", "console"] = "auto"
     """`auto` is readable lines in a terminal and JSON elsewhere."""
+
+    def apply(self, process: str) -> None:
+        """Have this process log so, under this name."""
+        as_json = {"auto": None, "json": True, "console": False}[self.format]
+        configure_logs(level=self.level, json=as_json, process=process)
