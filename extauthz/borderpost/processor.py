@@ -123,8 +123,8 @@ class Processor:
             except UnexpectedMessage as error:
                 self._metrics.facts_rejected_total.inc("unexpected-message")
                 call.fail(StatusCode.INVALID_ARGUMENT, str(error))
-            except AuditUnavailable as error:
-                self._unrecorded(call, _refusal_of(error))
+            except AuditUnavailable as refusal:
+                self._unrecorded(call, _refusal_of(refusal))
             except Exception:  # noqa: BLE001 - one request's bug must not touch the others; when in doubt, refuse
                 self._log.exception("a request could not be decided and is refused")
                 self._unrecorded(call, _INTERNAL)

@@ -30,6 +30,7 @@ def test_any_split_of_the_same_bytes_means_the_same(sent: list[bytes], places: l
     check_splits(sent, places, ready)
 
 
+@pytest.mark.plain
 @given(FRAMES, PLACES, st.booleans())
 def test_shortcuts_mean_the_same_as_the_plain_form(sent: list[bytes], places: list[int], ready: bool) -> None:
     check_shortcuts(sent, places, ready)

@@ -78,6 +78,7 @@ def test_long_status_text_is_cut_between_characters() -> None:
         assert len(fields[b"grpc-message"]) <= 1024
 
 
+@pytest.mark.plain
 def test_timeouts() -> None:
     def timeout(value: bytes) -> float | None:
         fields = [

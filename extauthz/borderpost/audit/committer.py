@@ -239,8 +239,8 @@ class Committer:
             if fd is not None:
                 kernel_sync.start(fd, functools.partial(self._synced, batch, wrote_us))
                 return
-        except OSError as error:
-            _log.warning("the kernel takes no syncs: a thread makes them", error=str(error))
+        except OSError as unwilling:
+            _log.warning("the kernel takes no syncs: a thread makes them", error=str(unwilling))
             self._kernel_sync = None
             kernel_sync.close()
         self._jobs.put(batch)

@@ -136,8 +136,8 @@ class AuditWriter:
                 writer._begin(found)
                 undo.pop_all()
                 return writer
-        except AuditUnavailable as error:
-            raise BorderpostError("BP0402", error.detail, place=error.place) from error
+        except AuditUnavailable as refusal:
+            raise BorderpostError("BP0402", refusal.detail, place=refusal.place) from refusal
         except OSError as error:
             raise _cannot_open(place, error) from error
 

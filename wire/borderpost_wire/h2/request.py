@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from borderpost_wire.hpack import Fields
 
@@ -117,7 +117,7 @@ class RequestMemo:
 
     __slots__ = ("_older", "_younger", "entries_max", "get")
 
-    BLOCK_BYTES_MAX = 2048
+    BLOCK_BYTES_MAX: ClassVar[int] = 2048
     """Longer blocks are not remembered."""
 
     def __init__(self, entries_max: int = 1024) -> None:
