@@ -23,26 +23,35 @@ from borderpost_base.errors import BorderpostError
 from borderpost_bench.check import LogCount
 from borderpost_bench.cpu import Usage, descendants, usage_of
 from borderpost_bench.load import Load
+from borderpost_bench.measure import Settings
 from borderpost_bench.pins import pins
 from borderpost_bench.rivals import programs
 from borderpost_bench.sizes import Size, copied_from, sized_configuration
 from borderpost_bench.streams import run_streams
+from borderpost_bench.unavailable import Unavailable
 from borderpost_envoy import Via
 
 IN_FLIGHT = 64
 
 
+def need_driver(settings: Settings, _engine: str) -> None:
+    """Raise Unavailable where the driver cannot be built, or answers could not be held against the law."""
+    if not settings.features.on("law"):
+        raise Unavailable("its answers are held against a law, which is switched off")
+    programs()
+
+
 class Alone:
-    """One gateway with one worker, used as a context; what it writes lies in a directory of its own below the given."""
+    """One gateway with one worker, used as a context; what it writes lies in a directory below the run's own."""
 
     def __init__(
-        self, below: Path, *, engine: str, size: Size | None = None, audit: Mapping[str, Any] | None = None
+        self, settings: Settings, *, engine: str, size: Size | None = None, audit: Mapping[str, Any] | None = None
     ) -> None:
         """Prepare it; `size` None is the demo's configuration, `audit` are settings of the log."""
-        self._below = below
+        self._run = settings
         self._engine = engine
         self._size = size
-        self._settings = dict(audit or {})
+        self._audit_settings = dict(audit or {})
         self._undo = ExitStack()
         self._pins = pins()
         self._messages = 0
@@ -59,7 +68,7 @@ class Alone:
         self._undo.close()
 
     def _set_up(self) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="borderpost-bench-", dir=self._below))
+        self._directory = Path(tempfile.mkdtemp(prefix="borderpost-bench-", dir=self._run.directory))
         self._undo.callback(shutil.rmtree, self._directory, ignore_errors=True)
         sockets = Path(tempfile.mkdtemp(prefix="borderpost-")) / "server"  # a socket's path has at most 107 bytes
         self._undo.callback(shutil.rmtree, sockets.parent, ignore_errors=True)
@@ -72,9 +81,10 @@ class Alone:
             config = configuration({}, admin_port=admin_port)
         else:
             config = sized_configuration(self._size, admin_port=admin_port)
-        config["audit"] |= self._settings
+        config["audit"] |= self._audit_settings
         config["server"] = {"directory": str(sockets), "workers": 1, "engine": self._engine, "drain_s": 0.1}
         write_events(self._directory, [])
+        self._run.features.apply(config, self._directory)
         path = self._directory / "borderpost.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         self._service = self._undo.enter_context(

@@ -11,11 +11,10 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from borderpost_bench.alone import Alone, faults_of
+from borderpost_bench.alone import Alone, faults_of, need_driver
 from borderpost_bench.experiment import Experiment, Round
 from borderpost_bench.load import Load
 from borderpost_bench.measure import WARM_UP_S, Settings
-from borderpost_bench.scaling import need_driver
 from borderpost_bench.sizes import Size
 from borderpost_bench.stage import ADDRESSES
 from borderpost_bench.streams import MARKER, messages
@@ -86,7 +85,7 @@ def _take(alone: Alone, requests: Sequence[Request], settings: Settings) -> tupl
 
 def _run(settings: Settings, engine: str) -> Round:
     repeating = requests_of("sized", ADDRESSES)
-    with Alone(settings.directory, engine=engine, size=SIZE) as alone:
+    with Alone(settings, engine=engine, size=SIZE) as alone:
         warm, before = _take(alone, repeating, settings)
         lawful: list[Load] = [warm, before.load]
         unlawful: list[Load] = []

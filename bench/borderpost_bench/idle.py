@@ -13,12 +13,11 @@ from pathlib import Path
 from types import TracebackType
 
 from borderpost_base.errors import BorderpostError
-from borderpost_bench.alone import Alone, faults_of
+from borderpost_bench.alone import Alone, faults_of, need_driver
 from borderpost_bench.constant import PROCESS
 from borderpost_bench.experiment import Experiment, Round
 from borderpost_bench.load import Load, grpc_frame
 from borderpost_bench.measure import WARM_UP_S, Settings
-from borderpost_bench.scaling import need_driver
 from borderpost_bench.stage import ADDRESSES
 from borderpost_bench.streams import messages
 from borderpost_bench.targets import Target
@@ -118,7 +117,7 @@ def measure_idle(settings: Settings, engine: str, *, streams: int = STREAMS, con
     costs: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     loads: list[Load] = []
     memory: dict[bool, int] = {}
-    with Alone(settings.directory, engine=engine) as alone:
+    with Alone(settings, engine=engine) as alone:
         questions = alone.questions(messages(requests_of("routed", ADDRESSES), Via.EXT_PROC))
         loads.append(alone.drive(questions, seconds=WARM_UP_S))
         for turn in range(2 * TURNS):

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from borderpost_bench.alone import Alone, faults_of
+from borderpost_bench.alone import Alone, faults_of, need_driver
 from borderpost_bench.experiment import Curve, Experiment, Round
 from borderpost_bench.measure import WARM_UP_S, Settings
-from borderpost_bench.rivals import programs
 from borderpost_bench.sizes import ENTRIES_MIN, REGIONS_MIN, Size
 from borderpost_bench.stage import ADDRESSES
 from borderpost_bench.streams import messages
@@ -42,7 +41,7 @@ class Cost:
 
 def measure_size(size: Size, settings: Settings, engine: str) -> Cost:
     """Measure one size. Raises BorderpostError if something cannot be started or driven."""
-    with Alone(settings.directory, engine=engine, size=size) as alone:
+    with Alone(settings, engine=engine, size=size) as alone:
         questions = alone.questions(messages(requests_of("sized", ADDRESSES), Via.EXT_PROC))
         warm = alone.drive(questions, seconds=WARM_UP_S)
         before = alone.usage()
@@ -92,11 +91,6 @@ def growth(values: Sequence[float]) -> float:
 def _run(settings: Settings, engine: str) -> Round:
     sizes = dict.fromkeys((*BY_REGIONS, *BY_ENTRIES))
     return summed_up({size: measure_size(size, settings, engine) for size in sizes})
-
-
-def need_driver(_settings: Settings, _engine: str) -> None:
-    """Raise RivalUnavailable where the driver cannot be built."""
-    programs()
 
 
 _FLAT = 1.1

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from borderpost.audit.reader import read_stream
-from borderpost_bench.alone import IN_FLIGHT, Alone
+from borderpost_bench.alone import IN_FLIGHT, Alone, need_driver
 from borderpost_bench.experiment import Curve, Experiment, Round
 from borderpost_bench.load import Load
 from borderpost_bench.measure import Settings
-from borderpost_bench.scaling import need_driver
 from borderpost_bench.streams import ADDRESS_MARKER, messages
 from borderpost_bench.targets import Target
 from borderpost_bench.traffic import Request
@@ -60,7 +59,7 @@ def soak(settings: Settings, engine: str, *, requests: int = REQUESTS, addresses
     loads: list[Load] = []
     points: list[tuple[float, float]] = []
     answered = removed = 0
-    with Alone(settings.directory, engine=engine, audit={"segment_bytes": _SEGMENT_BYTES}) as alone:
+    with Alone(settings, engine=engine, audit={"segment_bytes": _SEGMENT_BYTES}) as alone:
         questions = alone.questions(messages(requests_from_anywhere(), Via.EXT_PROC))
         worker, stream = alone.worker, alone.audit / "worker-0"
         points.append((0.0, resident_bytes(worker) / _MIB))

@@ -21,8 +21,10 @@ from borderpost.policy.model import Evidence, Facts, Source
 from borderpost_base import limits
 from borderpost_bench import alone, check, cold, flood, idle, load, scaling, sizes, soak, streams, traffic
 from borderpost_bench.experiments import EXPERIMENT_BY_NAME
+from borderpost_bench.features import Features, parse_features
 from borderpost_bench.measure import Settings
 from borderpost_bench.sizes import Size
+from borderpost_bench.unavailable import Unavailable
 from borderpost_envoy import Via
 from borderpost_proto import ext_proc_pb2
 from borderpost_wire.health import WATCH, WATCHERS_MAX
@@ -235,3 +237,10 @@ def test_a_cold_decision_is_measured_for_each_kind() -> None:
 def test_the_experiments_can_be_asked_for_by_name() -> None:
     assert {"scaling", "cold", "flood", "idle-streams", "soak"} <= EXPERIMENT_BY_NAME.keys()
     assert not EXPERIMENT_BY_NAME["soak"].by_default, "it takes minutes"
+
+
+def test_without_law_nothing_is_held_against_it() -> None:
+    features = Features(parse_features("law=off"))
+    for name in ("scaling", "flood", "idle-streams", "soak"):
+        with pytest.raises(Unavailable, match="law"):
+            EXPERIMENT_BY_NAME[name].need(Settings(features=features), "auto")
