@@ -103,6 +103,10 @@ class FailingDisk(SystemDisk):
         self._note("fdatasync")
         super().fdatasync(fd)
 
+    def confirm(self, fd: int) -> None:
+        self._note("confirm")
+        super().confirm(fd)
+
     def fsync_dir(self, path: Path) -> None:
         self._note("fsync_dir")
         super().fsync_dir(path)

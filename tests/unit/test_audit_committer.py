@@ -143,7 +143,7 @@ def test_what_one_turn_of_the_loop_brings_is_one_sync(tmp_path: Path) -> None:
             committer.append("decision", decision(f"r-{n}"))
             committer.when_durable(told.append)
         await until(lambda: len(told) == 50)
-        assert disk.calls == ["write", "fdatasync"]
+        assert disk.calls == ["write", "fdatasync", "confirm"]
 
     commits = run(tmp_path, body, disk)
     assert commits[0].records == 50
@@ -258,6 +258,7 @@ def test_a_callback_that_fails_does_not_keep_the_others_from_theirs(tmp_path: Pa
     run(tmp_path, body)
 
 
+@pytest.mark.plain
 def test_an_unforeseen_error_in_the_flusher_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(committer: Committer) -> None:
         told: list[bool] = []
@@ -423,6 +424,7 @@ def test_a_brisk_disk_is_waited_for_in_the_loop_and_a_slow_sync_goes_back_to_the
     assert not never.in_loop
 
 
+@pytest.mark.plain
 @pytest.mark.usefixtures("brisk")
 def test_commits_in_the_loop_use_no_thread_and_answer_in_order(tmp_path: Path) -> None:
     told: list[int] = []
@@ -455,6 +457,7 @@ async def several(committer: Committer, count: int, told: list[bool], name: str 
         await until(lambda before=before: len(told) > before)
 
 
+@pytest.mark.plain
 @pytest.mark.usefixtures("brisk")
 def test_the_kernel_syncs_for_real_while_the_loop_goes_on(tmp_path: Path) -> None:
     told: list[bool] = []
@@ -480,17 +483,21 @@ def test_the_kernel_syncs_for_real_while_the_loop_goes_on(tmp_path: Path) -> Non
     assert verify(tmp_path / STREAM).findings == []
 
 
+@pytest.mark.plain
 @pytest.mark.usefixtures("brisk")
-def test_a_sync_of_the_kernel_that_fails_is_told_and_repaired(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("call", "number"), [("fdatasync", errno.EIO), ("confirm", errno.EROFS)])
+def test_a_sync_of_the_kernel_that_fails_is_told_and_repaired(tmp_path: Path, call: str, number: int) -> None:
+    """Whether it says so itself, or the file system turns out to have failed behind it."""
     disk = FailingDisk()
     told: list[bool] = []
 
     async def body(committer: Committer) -> None:
         await several(committer, RUN, told)
-        disk.fail("fdatasync", errno.EIO)
+        disk.fail(call, number)
         await several(committer, 1, told, "lost")
         assert told[-1] is False
-        assert committer.fault is not None and (committer.fault.reason, committer.fault.during) == ("EIO", "fdatasync")
+        found = (errno.errorcode[number], "fdatasync")
+        assert committer.fault is not None and (committer.fault.reason, committer.fault.during) == found
         await until(lambda: committer.available)
         await several(committer, 3, told, "after")
 
@@ -500,6 +507,7 @@ def test_a_sync_of_the_kernel_that_fails_is_told_and_repaired(tmp_path: Path) ->
     assert verify(tmp_path / STREAM).findings == []
 
 
+@pytest.mark.plain
 @pytest.mark.usefixtures("brisk")
 def test_a_sync_that_hangs_in_the_kernel_leaves_the_loop_free_and_is_seen(tmp_path: Path) -> None:
     disk = FailingDisk()
@@ -527,6 +535,7 @@ def test_a_sync_that_hangs_in_the_kernel_leaves_the_loop_free_and_is_seen(tmp_pa
     assert told == [True] * (RUN + 2)
 
 
+@pytest.mark.plain
 @pytest.mark.usefixtures("brisk")
 def test_where_the_kernel_takes_no_request_the_thread_makes_that_sync(tmp_path: Path) -> None:
     disk = FailingDisk()

@@ -94,7 +94,7 @@ def test_a_commit_is_one_write_and_one_sync_however_short_the_writes(tmp_path: P
         writer.append("decision", decision(f"r-{n}"))
     disk.calls.clear()
     writer.commit()
-    assert disk.calls == ["write", "fdatasync"]
+    assert disk.calls == ["write", "fdatasync", "confirm"]
     disk.short_writes = True
     for n in range(20):
         writer.append("decision", decision(f"s-{n}"))

@@ -87,9 +87,12 @@ class StreamFiles:
         Raises AuditUnavailable for an errno; nothing of the batch counts then.
         """
         assert self._segment is not None and batch.written, "only what was written ahead is synced by others"
-        if number:
-            raise self._unavailable(OSError(number, os.strerror(number)), self._segment.doing)
-        self._segment.note_synced()
+        try:
+            if number:
+                raise OSError(number, os.strerror(number))
+            self._segment.note_synced()
+        except OSError as error:
+            raise self._unavailable(error, self._segment.doing) from error
         self._make_leaves(batch)
 
     def release(self) -> None:

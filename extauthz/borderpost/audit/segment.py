@@ -197,7 +197,8 @@ class SegmentFile:
         self.note_synced()
 
     def note_synced(self) -> None:
-        """Note that what was written is on stable storage."""
+        """Note that what was written is on stable storage. Raises OSError if the file system has failed meanwhile."""
+        self._disk.confirm(self.fd)
         self.durable_bytes += self._unsynced_bytes
         self._unsynced_bytes = 0
         self._whole = True
