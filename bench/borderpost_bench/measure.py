@@ -21,7 +21,7 @@ from borderpost_bench.scenarios import Driver, Scenario
 from borderpost_bench.stage import Stage, StageUsage
 
 WARM_UP_S = 1.0
-LATE_P50_MS_MAX, LATE_P99_MS_MAX = 1.0, 10.0
+LATE_P50_MS_MAX, LATE_P99_MS_MAX = 0.5, 5.0
 """A generator that is later than this is what is measured."""
 _MIB = 1 << 20
 
