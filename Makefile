@@ -10,7 +10,7 @@ PYTEST = $(BIN)/python -m pytest --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-live test test-full check fuzz bench bench-smoke generate generate-check proto clean
+.PHONY: help demo demo-live test test-full check compiled fuzz bench bench-smoke generate generate-check proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test-full: $(VENV)/.stamp-dev ## The long tests, and the product's tests on its 
 
 fuzz: $(VENV)/.stamp-dev ## Drive the protocol engine by any bytes in any pieces, for MINUTES (5)
 	$(BIN)/python tools/fuzz.py --minutes $(MINUTES)
+
+compiled: $(VENV)/.stamp-dev ## Compile the hot modules with mypyc into build/compiled (needs a C compiler)
+	$(BIN)/python tools/compile.py build/compiled
 
 bench: $(VENV)/.stamp-dev ## Measure everything five times, into build/bench: tables, verdicts, plots (half an hour)
 	@mkdir -p build/bench
