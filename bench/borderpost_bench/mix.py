@@ -35,12 +35,16 @@ class Asked:
     """What the law is to be asked."""
 
 
-def requests_of_mix(count: int, addresses: int, seed: int) -> list[Asked]:
-    """Return so many requests from so many addresses; the same ones for the same seed."""
+def requests_of_mix(count: int, addresses: int, seed: int, *, refused: bool = True) -> list[Asked]:
+    """Return so many requests from so many addresses; the same ones for the same seed.
+
+    Without `refused` there are none among them that the law refuses: where latencies are compared with those of a
+    server that refuses nobody, all have to go the whole way.
+    """
     chance = random.Random(seed)
-    clients = ROUTED + REFUSED
+    weights = {**_weighed(ROUTED, _ROUTED_WEIGHTS), **(_weighed(REFUSED, _REFUSED_WEIGHTS) if refused else {})}
     pool = []
-    for client in chance.choices(clients, _ROUTED_WEIGHTS + _REFUSED_WEIGHTS, k=addresses):
+    for client in chance.choices(list(weights), list(weights.values()), k=addresses):
         network = ipaddress.ip_network(client.network)
         pool.append((client, str(network[chance.randrange(network.num_addresses)])))
     popularity = [1 / rank**_POPULARITY for rank in range(1, addresses + 1)]
@@ -52,6 +56,10 @@ def requests_of_mix(count: int, addresses: int, seed: int) -> list[Asked]:
         )
         for (client, address), model in zip(callers, models, strict=True)
     ]
+
+
+def _weighed(clients: Sequence[Client], weights: Sequence[int]) -> dict[Client, int]:
+    return dict(zip(clients, weights, strict=True))
 
 
 def facts_of(client: Client, model: str | None) -> Facts:

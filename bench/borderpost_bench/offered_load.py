@@ -32,7 +32,7 @@ def run(settings: Settings, engine: str) -> Round:
     directory = Path(tempfile.mkdtemp(prefix="borderpost-bench-", dir=settings.directory))
     loads: dict[int, Load] = {}
     try:
-        with Stage(replace(scenario, driver=Driver.OPEN), directory, settings.features) as stage:
+        with Stage(replace(scenario, driver=Driver.OPEN, traffic="mixed"), directory, settings.features) as stage:
             pace = replace(settings.pace, rate_s=peak_s / 2)
             stage.drive(seconds=WARM_UP_S, connections=settings.connections, pace=pace)
             for share in SHARES_PERCENT:

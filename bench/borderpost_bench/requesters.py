@@ -23,15 +23,17 @@ ADDRESSES = 16384
 class Requesters:
     """Those who ask, and what they were answered."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, refused: bool) -> None:
+        """Ask Envoy on a port of loopback, also what the law refuses if `refused`."""
         self._port = port
+        self._refused = refused
         self._loads: list[tuple[list[Sent], Sequence[Answer]]] = []
 
     def ask(self, pace: Pace, *, seconds: float, connections: int) -> Load:
         """Ask for a time. Raises BorderpostError BP0921, or BP0923 without the histogram's package."""
         seed = pace.seed * 1000 + len(self._loads)
         due = schedule(pace.arrivals, pace.rate_s, seconds, seed)
-        asked = requests_of_mix(len(due), ADDRESSES, seed)
+        asked = requests_of_mix(len(due), ADDRESSES, seed, refused=self._refused)
         traces = [trace_id(seed, number) for number in range(len(due))]
         framed = [request_bytes(one, trace) for one, trace in zip(asked, traces, strict=True)]
         seen = run_open(self._port, framed, due, connections=connections)

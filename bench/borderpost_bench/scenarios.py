@@ -150,7 +150,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("opa", "OPA-Envoy by ext_authz", Server.OPA, via=Via.EXT_AUTHZ, traffic="placed", note=_OPA_NOTE),
     Scenario("ext_authz", "Borderpost by ext_authz", Server.PRODUCT, via=Via.EXT_AUTHZ, opa="opa"),
     Scenario("refusals", "Borderpost by ext_proc, 4 of 17 refused", Server.PRODUCT, traffic="mixed", by_default=False),
-    Scenario("open", "Borderpost by ext_proc, open loop", Server.PRODUCT, Driver.OPEN, baselines=()),
+    Scenario("open", "Borderpost by ext_proc, open loop", Server.PRODUCT, Driver.OPEN, traffic="mixed", baselines=()),
     _streams("constant-streams", "constant answer", Server.CONSTANT, baselines=()),
     _streams("go-stub-streams", "zero-work grpc-go", Server.GO_STUB),
     _streams(

@@ -192,7 +192,7 @@ class Stage:
             self._server = self._start_server()
         if not scenario.direct:
             self._envoy = self._undo.enter_context(EnvoyProcess(self._bootstrap(config), self._directory))
-            self._requesters = Requesters(self._envoy.port)
+            self._requesters = Requesters(self._envoy.port, refused=scenario.traffic == "mixed")
         if scenario.driver is Driver.WRK:
             requests = requests_of(scenario.traffic, ADDRESSES)
             (self._directory / "wrk.lua").write_text(wrk_script(requests))

@@ -95,6 +95,8 @@ def test_the_mix_is_of_many_addresses_countries_claims_classes_and_models() -> N
     assert {one.facts.model for one in made} == set(MODELS)
     facts = {dataclasses.replace(one.facts, model=None) for one in made}
     assert facts == {facts_of(client, None) for client in traffic.ROUTED + traffic.REFUSED}
+    routed = {dataclasses.replace(one.facts, model=None) for one in requests_of_mix(5000, 2000, seed=3, refused=False)}
+    assert routed == {facts_of(client, None) for client in traffic.ROUTED}
     for one in made:
         assert one.request.headers["x-forwarded-for"] == one.request.address
         assert one.request.headers["x-model"] == one.facts.model
