@@ -19,7 +19,7 @@ from borderpost_bench.directions import is_ratio, less_is_better
 from borderpost_bench.report import SCHEMA_VERSION
 from borderpost_bench.spread import Spread
 
-_OF_MACHINE = ("cores", "cpu", "kernel", "file_system", "python")
+_OF_MACHINE = ("cores", "cpu", "kernel", "file_system", "python", "compiled")
 _OF_SETTINGS = ("seconds", "connections", "pace", "features")
 
 

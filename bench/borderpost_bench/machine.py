@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
 import subprocess
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from borderpost_base.errors import BorderpostError, Place
@@ -34,12 +36,29 @@ def facts(directory: Path) -> dict[str, object]:
         "h2load": _first_line("h2load", "--version"),
         "go": _first_line("go", "version"),
         "pins": pins().told,
+        "compiled": compiled_modules(),
         "commit": _git("rev-parse", "HEAD"),
         "changed": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_PRODUCT)),
     }
 
 
 _PRODUCT = ("extauthz", "wire", "proto", "envoy", "bench/borderpost_bench", "bench/rivals")
+
+
+def compiled_modules() -> list[str]:
+    """Return which modules of the product are compiled, as the servers that are measured will load them."""
+    found = []
+    for package in ("borderpost", "borderpost_base", "borderpost_wire"):
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or ()) if spec is not None else ():
+            extensions = (path for path in Path(place).rglob("*") if path.name.endswith(tuple(EXTENSION_SUFFIXES)))
+            found += [f"{package}.{'.'.join(_dotted(path, Path(place)))}" for path in extensions]
+    return sorted(found)
+
+
+def _dotted(path: Path, below: Path) -> tuple[str, ...]:
+    *folders, name = path.relative_to(below).parts
+    return (*folders, name.partition(".")[0])
 
 
 def cpu_model(cpuinfo: str) -> str:

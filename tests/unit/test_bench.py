@@ -212,6 +212,23 @@ def test_proc_files_are_read() -> None:
     assert stage.parse_metrics('# HELP a b\na 2.0\nb{x="y"} 3\nc_sum 1e-3\n') == {"a": 2.0, "c_sum": 0.001}
 
 
+def test_compiled_modules_are_named_as_they_are_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    suffix = machine.EXTENSION_SUFFIXES[0]
+    for package, files in {
+        "borderpost": ["a.py"],
+        "borderpost_wire": ["h2/b.py", f"h2/b{suffix}", f"c{suffix}"],
+    }.items():
+        for name in files:
+            path = tmp_path / package / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    found = {package: type("Spec", (), {"submodule_search_locations": [str(tmp_path / package)]}) for package in (
+        "borderpost", "borderpost_wire",
+    )}  # fmt: skip
+    monkeypatch.setattr(machine.importlib.util, "find_spec", found.get)
+    assert machine.compiled_modules() == ["borderpost_wire.c", "borderpost_wire.h2.b"]
+
+
 def test_the_plain_proxy_asks_nobody_and_all_else_is_the_same() -> None:
     plan = EnvoyPlan(
         listen=HostPort("127.0.0.1", 0), servers=(UnixSocket("/run/b/worker-0.sock"),), headers_read=(),
@@ -253,7 +270,7 @@ SAMPLES = {
 }
 MACHINE = {
     "cores": 2, "cpu": "Chip", "kernel": "6", "file_system": "ext4", "python": "3.11", "packages": {"grpcio": "1"},
-    "wrk": "wrk 4", "h2load": None, "go": None, "pins": "nothing pinned",
+    "wrk": "wrk 4", "h2load": None, "go": None, "pins": "nothing pinned", "compiled": [],
     "commit": "0123456789abcdef", "changed": False,
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from borderpost_bench.unavailable import Unavailable
 ASKED: list[tuple[Settings, str]] = []
 MACHINE = {
     "cores": 2, "cpu": "Chip", "kernel": "6", "file_system": "ext4", "python": "3.11", "packages": {}, "wrk": None,
-    "h2load": None, "go": None, "pins": "nothing pinned", "commit": None, "changed": False,
+    "h2load": None, "go": None, "pins": "nothing pinned", "compiled": [], "commit": None, "changed": False,
 }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ from borderpost_bench.telling import Teller
 COLOUR = re.compile(r"\x1b\[3[0-7]")
 MACHINE = {
     "cores": 2, "cpu": "Chip", "kernel": "6", "file_system": "ext4", "python": "3.11", "packages": {}, "wrk": None,
-    "h2load": None, "go": None, "pins": "nothing pinned", "commit": None, "changed": False,
+    "h2load": None, "go": None, "pins": "nothing pinned", "compiled": [], "commit": None, "changed": False,
 }  # fmt: skip
 
 

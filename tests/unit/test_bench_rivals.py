@@ -236,7 +236,8 @@ def sample(requests_s: float, server_cpu_us: float | None) -> Sample:
 def _table_of(document: dict[str, Any]) -> str:
     machine = {
         "cores": 2, "cpu": "Chip", "kernel": "6", "file_system": "ext4", "python": "3.11", "packages": {}, "wrk": None,
-        "h2load": None, "go": "go version go1", "pins": "nothing pinned", "commit": None, "changed": False,
+        "h2load": None, "go": "go version go1", "pins": "nothing pinned", "compiled": [],
+        "commit": None, "changed": False,
     }  # fmt: skip
     made = report.result(
         Taken({"plain": [sample(1.0, None)]}), Settings(runs=1), command="c", when="w", machine=machine
