@@ -1,9 +1,10 @@
-"""Recognising a request by its bytes: most differ from an earlier one in four values that no law looks at.
+"""Recognising a request by its bytes: most differ from an earlier one in values that no law looks at.
 
-An ext_proc question is the same message each time for the same client, headers and route, but for the request id, the
-trace, the span and the port of the client's address. A `Recogniser` learns, from a message that has been parsed in
-full, where these four stand (its *shape*), and what was made of it. Of a later message that could have the same
-shape the four values are cut out; what is left is a key, and a key that was seen before needs no parsing.
+An ext_proc question is the same message each time for the same headers and route, but for the request id, the trace,
+the span and the client's address. A `Recogniser` learns, from a message that has been parsed in full, where these
+stand (its *shape*), and what was made of it. Of a later message that could have the same shape the values are cut
+out; what is left, together with what the GeoIP database says of the client's host, is a key, and a key that was seen
+before needs no parsing: of the address, the law sees the database's answer and nothing else.
 
 Why this is sound, whatever a client sends. A shape and a key come only from `_shape_of`, after the message has been
 parsed: each cut range then lies inside a value that the parser found, and each marker stands in the message once. A
@@ -15,6 +16,7 @@ the usual form is parsed like a message never seen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from borderpost_base import limits
@@ -42,8 +44,10 @@ _LENGTHS_MAX: Final = 4096
 
 _Lengths = tuple[int, bytes]
 """A message's length and its first bytes: its type and, of a usual one, the length of its headers."""
-_Key = tuple[bytes, bytes, bytes, bytes, bytes]
-"""What is left of a message without the cuts."""
+_Key = tuple[bytes, bytes, bytes, bytes, bytes, bytes, int]
+"""What is left of a message without the cuts, and the number of the host's place."""
+PlaceOf = Callable[[bytes], int | None]
+"""Numbers what is known of a host's place (`GeoDatabase.place_number`); None where a host must be looked at."""
 
 
 class _Shape(NamedTuple):
@@ -55,6 +59,8 @@ class _Shape(NamedTuple):
     end_2: int
     begin_3: int
     end_3: int
+    begin_host: int
+    end_host: int
     begin_port: int
     end_port: int
     id_first: bool
@@ -73,7 +79,7 @@ class Recogniser(Generic[K]):
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, message: bytes) -> tuple[K, bytes] | None:
+    def find(self, message: bytes, place_of: PlaceOf) -> tuple[K, bytes] | None:
         """Return what is known of such a message, and its record's `req` as canonical JSON.
 
         None where it must be parsed.
@@ -81,8 +87,11 @@ class Recogniser(Generic[K]):
         shapes = self._shapes.get((len(message), message[:4]))
         if shapes is None:
             return None
-        for a, b, c, d, e, f, g, h, id_first, has_id, has_trace in shapes:
-            key = (message[:a], message[b:c], message[d:e], message[f:g], message[h:])
+        for a, b, c, d, e, f, g, h, i, j, id_first, has_id, has_trace in shapes:
+            place = place_of(message[g:h])
+            if place is None:
+                continue
+            key = (message[:a], message[b:c], message[d:e], message[f:g], message[h:i], message[j:], place)
             known = self._known.recent.get(key) or self._known.get(key)
             if known is None:
                 continue
@@ -90,7 +99,7 @@ class Recogniser(Generic[K]):
                 request_id, trace, span = message[a:b], message[c:d], message[e:f]
             else:
                 trace, span, request_id = message[a:b], message[c:d], message[e:f]
-            if request_id.translate(None, _ID_CHARACTERS) or (g != h and not message[g:h].isdigit()):
+            if request_id.translate(None, _ID_CHARACTERS) or (i != j and not message[i:j].isdigit()):
                 return None
             if has_trace:
                 if (trace + span).translate(None, _HEX) or trace == _NO_TRACE or span == _NO_PARENT:
@@ -101,7 +110,9 @@ class Recogniser(Generic[K]):
             return known, (b'{"id":"%b"}' % request_id if has_id else b"{}")
         return None
 
-    def remember(self, message: bytes, question: proc.ProcessingRequest, address: str, known: K) -> None:
+    def remember(
+        self, message: bytes, question: proc.ProcessingRequest, address: str, place_of: PlaceOf, known: K
+    ) -> None:
         """Remember what was made of a message that has been parsed; nothing for one of unusual length or shape.
 
         `address` is the parsed `source.address`.
@@ -117,8 +128,11 @@ class Recogniser(Generic[K]):
             if len(self._shapes) >= _LENGTHS_MAX:
                 self._shapes.clear()  # a flood of them; those that repeat are soon learnt again
             self._shapes[lengths] = (shape, *shapes[: _SHAPES_MAX - 1])
-        a, b, c, d, e, f, g, h = shape[:8]
-        self._known.put((message[:a], message[b:c], message[d:e], message[f:g], message[h:]), known)
+        a, b, c, d, e, f, g, h, i, j = shape[:10]
+        place = place_of(message[g:h])
+        if place is not None:
+            key = (message[:a], message[b:c], message[d:e], message[f:g], message[h:i], message[j:], place)
+            self._known.put(key, known)
 
     def forget(self) -> None:
         """Forget everything that was made of messages; how they look stays true."""
@@ -166,8 +180,11 @@ def _is_usual_trace(value: bytes) -> bool:
     return hyphens and value.startswith(b"00-") and not value[53:].translate(None, _HEX)
 
 
-def _address_in(message: bytes, address: bytes) -> tuple[int, int] | None:
-    """Return where the port of the one `source.address` stands, an empty range if it has none; None if unsure."""
+def _address_in(message: bytes, address: bytes) -> tuple[int, int, int, int] | None:
+    """Return where host and port of the one `source.address` stand, an empty range for no port; None if unsure.
+
+    What is host and what is port is for `place_of` to say: it knows only hosts that cannot be taken otherwise.
+    """
     if len(address) > _ONE_BYTE_LENGTH_MAX or message.count(_ADDRESS) != 1:
         return None
     begin = message.find(_ADDRESS) + len(_ADDRESS) + 3
@@ -176,5 +193,5 @@ def _address_in(message: bytes, address: bytes) -> tuple[int, int] | None:
         return None
     host, colon, _ = address.rpartition(b":")
     if colon and (host.endswith(b"]") if host.startswith(b"[") else b":" not in host):
-        return begin + len(host) + 1, end
-    return end, end
+        return begin, begin + len(host), begin + len(host) + 1, end
+    return begin, end, end, end

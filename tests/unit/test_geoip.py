@@ -313,3 +313,25 @@ def test_open_file_survives_its_replacement(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(ValueError):
         database.lookup("24.48.9.10")
+
+
+def test_hosts_of_one_place_have_one_number_and_what_must_be_read_with_care_has_none() -> None:
+    database = GeoDatabase.open()
+    german, german_too, british = b"88.198.22.91", b"88.198.0.1", b"212.58.244.20"
+    assert database.lookup(german.decode()) == database.lookup(german_too.decode())
+    numbers = [database.place_number(host) for host in (german, german_too, british, b"192.0.2.1", b"[2a01:4f8::1]")]
+    assert numbers[0] == numbers[1] == numbers[4] is not None
+    assert len(set(numbers)) == 3  # German, British, unknown
+    assert [database.place_number(host) for host in (german, british)] == [numbers[0], numbers[2]]
+    for odd in (
+        b"",
+        b"2a01:4f8::1",
+        b"88.198.22.91:80",
+        b"088.198.22.91",
+        b"[88.198.22.91",
+        b"a.b.c.d",
+        b"1.2.3",
+        b"[::1%1]",
+    ):
+        assert database.place_number(odd) is None
+    database.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import re
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -32,6 +33,8 @@ ATTRIBUTION_URL: Final = "https://db-ip.com"
 EMBEDDED_PATH: Final = Path(__file__).parent.parent / "data" / "dbip-country-lite.mmdb"
 """DB-IP Country Lite; its licence stands beside it."""
 
+_HOST: Final = re.compile(rb"([0-9.]{7,15})|\[([0-9a-fA-F:.]{2,45})\]")
+"""An IPv4 address, or an IPv6 address in brackets, by its characters."""
 _METADATA_MARK = b"\xab\xcd\xefMaxMind.com"
 """Begins the metadata, which stand in the last 128 KiB of the file (MaxMind DB 2.0)."""
 _METADATA_BYTES_MAX = 128 << 10
@@ -67,6 +70,8 @@ class GeoDatabase:
         """6, or 4 for a file that knows no IPv6 address."""
         self._reader = reader
         self._remembered: Remembered[str | bytes, GeoAnswer] = Remembered(remembered_addresses)
+        self._places: dict[GeoAnswer, int] = {}
+        self._place_of_host: Remembered[bytes, int] = Remembered(remembered_addresses)
 
     @classmethod
     def open(
@@ -116,6 +121,27 @@ class GeoDatabase:
             self._remembered.put(address, answer)
         return answer
 
+    def place_number(self, host: bytes) -> int | None:
+        """Return a number for what the database says of a host: the same for the same answer, and for no other.
+
+        `host` is an IPv4 address, or an IPv6 address in brackets, as it stands before the port of a socket address.
+        None for anything else and for what cannot be looked up: such an address has to be read with care.
+        """
+        number = self._place_of_host.recent.get(host)
+        if number is None:
+            number = self._place_of_host.get(host)
+        if number is None:
+            text = _HOST.fullmatch(host)
+            if text is None:
+                return None
+            try:
+                answer = self._ask(parse_address((text[1] or text[2]).decode("ascii")))
+            except (ValueError, BorderpostError):
+                return None
+            number = self._places.setdefault(answer, len(self._places) + 1)
+            self._place_of_host.put(host, number)
+        return number
+
     def age_days(self, now_us: int) -> int:
         """Return whole days from the build to `now_us` (microseconds since 1970), at least 0."""
         return max(0, (now_us // 1_000_000 - self.build_epoch_s) // _DAY_S)
@@ -132,6 +158,7 @@ class GeoDatabase:
     def close(self) -> None:
         """Unmap the file; look-ups raise ValueError from now on."""
         self._remembered.clear()
+        self._place_of_host.clear()
         self._reader.close()
 
     def _ask(self, address: Address) -> GeoAnswer:
