@@ -10,12 +10,14 @@ from borderpost_bench.idle import IDLE
 from borderpost_bench.offered_load import OFFERED_LOAD
 from borderpost_bench.scaling import SCALING
 from borderpost_bench.soak import SOAK
+from borderpost_bench.steps import STEPS
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     HALF_PEAK,
     HALF_PEAK_DIRECT,
     OFFERED_LOAD,
     SCALING,
+    STEPS,
     COLD,
     FLOOD,
     IDLE,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     settings = settings_of(arguments)
     need_disk(settings.directory)
+    # Ended from outside, it ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     with Teller() as teller:
         plan, skipped = possible(choose(arguments.scenario, arguments.engine), settings, teller.skipped)
         teller.expect(plan.measurements(settings.runs))

@@ -163,7 +163,7 @@ def _told(document: Mapping[str, Any]) -> str:
         f"- machine: {machine['cores']} cores, {machine['cpu']}, Linux {machine['kernel']}, {machine['file_system']}",
         *_others(document["scenarios"]),
         f"- versions: Python {machine['python']}, {packages}; {machine['wrk']}; {machine['h2load']}",
-        f"- modules of ours that are compiled: {', '.join(machine['compiled']) or 'none'}",
+        f"- form: {f'compiled, {len(modules)} modules' if (modules := machine['compiled']) else 'plain'}",
         f"- without Envoy: {machine['pins']}; Go with GOMAXPROCS=1; {machine['go'] or 'no Go'}",
         f"- all checks: {'passed' if document['passed'] else 'FAILED'}",
     ]
