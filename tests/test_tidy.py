@@ -81,6 +81,7 @@ BESIDE: dict[str, set[str]] = {
         "borderpost_envoy",
         "borderpost_proto",
         "borderpost_wire",
+        "borderpost.answers",
         "borderpost.audit.reader",
         "borderpost.audit.record",
         "borderpost.catalog",
@@ -89,7 +90,9 @@ BESIDE: dict[str, set[str]] = {
         "borderpost.demo",
         "borderpost.geoip",
         "borderpost.policy",
+        "borderpost.recognition",
         "borderpost.regions.signals",
+        "borderpost.requests",
     },
 }
 """What stands beside the serving processes, and the little of the product that it may import."""
