@@ -1,4 +1,4 @@
-"""Group commit: one thread makes batches durable while the event loop goes on deciding.
+"""Group commit: batches become durable while the event loop goes on deciding.
 
 This is the only module of the audit log that knows of threads and of the loop. Who owns what:
 
@@ -12,8 +12,9 @@ This is the only module of the audit log that knows of threads and of the loop. 
 turn of the loop: all that one turn brings goes into one sync (`append_prepared` leaves that to `when_durable`).
 While the flusher is out with batch n, the loop fills batch n+1; there is no timer, the batch grows with the load.
 
-While the disk is brisk (pace.py), a batch is written in the loop itself: a hand-off to the thread and back costs more
-than such a wait, and a loop that waits gathers a batch in its sockets. One slow sync, and the thread does it again.
+While the disk is brisk (pace.py), a batch is written in the loop itself, because a hand-off to the thread and back
+costs more than the write. Its sync is the kernel's business where it takes one (kernel_sync.py), and the loop goes on;
+elsewhere the loop waits for it, which costs less than the thread, too. One slow write, and the thread does it again.
 
 When batch n fails, everybody waiting for it is told False, and so is everybody waiting for batch n+1: its records
 were chained to records that do not exist. The chain falls back to the durable head (writer.py), `append` refuses,

@@ -1,14 +1,15 @@
-"""Whether the disk is so brisk that waiting for it in the event loop costs less than handing it to a thread.
+"""Whether the disk is so brisk that the event loop may wait for it, which costs less than handing it to a thread.
 
-A hand-off and back costs tens of microseconds of CPU a batch and a switch of threads each way; a sync of a good disk
-takes a few hundred microseconds, in which the loop would have had little else to do, since every request it could
-answer waits for that very disk. So: in the loop while every recent sync was brisk, by the thread from the first slow
+A hand-off and back costs tens of microseconds of CPU a batch and a switch of threads each way. What the loop waits for
+is the write alone, where the kernel makes the sync (kernel_sync.py): then every server may. Elsewhere it is write and
+sync: a few hundred microseconds, in which the loop would have had little else to do, since every request it could
+answer waits for that very disk. So: in the loop while every recent wait was brisk, by the thread from the first slow
 one on, and back only after a run of brisk ones. A disk that hangs while the loop waits for it stops this worker's
 loop; the steward sees its beat stop, and Envoy ends the requests by its own bound.
 
-All that holds only for a server which delivers what has arrived as one batch. With one that trickles (grpcio gives
-about one request a turn of the loop) every request would have a sync to itself, where the thread gathers a batch
-while the disk is busy: such a server does not allow it.
+Without the kernel's syncs all that holds only for a server which delivers what has arrived as one batch. With one that
+trickles (grpcio gives about one request a turn of the loop) every request would have a sync to itself, where the
+thread gathers a batch while the disk is busy: such a server does not allow it.
 """
 
 from __future__ import annotations
