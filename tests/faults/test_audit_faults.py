@@ -162,7 +162,7 @@ def test_a_file_system_that_turns_read_only_refuses_and_comes_back(loop_disk: Pa
 def test_an_injected_eio_refuses_one_batch_and_loses_no_other(tmp_path: Path, call: str) -> None:
     # `write` also carries the process's own words to us, so the fault goes to the log's files alone.
     directory = tmp_path / "log"
-    inject = f"inject={call}:error=EIO:when={12 if call == 'fdatasync' else 6}"
+    inject = f"inject={call}:error=EIO:when={12 if call == 'fdatasync' else 7}"
     strace = ["strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", f"trace={call}", "-e", inject]
     if call == "write":
         strace += ["-P", str(directory / STREAM / f"{0:020d}.jsonl")]
