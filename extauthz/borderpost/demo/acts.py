@@ -13,9 +13,9 @@ from borderpost.demo.telling import Story
 from borderpost.demo.travellers import BR, DE, EU, TRAVELLERS, US, Traveller
 
 _SETTLE_S = 15.0
+"""Longest wait for something that takes about a second."""
 _ROW = 10
 """Answers in a row that show the same to be known to every worker: each takes a snapshot for itself."""
-"""Longest wait for something that takes about a second."""
 _EVENT_IN_S = 1.5
 _EVENT_LASTS_S = 2.0
 
