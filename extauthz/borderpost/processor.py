@@ -212,7 +212,10 @@ class Processor:
     def _refuse_all(self, calls: Iterable[Call], refusal: Refusal) -> None:
         """Refuse each without a record."""
         for call in calls:
-            self._unrecorded(call, refusal)
+            try:
+                self._unrecorded(call, refusal)
+            except Exception:  # noqa: BLE001 - one call's trouble must not keep the others from their answers
+                self._log.exception("a refusal could not be given")
 
     def _unrecorded(self, call: Call, refusal: Refusal) -> None:
         """Refuse without a record: there is nothing to record by, or nowhere to record."""

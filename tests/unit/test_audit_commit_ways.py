@@ -206,7 +206,15 @@ def test_a_sync_that_hangs_in_the_kernel_leaves_the_loop_free_and_is_seen(tmp_pa
 @pytest.mark.plain
 @pytest.mark.usefixtures("brisk")
 def test_where_the_kernel_takes_no_request_the_thread_makes_that_sync(tmp_path: Path) -> None:
-    disk = FailingDisk()
+    """And makes all others from then on, where the loop was not to wait for syncs: however brisk they are."""
+    threads: list[int] = []
+
+    class Watched(FailingDisk):
+        def fdatasync(self, fd: int) -> None:
+            threads.append(threading.get_ident())
+            super().fdatasync(fd)
+
+    disk = Watched()
     told: list[bool] = []
     kernels: list[FaultyKernel] = []
 
@@ -219,13 +227,16 @@ def test_where_the_kernel_takes_no_request_the_thread_makes_that_sync(tmp_path: 
         started = kernels[0].started
         assert started > 0
         kernels[0].unwilling = True
-        await several(committer, RUN, told)
+        threads.clear()
+        await several(committer, RUN * 2, told)
+        assert len(threads) == RUN * 2
+        assert threading.get_ident() not in threads
         assert kernels[0].started == started
         assert kernels[0].closed
 
     run(tmp_path, body, disk, kernel=kernel)
-    assert told == [True] * RUN * 3
-    assert len(names(tmp_path)) == RUN * 3
+    assert told == [True] * RUN * 4
+    assert len(names(tmp_path)) == RUN * 4
     assert verify(tmp_path / STREAM).findings == []
 
 

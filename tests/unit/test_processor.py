@@ -209,6 +209,24 @@ def test_one_call_that_cannot_be_answered_keeps_no_other_from_its_answer(tmp_pat
     asyncio.run(main())
 
 
+def test_one_call_that_cannot_be_refused_keeps_no_other_from_its_refusal(tmp_path: Path) -> None:
+    class Broken(FakeCall):
+        def reply(self, message: bytes) -> None:
+            raise RuntimeError("a broken call")
+
+    async def main() -> None:
+        disk = FailingDisk()
+        async with worker_parts(tmp_path, disk=disk) as parts:
+            await parts.ask()
+            disk.fail("fdatasync", errno.EIO)
+            calls = [Broken(), FakeCall()]
+            parts.processor.messages([(call, question()) for call in calls])
+            await until(lambda: calls[1].answered)
+            assert calls[1].refusal[0] == 503
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(("call", "code"), [("fdatasync", errno.EIO), ("write", errno.ENOSPC)])
 def test_a_failed_commit_refuses_the_whole_batch_and_routes_nobody(tmp_path: Path, call: str, code: int) -> None:
     async def main() -> None:

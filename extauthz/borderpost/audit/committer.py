@@ -81,6 +81,7 @@ class Committer:
         self._world = world
         self._loop = loop
         self._on_commit = on_commit
+        self._in_loop = in_loop
         self._kernel_sync = kernel_sync
         self._pace = Pace(allowed=in_loop or kernel_sync is not None)
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
@@ -243,6 +244,7 @@ class Committer:
         except OSError as unwilling:
             _log.warning("the kernel takes no syncs: a thread makes them", error=str(unwilling))
             self._kernel_sync = None
+            self._pace = Pace(allowed=self._in_loop)  # what may be waited for is the sync, too, from now on
             kernel_sync.close()
         self._jobs.put(batch)
 

@@ -207,9 +207,9 @@ class SegmentFile:
         """Have room set aside behind the end. It is no matter if there is none: the write will tell."""
         assert self._fd is not None, "a closed segment is never written"
         size = max(self._reserve_bytes, needed_bytes)
+        self._reserved_to = self.durable_bytes + size  # also if it fails, which may leave a part of it set aside
         try:
             self._disk.reserve(self._fd, self.durable_bytes, size)
-            self._reserved_to = self.durable_bytes + size
         except OSError:
             self._reserve_bytes = 0  # not on this file system, or no room: this segment asks no more
 
