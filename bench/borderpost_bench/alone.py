@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from borderpost.audit.reader import read_log
 from borderpost.demo.children import free_port
 from borderpost.demo.scenery import AUDIT, configuration, write_events
 from borderpost.demo.service_process import BorderpostProcess
+from borderpost.demo.setting_up import SetUp
 from borderpost_base.errors import BorderpostError
 from borderpost_bench.check import LogCount
 from borderpost_bench.cpu import Usage, descendants, usage_of
@@ -41,7 +41,7 @@ def need_driver(settings: Settings, _engine: str) -> None:
     programs()
 
 
-class Alone:
+class Alone(SetUp):
     """One gateway with one worker, used as a context; what it writes lies in a directory below the run's own."""
 
     def __init__(
@@ -52,20 +52,9 @@ class Alone:
         self._engine = engine
         self._size = size
         self._audit_settings = dict(audit or {})
-        self._undo = ExitStack()
+        super().__init__()
         self._pins = pins()
         self._messages = 0
-
-    def __enter__(self) -> Alone:
-        try:
-            self._set_up()
-        except BaseException:
-            self._undo.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._undo.close()
 
     def _set_up(self) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="borderpost-bench-", dir=self._run.directory))

@@ -12,7 +12,6 @@ import shutil
 import socket
 import sys
 import tempfile
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from borderpost.demo.children import ChildProcess, free_port
 from borderpost.demo.envoy_process import EnvoyProcess
 from borderpost.demo.scenery import AUDIT, REGIONS, configuration, write_events
 from borderpost.demo.service_process import BorderpostProcess
+from borderpost.demo.setting_up import SetUp
 from borderpost.demo.stage import command
 from borderpost.geoip.database import EMBEDDED_PATH
 from borderpost_base.errors import BorderpostError
@@ -64,7 +64,7 @@ class StageUsage:
     upstream: Usage
 
 
-class Stage:
+class Stage(SetUp):
     """Everything that runs for one measurement, used as a context. It writes into the directory given, which exists."""
 
     def __init__(self, scenario: Scenario, directory: Path, features: Features = DEFAULTS) -> None:
@@ -72,7 +72,7 @@ class Stage:
         self._features = features
         self._directory = directory
         self._pins = pins() if scenario.direct else Pins()
-        self._undo = ExitStack()
+        super().__init__()
         self._server: ChildProcess | None = None
         self._envoy: EnvoyProcess | None = None
         self.service: BorderpostProcess | None = None
@@ -80,17 +80,6 @@ class Stage:
         self._audit = directory / AUDIT
         self._journal = directory / "journal.jsonl"
         self._server_log = directory / f"{scenario.server.value}.log"
-
-    def __enter__(self) -> Stage:
-        try:
-            self._set_up()
-        except BaseException:
-            self._undo.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._undo.close()
 
     def drive(self, *, seconds: float, connections: int, pace: Pace | None = None) -> Load:
         """Load it once; return what the load generator saw. With a pace it is an open loop."""

@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from borderpost.demo.http_client import Header, Reply, send
 from borderpost.demo.region_servers import RegionServers
 from borderpost.demo.scenery import AUDIT, ISSUER, REGIONS, write_configuration, write_events
 from borderpost.demo.service_process import BorderpostProcess
+from borderpost.demo.setting_up import SetUp
 from borderpost.demo.tokens import TokenIssuer
 from borderpost_base.errors import BorderpostError
 from borderpost_base.names import DECISION_HEADER
@@ -53,25 +53,14 @@ class CommandResult:
     """Its JSON result."""
 
 
-class Stage:
+class Stage(SetUp):
     """Everything that runs, used as a context. It owns a temporary directory."""
 
     def __init__(self) -> None:
-        self._undo = ExitStack()
+        super().__init__()
         self.asked: list[Asked] = []
         """Every request that was sent through Envoy, in order."""
         self._events: list[dict[str, Any]] = []
-
-    def __enter__(self) -> Stage:
-        try:
-            self._set_up()
-        except BaseException:
-            self._undo.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._undo.close()
 
     def _set_up(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="borderpost-demo-"))
