@@ -18,7 +18,8 @@ from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.codes import COUNTRIES, OWN_CODE
 from borderpost.policy.model import Facts
 from borderpost.policy.pack import Group, Regime, Require
-from borderpost.policy.schema import EventsFile, Processor, RegionSpec, TreatAs
+from borderpost.policy.event_schema import EventsFile
+from borderpost.policy.schema import Processor, RegionSpec, TreatAs
 
 Spot = tuple[str, str, str]
 """Country, subdivision's suffix or "", jurisdiction's suffix or ""."""

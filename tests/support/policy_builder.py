@@ -13,7 +13,8 @@ from borderpost.policy.events import EventList, compile_events
 from borderpost.policy.fields import parse_instant, to_us
 from borderpost.policy.model import Evidence, Facts, Law, Source
 from borderpost.policy.pack import PolicyPack
-from borderpost.policy.schema import EventsFile, RegionSpec
+from borderpost.policy.event_schema import EventsFile
+from borderpost.policy.schema import RegionSpec
 from borderpost_base.yaml_source import load_yaml
 
 CLASSES = {"public": {"rank": 0}, "personal": {}, "health": {"implies": ["personal"], "rank": 3}}

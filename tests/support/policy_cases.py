@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.model import Evidence, Facts, Source
-from borderpost.policy.schema import EventsFile, RegionSpec
+from borderpost.policy.event_schema import EventsFile
+from borderpost.policy.schema import RegionSpec
 
 RULE_CODES = ["DE", "FR", "US", "UA", "UA-43", "UA-30", "AE", "AE-DU", "AE-DIFC", "AE-ADGM", "CA", "CA-QC", "KP"]
 EVIDENCE_CODES = [*RULE_CODES, "UA-05", "AE-AZ", "AE-FZZZ", "FR-NC", "NC", "BR"]

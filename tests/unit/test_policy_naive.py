@@ -14,7 +14,7 @@ from borderpost.policy.decide import decide, effective_codes
 from borderpost.policy.events import CompiledEvents, EventList, compile_events
 from borderpost.policy.fields import EPOCH, to_us
 from borderpost.policy.model import Evidence, Facts, Law, Ruling, Source, Trust
-from borderpost.policy.schema import EventsFile
+from borderpost.policy.event_schema import EventsFile
 from support import policy_cases
 from support.naive_policy import Answer, NaivePolicy
 from support.policy_cases import EVIDENCE_CODES, World

@@ -12,7 +12,8 @@ from borderpost.policy import codes
 from borderpost.policy.bundle import built_in_pack, read_pack
 from borderpost.policy.events import EventList, read_events
 from borderpost.policy.fields import format_instant, parse_instant
-from borderpost.policy.schema import EventsFile, EvidenceSpec, PolicyPack, PolicySection, RegionSpec
+from borderpost.policy.event_schema import EventsFile
+from borderpost.policy.schema import EvidenceSpec, PolicyPack, PolicySection, RegionSpec
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.strict import validate
 from borderpost_base.yaml_source import load_yaml

@@ -35,7 +35,8 @@ def schema_of(kind: str) -> dict[str, Any]:
     from pydantic import BaseModel
 
     from borderpost.config import Config
-    from borderpost.policy.schema import EventsFile, PolicyPack
+    from borderpost.policy.event_schema import EventsFile
+    from borderpost.policy.pack import PolicyPack
 
     models: dict[str, type[BaseModel]] = {"config": Config, "pack": PolicyPack, "events": EventsFile}
     schema = models[kind].model_json_schema(by_alias=True)

@@ -44,7 +44,7 @@ class Loaded:
     bundle: PolicyBundle
     """The law: packs, inline rules, evidence, tenants, routes and this gateway's place."""
     regions: Mapping[str, RegionSpec]
-    """The regions by id, each with its cluster's name filled in."""
+    """The regions by id, each with its cluster's name and what `region_defaults` says filled in."""
     events: EventList
     """Legal events; empty where no file is configured."""
 
@@ -72,9 +72,7 @@ def load_config(
     bundle = None
     if packs is not None:
         bundle = _collect(problems, lambda: _bundle(config, packs, document))
-    regions = MappingProxyType(
-        {name: spec.model_copy(update={"cluster": spec.cluster or name}) for name, spec in config.regions.items()}
-    )
+    regions = MappingProxyType({name: _filled(name, spec, config) for name, spec in config.regions.items()})
     events = _collect(
         problems, lambda: load_events(config.events.file, config.regions, document.place(("events", "file")))
     )
@@ -82,6 +80,16 @@ def load_config(
     if problems or bundle is None or events is None:
         raise Problems(problems)
     return Loaded(path.absolute(), config, bundle, regions, events)
+
+
+def _filled(name: str, spec: RegionSpec, config: Config) -> RegionSpec:
+    """Return a region with its defaults written out."""
+    update: dict[str, Any] = {"cluster": spec.cluster or name}
+    if spec.retention == "unknown":
+        update["retention"] = config.region_defaults.retention
+    if spec.telemetry == "unknown":
+        update["telemetry"] = config.region_defaults.telemetry
+    return spec.model_copy(update=update)
 
 
 def load_events(file: Path | None, regions: Iterable[str], place: Place = NOWHERE) -> EventList:
@@ -125,6 +133,7 @@ def _collect(problems: list[BorderpostError], step: Callable[[], _Result]) -> _R
 def _bundle(config: Config, packs: list[PolicyPack], document: YamlDocument) -> PolicyBundle:
     bundle = build_bundle(
         here=config.here,
+        sinks=config.sinks,
         packs=packs,
         policy=config.policy,
         evidence=config.evidence,

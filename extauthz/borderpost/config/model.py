@@ -12,7 +12,16 @@ from borderpost.config.operation import AnswersSpec, RuntimeSpec
 from borderpost.config.sections import AdminSpec, EventsSection, LogsSpec, ServerSpec
 from borderpost.geoip.config import GeoipSpec
 from borderpost.policy.fields import Identifier, Label
-from borderpost.policy.schema import EvidenceSpec, Here, PolicySection, RegionSpec, RouteSpec, TenantSpec
+from borderpost.policy.schema import (
+    EvidenceSpec,
+    Here,
+    PolicySection,
+    RegionDefaults,
+    RegionSpec,
+    RouteSpec,
+    Sink,
+    TenantSpec,
+)
 from borderpost.regions.config import RankingSpec
 from borderpost_base.limits import REGIONS_MAX
 from borderpost_base.strict import StrictModel
@@ -28,6 +37,13 @@ class Config(StrictModel):
 
     regions: dict[Identifier, RegionSpec] = Field(min_length=1, max_length=REGIONS_MAX)
     """The regions that requests can be sent to, by id."""
+
+    region_defaults: RegionDefaults = RegionDefaults()
+    """What holds for each region that does not say it itself: where endpoints keep what they are sent."""
+
+    sinks: dict[Identifier, Sink] = {}
+    """Places outside this gateway to which it sends what it knows of requests, by the names that `events.redis` and
+    other sections give them; none by default. The law must allow each of them."""
 
     policy: PolicySection = PolicySection()
     """The law: packs, and rules of your own that can only narrow them."""

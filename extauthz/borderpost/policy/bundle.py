@@ -14,9 +14,18 @@ from importlib.resources.abc import Traversable
 from pydantic import ValidationError, model_validator
 
 from borderpost.policy import canonical, check
-from borderpost.policy.fields import Label, RouteName, refuse_at
+from borderpost.policy.fields import Identifier, Label, RouteName, refuse_at
 from borderpost.policy.pack import PolicyPack, Regime, Rules
-from borderpost.policy.schema import EvidenceSpec, Here, InlineRules, PolicySection, RegionSpec, RouteSpec, TenantSpec
+from borderpost.policy.schema import (
+    EvidenceSpec,
+    Here,
+    InlineRules,
+    PolicySection,
+    RegionSpec,
+    RouteSpec,
+    Sink,
+    TenantSpec,
+)
 from borderpost_base.errors import BorderpostError
 from borderpost_base.strict import StrictModel, YamlDocument, validate
 
@@ -29,6 +38,8 @@ class PolicyBundle(StrictModel):
 
     here: Here
     """This gateway's own place."""
+    sinks: Mapping[Identifier, Sink] = {}
+    """Places to which this gateway sends what it knows of requests, by name."""
     packs: tuple[PolicyPack, ...] = ()
     """Packs, in order."""
     inline: InlineRules = InlineRules()
@@ -100,6 +111,7 @@ def read_pack(document: YamlDocument, earlier: Sequence[PolicyPack] = ()) -> Pol
 def build_bundle(
     *,
     here: Here,
+    sinks: Mapping[str, Sink] | None = None,
     packs: Sequence[PolicyPack] = (),
     policy: PolicySection | InlineRules | None = None,
     evidence: EvidenceSpec | None = None,
@@ -116,6 +128,7 @@ def build_bundle(
     try:
         return PolicyBundle(
             here=here,
+            sinks=sinks or {},
             packs=tuple(packs),
             inline=inline,
             evidence=evidence or EvidenceSpec(),

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from borderpost.policy import canonical, check
+from borderpost.policy.event_schema import EventsFile, LegalEvent
 from borderpost.policy.fields import to_us
 from borderpost.policy.reasons import Layer, RegionIndex
 from borderpost.policy.regimes import NEVER_US
-from borderpost.policy.schema import EventsFile, LegalEvent
 from borderpost_base.strict import YamlDocument, validate
 
 

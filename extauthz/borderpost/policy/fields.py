@@ -38,7 +38,9 @@ def refuse_at(title: str, found: Iterable[tuple[tuple[str | int, ...], Borderpos
         raise ValidationError.from_exception_data(title, items)
 
 
-def _checked(check: Callable[[Any], Any]) -> BeforeValidator:
+def checked(check: Callable[[Any], Any]) -> BeforeValidator:
+    """Run a check before pydantic's own; the BorderpostError that it raises is told with its place."""
+
     def validator(value: Any) -> Any:
         try:
             return check(value)
@@ -113,18 +115,18 @@ def _nfc(value: str) -> str:
     return unicodedata.normalize("NFC", value)
 
 
-Code = Annotated[str, _checked(_code), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}(-[A-Z0-9]{1,8})?$"})]
+Code = Annotated[str, checked(_code), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}(-[A-Z0-9]{1,8})?$"})]
 """A country, subdivision or sub-country jurisdiction."""
 
-Country = Annotated[str, _checked(_country), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}$"})]
+Country = Annotated[str, checked(_country), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}$"})]
 """An ISO 3166-1 alpha-2 code or XK."""
 
 GroupName = Annotated[
-    str, _checked(_group_name), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]{0,63}$"})
+    str, checked(_group_name), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]{0,63}$"})
 ]
 """A group's name; never a country's code."""
 
-PlaceRef = Annotated[str, _checked(_place_ref), WithJsonSchema({"type": "string"})]
+PlaceRef = Annotated[str, checked(_place_ref), WithJsonSchema({"type": "string"})]
 """A code, the name of a group, or `*` for every place."""
 
 
@@ -146,7 +148,7 @@ def _any_or_list(value: Any) -> Any:
 
 Instant = Annotated[
     datetime,
-    _checked(parse_instant),
+    checked(parse_instant),
     PlainSerializer(format_instant, when_used="json"),
     WithJsonSchema({"type": "string", "description": "YYYY-MM-DD (00:00:00 UTC) or an instant with a zone"}),
 ]

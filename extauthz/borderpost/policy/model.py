@@ -32,6 +32,25 @@ TRUST_OF: Mapping[Source, Trust] = {
 }
 
 
+class Mode(enum.StrEnum):
+    """How far latency may count, the strictest first. No mode lets a request past a regime that applies."""
+
+    LEGAL_FIRST = "legal-first"
+    """Only entries that hold for everybody; a protected class without a law is refused as `no_regime` says."""
+    HYBRID = "hybrid"
+    """Entries marked `only_in: hybrid`, named cross-border bases, count too."""
+    PERFORMANCE_FIRST = "performance-first"
+    """Data that no regime restricts, which is checked at load, needs no law to go anywhere; embargoes still hold."""
+
+    @property
+    def width(self) -> int:
+        """Return 0, 1 or 2: of several modes the one of least width holds."""
+        return _WIDTH[self.value]
+
+
+_WIDTH = {"legal-first": 0, "hybrid": 1, "performance-first": 2}
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One source's word on where the data subject is."""
@@ -41,6 +60,9 @@ class Evidence:
     """ISO 3166-1 alpha-2 (`DE`) or a subdivision or sub-country jurisdiction (`CA-QC`, `AE-DIFC`)."""
     subdivision_unknown: bool = False
     """True where only the country is known: the database or claim has no subdivision for it."""
+    doubt: str | None = None
+    """Why the source's word on the place is not believed (`anonymiser`, `hosting`, `confidence`), else None. Doubtful
+    evidence places nobody and calls for no regime but embargoes, which any word on a place brings about."""
 
     @property
     def trust(self) -> Trust:
@@ -65,6 +87,10 @@ class Facts:
     model: str | None = None
     missing: str | None = None
     """Evidence that the tenant or route requires and the request lacks (`token`, `header`…), else None."""
+    purpose: str | None = None
+    """What the request is for, known by trusted means, else None."""
+    mode: Mode | None = None
+    """The strictest mode that tenant and route set, None where neither sets one."""
 
 
 class Ruling(enum.StrEnum):
@@ -102,3 +128,7 @@ class Law:
     """True where a subdivision would have mattered to some group and was not known."""
     valid_until_us: int | None
     """First instant at which an entry or event may change this answer; None if nothing is dated ahead."""
+    mode: Mode = Mode.LEGAL_FIRST
+    """The mode that held."""
+    stale: bool = False
+    """True where the list of legal events was older than allowed, so that no revocable basis counted."""

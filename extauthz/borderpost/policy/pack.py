@@ -11,9 +11,10 @@ import datetime
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from borderpost.policy.fields import Classes, Code, GroupName, Identifier, Instant, Label, Places, Text, refuse_at, told
+from borderpost.policy.model import Mode
 from borderpost_base.errors import BorderpostError
 from borderpost_base.strict import StrictModel
 
@@ -36,6 +37,13 @@ class Metadata(StrictModel):
     """Who reviewed the pack; empty means nobody did, which is what a new pack is."""
     source: Text | None = None
     """Where the facts come from, for entries that name no source; none by default."""
+    parent: Identifier | None = None
+    """The pack that this one narrows. A pack with a parent can only take away: its regimes do not count as the law of
+    their subjects where `no_regime: refuse` asks for one, and its data classes are all protected. None by default: the
+    pack then speaks for itself, and whoever lists it vouches for it."""
+    builds_on: tuple[Identifier, ...] = ()
+    """Packs whose groups and data classes this one uses. Built-in ones are loaded before it where the configuration
+    does not list them; others must be listed before it. None by default."""
     not_legal_advice: Literal[True]
     """Must be true: who ships a list of laws says that it is no advice."""
 
@@ -74,6 +82,35 @@ Group = Annotated[
 """A list of codes, or a rule that makes a group of groups."""
 
 
+Scale = Annotated[int, Field(ge=1, le=10**12)]
+
+
+class Counter(StrictModel):
+    """What a threshold law counts: transfers on named bases within a window. Each request counts as one person, the
+    strictest reading, since a gateway cannot tell persons apart for sure."""
+
+    id: Identifier
+    """Never that of another counter, in any pack."""
+    window: Literal["calendar-year", "12-months"] = "calendar-year"
+    """`calendar-year` begins anew on 1 January in `zone`; `12-months` counts the current month and the twelve before
+    it, so never less than the twelve months that such laws look back on."""
+    zone: Annotated[str, StringConstraints(pattern=r"^[+-](0[0-9]|1[0-4]):[0-5][0-9]$")] = "+00:00"
+    """Offset from UTC in which the year or the month begins; UTC by default."""
+    bases: Annotated[tuple[Label, ...], Field(min_length=1)]
+    """Bases of this regime whose use is counted: a routed request counts if its region is allowed on one of them."""
+    source: Text | None = None
+    """Where the counting is written; the regime's source by default."""
+
+
+class Threshold(StrictModel):
+    """An entry holds only on one side of a count."""
+
+    counter: Identifier
+    """A counter of the same regime."""
+    count: Scale
+    """The count at which the entry ends (`below`) or begins (`above`)."""
+
+
 class DataClass(StrictModel):
     """A kind of data that laws tell apart."""
 
@@ -82,6 +119,9 @@ class DataClass(StrictModel):
     rank: Annotated[int, Field(ge=0, le=9)] = 1
     """Sensitivity, 0 to 9. 0 is free data that needs no law to allow it; 1 by default, since a class that somebody
     names is worth protecting."""
+    mode: Mode | None = None
+    """The mode of requests with this class; of several classes the strictest holds, one that sets none counting as
+    the policy's default. None by default."""
 
 
 class Require(StrictModel):
@@ -93,10 +133,23 @@ class Require(StrictModel):
     """A contract among the region's, such as `scc-2021`."""
     tia: Literal["approved"] | None = None
     """An approved transfer impact assessment for the region."""
+    attestation: Label | None = None
+    """An attestation among the region's, such as `sev-snp` or `soc2-type2`."""
+    encryption: Label | None = None
+    """A kind of encryption among the region's, such as `in-use` or `customer-keys`."""
+    operator_in: Places | None = None
+    """Places in which the operator's jurisdiction surely is; an unknown one is in none."""
+
+    @field_validator("operator_in")
+    @classmethod
+    def _somewhere(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and not value:
+            raise told(BorderpostError("BP0212", "an empty list is never met", mend="remove the key, or name places"))
+        return value
 
     @model_validator(mode="after")
     def _says_something(self) -> Require:
-        if self.operator_certified is None and self.contract is None and self.tia is None:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
             raise told(BorderpostError("BP0212", "an empty requirement requires nothing", mend="remove the key"))
         return self
 
@@ -136,6 +189,14 @@ class AllowEntry(_Entry):
     """What the region must bring; nothing by default."""
     except_data: tuple[Identifier, ...] = ()
     """Data classes for which the entry does not count; none by default."""
+    only_in: Literal["hybrid"] | None = None
+    """`hybrid` makes it a cross-border basis that counts only for requests in that mode; none by default, so that it
+    counts for all."""
+    below: Threshold | None = None
+    """The entry ends for the rest of the window once the counter has reached this; none by default."""
+    revocable: bool = True
+    """Whether the basis can be taken away by a legal event. Where the list of events is older than `events.max_age_s`,
+    only bases that are not revocable count. True by default, closed when in doubt; domestic ones say no."""
 
 
 class DenyEntry(_Entry):
@@ -151,6 +212,17 @@ class DenyEntry(_Entry):
     """What a region must bring to escape; nothing helps by default."""
     data: Classes = ("*",)
     """Data classes that the denial is about; any data by default."""
+    operator_in: Places | None = None
+    """Only regions whose operator's jurisdiction may be in these places; an unknown one may be. Any by default."""
+    above: Threshold | None = None
+    """The denial begins, for the rest of the window, once the counter has reached this; none by default."""
+
+    @field_validator("operator_in")
+    @classmethod
+    def _somewhere(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and not value:
+            raise told(BorderpostError("BP0212", "an empty list never hits", mend="remove the key, or name places"))
+        return value
 
 
 class Applies(StrictModel):
@@ -164,8 +236,10 @@ class Applies(StrictModel):
     """Only for these tenants, where the tenant is known by verified means; every tenant by default."""
     model: tuple[Label, ...] | None = None
     """Only for these models, where the model is known by trusted means; every model by default."""
+    purpose: tuple[Label, ...] | None = None
+    """Only for these purposes, where the purpose is known by trusted means; every purpose by default."""
 
-    @field_validator("data", "subject_in", "tenant", "model")
+    @field_validator("data", "subject_in", "tenant", "model", "purpose")
     @classmethod
     def _not_empty(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if value is not None and not value:
@@ -207,10 +281,13 @@ class Regime(StrictModel):
     """Destinations allowed; none by default."""
     deny: tuple[DenyEntry, ...] = ()
     """Destinations forbidden, whatever `allow` says; none by default."""
+    counters: tuple[Counter, ...] = ()
+    """What the thresholds of its entries count; none by default."""
 
     @model_validator(mode="after")
     def _coherent(self) -> Regime:
         _check_window(self.from_, self.until)
+        refuse_at("Regime", _uncounted(self))
         if self.kind == "embargo" and (self.allow or self.default == "allow" or self.deny or self.basis):
             raise told(BorderpostError("BP0212", "an embargo refuses; it has no default, basis or entries of its own"))
         if self.kind == "embargo" and "*" in self.applies_when.subject_in:
@@ -227,6 +304,28 @@ class Regime(StrictModel):
 def _check_window(start: datetime.datetime | None, end: datetime.datetime | None) -> None:
     if start is not None and end is not None and end <= start:
         raise told(BorderpostError("BP0207", f"`until` ({end.date()}) does not come after `from` ({start.date()})"))
+
+
+def _uncounted(regime: Regime) -> list[tuple[tuple[str | int, ...], BorderpostError]]:
+    """Find counters given twice or over no basis of the regime, and thresholds on a counter that it does not have."""
+    found: list[tuple[tuple[str | int, ...], BorderpostError]] = []
+    counters = [counter.id for counter in regime.counters]
+    bases = {entry.basis for entry in regime.allow} | ({regime.basis} if regime.basis else set())
+    for index, counter in enumerate(regime.counters):
+        if counters.index(counter.id) < index:
+            error = BorderpostError("BP0206", f"counter `{counter.id}` is defined already")
+            found.append((("counters", index, "id"), error))
+        for position, basis in enumerate(counter.bases):
+            if basis not in bases:
+                error = BorderpostError("BP0219", f"`{basis}` is no basis of regime `{regime.id}`")
+                found.append((("counters", index, "bases", position), error))
+    thresholds = [(("allow", index, "below", "counter"), entry.below) for index, entry in enumerate(regime.allow)]
+    thresholds += [(("deny", index, "above", "counter"), entry.above) for index, entry in enumerate(regime.deny)]
+    for path, threshold in thresholds:
+        if threshold is not None and threshold.counter not in counters:
+            error = BorderpostError("BP0219", f"regime `{regime.id}` has no counter `{threshold.counter}`")
+            found.append((path, error))
+    return found
 
 
 def _said_twice(kind: str, entries: tuple[_Entry, ...]) -> list[tuple[int, BorderpostError]]:

@@ -1,17 +1,27 @@
-"""The sections of the configuration that law is made from, and the events file. Shapes only: no I/O.
+"""The sections of the configuration that law is made from. Shapes only: no I/O.
 
-`pack` holds the language of packs; here is what a deployment says of itself: its regions, its own place, which
-evidence it believes, its tenants and routes, and the legal events that it has recorded.
+`pack` holds the language of packs, `event_schema` that of legal events; here is what a deployment says of itself: its
+regions, its own place, its sinks, which evidence it believes, its tenants and routes.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
-from borderpost.policy.fields import Code, Country, HeaderName, Identifier, Instant, Label, Text, refuse_at, told
-from borderpost.policy.model import Source
+from borderpost.policy import codes
+from borderpost.policy.fields import Code, Country, HeaderName, Identifier, Label, Places, Text, checked, refuse_at
+from borderpost.policy.model import Mode, Source
 from borderpost.policy.pack import (
     AllowEntry,
     Applies,
@@ -33,19 +43,19 @@ __all__ = [
     "Applies",
     "DataClass",
     "DenyEntry",
-    "EventScope",
-    "EventsFile",
+    "Elsewhere",
     "EvidenceSpec",
+    "GeoipSource",
     "Group",
     "GroupRule",
     "HeaderNames",
     "HeaderSource",
     "Here",
     "InlineRules",
-    "LegalEvent",
     "Metadata",
     "MtlsSource",
     "Operator",
+    "OwnProcessors",
     "PolicyPack",
     "PolicySection",
     "Processor",
@@ -54,6 +64,7 @@ __all__ = [
     "Require",
     "RouteSpec",
     "Rules",
+    "Sink",
     "TenantSpec",
     "TokenSource",
     "TreatAs",
@@ -85,6 +96,10 @@ class Processor(StrictModel):
     """Contracts in force with the operator, such as `scc-2021`; none by default, since each opens a way."""
     tia: Literal["approved"] | None = None
     """`approved` where a transfer impact assessment was made and approved; none by default."""
+    attestations: tuple[Label, ...] = ()
+    """What is attested of the place, such as `sev-snp` or `soc2-type2`; none by default, since each opens a way."""
+    encryption: tuple[Label, ...] = ()
+    """Kinds of encryption in force there, such as `in-use` or `customer-keys`; none by default."""
 
     @model_validator(mode="after")
     def _inside(self) -> Processor:
@@ -103,6 +118,39 @@ class Here(Processor):
     """This gateway's own place. It reads every request, so the law must allow it like any other processor."""
 
 
+class Sink(Processor):
+    """A place outside this gateway to which it sends what it knows: a bucket, a Redis, a collector of telemetry. The
+    law must allow it like any other processor of the request."""
+
+
+def _elsewhere(value: Any) -> Any:
+    """Read a place of retention or telemetry that is given as one word."""
+    if isinstance(value, str) and re.fullmatch(r"unknown|none|same|global|zone:[A-Za-z][A-Za-z0-9_]{0,63}", value):
+        return value
+    if isinstance(value, str):
+        country, suffix = codes.split_code(value)
+        return {"country": country, "subdivision": value if suffix else None}
+    return value
+
+
+Elsewhere = Annotated[
+    Annotated[
+        str, StringConstraints(pattern=r"^(unknown|none|same|global|zone:[A-Za-z][A-Za-z0-9_]{0,63})$"), Tag("word")
+    ]
+    | Annotated[Processor, Tag("place")],
+    Discriminator(
+        lambda value: "word" if isinstance(value, str) else "place" if isinstance(value, (dict, Processor)) else None,
+        custom_error_type="elsewhere",
+        custom_error_message="`none`, `same`, `global`, `zone:GROUP`, a place's code, or a mapping with country",
+    ),
+    checked(_elsewhere),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
+]
+"""Where something is kept: `none` (nowhere), `same` (in the region's own place), `zone:EU` (anywhere in a group),
+`global` (anywhere), `unknown` (which counts as `global`), a code (there, by the region's own operator), or a mapping
+like a region's (there; where it names no operator, contracts or anything else, by the region's own)."""
+
+
 class RegionSpec(Processor):
     """A region that requests can be sent to."""
 
@@ -114,11 +162,25 @@ class RegionSpec(Processor):
     """Where the endpoint may process what it is sent: in its own place, anywhere in a group (`zone:EU`), or
     anywhere at all (`global`, which no regime that denies by default can allow). `single` by default, because most
     endpoints are; read the provider's contract."""
+    retention: Elsewhere = "unknown"
+    """Where prompts and answers are kept after the inference, for abuse monitoring, caching or training. `unknown` by
+    default, which counts as anywhere: an endpoint's own place says nothing of it."""
+    telemetry: Elsewhere = "unknown"
+    """Where what the endpoint logs of a request goes. `unknown` by default, which counts as anywhere."""
 
     @property
     def zone(self) -> str | None:
         """Return the group that the region processes in, if its scope is a zone."""
         return self.processing_scope.removeprefix("zone:") if self.processing_scope.startswith("zone:") else None
+
+
+class RegionDefaults(StrictModel):
+    """What holds for each region that does not say it itself."""
+
+    retention: Elsewhere = "unknown"
+    """Where prompts and answers are kept; `unknown` by default, which counts as anywhere."""
+    telemetry: Elsewhere = "unknown"
+    """Where what the endpoint logs goes; `unknown` by default, which counts as anywhere."""
 
 
 class TokenSource(StrictModel):
@@ -132,6 +194,9 @@ class TokenSource(StrictModel):
     """Claim with the subject's place code."""
     tenant_claim: Text = "tenant"
     """Claim with the tenant's name."""
+    issuers: tuple[Text, ...] = ()
+    """Issuers (`iss`) whose claims are believed; a token of another one ends the request. Empty by default: whatever
+    `jwt_authn` lets through."""
 
 
 class MtlsSource(StrictModel):
@@ -149,6 +214,21 @@ class HeaderSource(StrictModel):
     """The header's name."""
 
 
+class GeoipSource(StrictModel):
+    """How far what the GeoIP databases say of an address is believed. What is not believed is unknown: it places
+    nobody; an embargo on the place it names still holds."""
+
+    min_confidence: Annotated[int, Field(ge=0, le=100)] = 80
+    """Least confidence in percent, of databases that state it (GeoIP2 Enterprise); 80 by default, where MaxMind draws
+    its own line between likely and not. A database that states none is believed."""
+    anonymiser: Literal["unknown", "believe"] = "unknown"
+    """What an address is worth that `geoip.anonymisers` flags as VPN, proxy or Tor exit; `unknown` by default, since
+    such an address says where the exit is and not where the person is."""
+    hosting: Literal["unknown", "believe"] = "unknown"
+    """The same for addresses of hosting networks; `unknown` by default, since people do not sit in data centres. Say
+    `believe` where the callers are servers."""
+
+
 class HeaderNames(StrictModel):
     """Headers that describe the request. They can only tighten the floor of tenant and route."""
 
@@ -158,6 +238,8 @@ class HeaderNames(StrictModel):
     """Tenant's name."""
     model: HeaderName = "x-model"
     """Model's name."""
+    purpose: HeaderName = "x-purpose"
+    """What the request is for."""
 
 
 class TreatAs(StrictModel):
@@ -176,6 +258,8 @@ class EvidenceSpec(StrictModel):
     """SAN of a verified client certificate; not read by default."""
     header: HeaderSource | None = HeaderSource()
     """Header in which clients assert a place; read by default, since it can only narrow."""
+    geoip: GeoipSource = GeoipSource()
+    """How far the address is believed; always read."""
     headers: HeaderNames = HeaderNames()
     """Names of the headers that describe a request."""
     subdivision_unknown: Literal["country-only", "strictest", "refuse"] = "country-only"
@@ -191,6 +275,9 @@ class EvidenceSpec(StrictModel):
     trust_model_header: bool = False
     """Whether the model header is set by something trusted, so that a regime's `model` condition may rely on it; no
     by default, since any client can write it."""
+    trust_purpose_header: bool = False
+    """Whether the purpose header is set by something trusted, so that a regime's `purpose` condition may rely on it;
+    no by default. A purpose set by tenant or route is trusted anyway."""
 
 
 def _as_list(value: Any) -> Any:
@@ -209,6 +296,11 @@ class TenantSpec(StrictModel):
     a header can lower is none."""
     require_evidence: tuple[Source, ...] = ()
     """Sources that must have spoken (`token`, `mtls`, `header`, `geoip`); none by default."""
+    mode: Mode | None = None
+    """The mode of its requests; where tenant, route and data classes set several, the strictest holds. None by
+    default: then the others' or the policy's holds."""
+    purpose: Label | None = None
+    """What its requests are for; none by default."""
 
 
 class RouteSpec(StrictModel):
@@ -220,10 +312,31 @@ class RouteSpec(StrictModel):
     """The tenant that the route belongs to, verified by configuration; none by default."""
     require_evidence: tuple[Source, ...] = ()
     """Sources that must have spoken; none by default."""
+    mode: Mode | None = None
+    """The mode of its requests; where tenant, route and data classes set several, the strictest holds. None by
+    default: then the others' or the policy's holds."""
+    purpose: Label | None = None
+    """What its requests are for; none by default, and where the tenant names another, both are taken to be possible."""
+
+
+class OwnProcessors(StrictModel):
+    """When `here` and the sinks are held to the law."""
+
+    checked: Literal["per-request", "at-load"] = "per-request"
+    """`per-request` refuses each request that the law does not let this gateway or a sink see. `at-load` refuses the
+    whole policy, and still each request, if some law about `subjects` and protected data does not. `per-request` by
+    default: with laws of many countries loaded, no gateway may see them all."""
+    subjects: Places = ("*",)
+    """Whose law counts at load; everybody's by default."""
 
 
 class InlineRules(Rules):
     """Rules of this deployment's own, and what holds where no rule is known."""
+
+    mode: Mode = Mode.LEGAL_FIRST
+    """The mode of requests for which neither tenant nor route nor data class sets one; `legal-first` by default."""
+    processors: OwnProcessors = OwnProcessors()
+    """When this gateway's own place and its sinks are held to the law."""
 
     no_regime: Literal["refuse", "allow"] = "refuse"
     """What holds where no law is known for a subject's place and protected data. `refuse` by default: data of a
@@ -240,63 +353,3 @@ class PolicySection(InlineRules):
     def inline(self) -> InlineRules:
         """Return the section without the packs' names, which are this machine's and decide nothing."""
         return InlineRules(**{name: getattr(self, name) for name in InlineRules.model_fields})
-
-
-class EventScope(StrictModel):
-    """What an event is about."""
-
-    regions: Annotated[tuple[Identifier, ...], Field(min_length=1)]
-    """Region ids."""
-
-
-class LegalEvent(StrictModel):
-    """Something that happened to the law, with the time it holds and the time at which it became known."""
-
-    id: Identifier
-    """Never used again; stands in the reason that the event gives."""
-    type: Literal["region_suspend"]
-    """`region_suspend` takes regions out of every legal set."""
-    scope: EventScope
-    """What it is about."""
-    effective_from: Instant
-    """First instant at which it holds, in law."""
-    effective_until: Instant | None = None
-    """First instant at which it no longer holds (exclusive); until further notice by default."""
-    recorded_at: Instant
-    """When it became known here; it is never in force before."""
-    source: Text
-    """Who ordered it, and where that is written."""
-    reason: Text
-    """Why, in a sentence for people."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> LegalEvent:
-        if self.effective_until is not None and self.effective_until <= self.effective_from:
-            raise told(BorderpostError("BP0207", "`effective_until` does not come after `effective_from`"))
-        return self
-
-
-class EventsFile(StrictModel):
-    """The events file: append-only, so that what was known when can be told later."""
-
-    apiVersion: Literal["residency/v1"] = "residency/v1"
-    """The language's version; there is one."""
-    kind: Literal["LegalEvents"] = "LegalEvents"
-    """What the file is."""
-    events: tuple[LegalEvent, ...] = ()
-    """Events in the order in which they became known."""
-
-    @model_validator(mode="after")
-    def _append_only(self) -> EventsFile:
-        found: list[tuple[tuple[str | int, ...], BorderpostError]] = []
-        seen: dict[str, int] = {}
-        for index, event in enumerate(self.events):
-            if event.id in seen:
-                detail = f"id `{event.id}` is already that of events[{seen[event.id]}]"
-                found.append((("events", index, "id"), BorderpostError("BP0210", detail)))
-            seen.setdefault(event.id, index)
-            if index and event.recorded_at < self.events[index - 1].recorded_at:
-                detail = f"`{event.id}` was recorded before the event above it"
-                found.append((("events", index, "recorded_at"), BorderpostError("BP0210", detail)))
-        refuse_at("EventsFile", found)
-        return self

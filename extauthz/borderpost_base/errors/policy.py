@@ -109,4 +109,16 @@ TABLE: tuple[ErrorSpec, ...] = (
         "The policy or the list of regions exceeds a bound that protects the compiler.",
         "Name fewer subdivisions, or split the deployment.",
     ),
+    ErrorSpec(
+        "BP0219",
+        "threshold without counter",
+        "An entry's threshold names a counter that its regime lacks, or a counter counts what is no basis.",
+        "Define the counter under the regime's `counters`, over bases that its entries have.",
+    ),
+    ErrorSpec(
+        "BP0220",
+        "incoherent event",
+        "A legal event lacks what its type needs, or has what means nothing for it.",
+        "See the table of event types in the policy reference.",
+    ),
 )
