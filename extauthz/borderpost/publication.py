@@ -19,7 +19,7 @@ from borderpost.policy.events import EventList, compile_events
 from borderpost.regions.probe import Prober
 from borderpost.regions.probe_once import ProbeResult
 from borderpost.regions.signals import Signals, State
-from borderpost.snapshots import SnapshotWriter
+from borderpost.snapshots import ALWAYS_FRESH_US, SnapshotWriter
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.logs import get_logger
 from borderpost_base.metrics import Metrics
@@ -36,6 +36,7 @@ class Publication:
         self._loaded = loaded
         self._events = loaded.events
         self._writer = writer
+        writer.page.keep_events_fresh(ALWAYS_FRESH_US)
         self._world = world
         self._metrics = metrics
         self._log = get_logger("publication")

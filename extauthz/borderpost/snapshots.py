@@ -9,9 +9,10 @@ does not know yet, checks each against its name, and swaps its view whole. No lo
     <runtime>/snapshots/current   the manifest: a JSON object {part: "sha256:<hex>"}
     <runtime>/page                the shared page: 64-bit words in native order, each with one writer
 
-The page also carries the steward's beat, and for each worker its beat, state and how long its disk has been
-silent, so that the steward can take readiness away from a worker that hangs. All beats are CLOCK_MONOTONIC
-microseconds, which all processes of a machine share.
+The page also carries the steward's beat, until when the list of legal events counts as fresh, and for each worker its
+beat, state and how long its disk has been silent, so that the steward can take readiness away from a worker that
+hangs. All beats are CLOCK_MONOTONIC microseconds, which all processes of a machine share; freshness is wall time,
+because it follows from a time that somebody signed elsewhere.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ _WORDS_STEWARD = 8
 _WORDS_WORKER = 8
 _PAGE_BYTES = 8 * (_WORDS_STEWARD + _WORDS_WORKER * (limits.WORKERS_MAX + 1))
 """One worker more than may be configured: while workers are replaced, one of them is there twice."""
-_GENERATION, _STEWARD_BEAT = 0, 1
+_GENERATION, _STEWARD_BEAT, _EVENTS_FRESH_UNTIL = 0, 1, 2
 _BEAT, _STATE, _PID, _SILENT, _SEEN_GENERATION = 0, 1, 2, 3, 4
+
+
+ALWAYS_FRESH_US = 2**63 - 1
+"""`SharedPage.events_fresh_until_us` where no age is set at which the list of legal events is too old."""
 
 
 class WorkerState(enum.IntEnum):
@@ -82,6 +87,19 @@ class SharedPage:
     def beat_steward(self, mono_us: int) -> None:
         """Give the steward's sign of life."""
         self._words[_STEWARD_BEAT] = mono_us
+
+    @property
+    def events_fresh_until_us(self) -> int:
+        """Return until when the list of legal events counts as fresh, microseconds since the epoch (UTC).
+
+        Past it the list is stale, by itself: whoever would have to say so may be gone. 0 before the steward's first
+        word (stale), `ALWAYS_FRESH_US` where there is no such limit.
+        """
+        return self._words[_EVENTS_FRESH_UNTIL]
+
+    def keep_events_fresh(self, until_us: int) -> None:
+        """Say until when the list of legal events counts as fresh (steward only)."""
+        self._words[_EVENTS_FRESH_UNTIL] = until_us
 
     def beat_worker(self, stream: int, *, mono_us: int, state: WorkerState, silent_us: int, generation: int) -> None:
         """Give a worker's sign of life: its state, its disk's silence, the generation it decides by.
@@ -132,7 +150,8 @@ class SnapshotWriter:
 
     def __init__(self, runtime: Path, page: SharedPage) -> None:
         self._directory = runtime / "snapshots"
-        self._page = page
+        self.page = page
+        """Where snapshots are announced."""
         self._generation = page.generation
         self._named: list[set[str]] = []
 
@@ -148,7 +167,7 @@ class SnapshotWriter:
                 _replace(target, data)
         _replace(self._directory / "current", orjson.dumps(digests, option=orjson.OPT_SORT_KEYS))
         self._generation += 1
-        self._page.raise_generation(self._generation, beat_us)
+        self.page.raise_generation(self._generation, beat_us)
         self._prune({digest.removeprefix("sha256:") for digest in digests.values()})
         return digests
 

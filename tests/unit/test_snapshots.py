@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from borderpost.snapshots import SharedPage, SnapshotReader, SnapshotWriter, WorkerState
+from borderpost.snapshots import ALWAYS_FRESH_US, SharedPage, SnapshotReader, SnapshotWriter, WorkerState
 from borderpost_base.errors import BorderpostError
 
 
@@ -64,3 +64,13 @@ def test_workers_speak_in_their_own_words(tmp_path: Path) -> None:
     page.forget_worker(0)
     assert page.worker(0).state is WorkerState.ABSENT
     assert page.worker(63).state is WorkerState.UNRECORDED
+
+
+def test_a_new_page_says_that_events_are_stale_and_every_instant_fits_it(tmp_path: Path) -> None:
+    page = SharedPage(tmp_path / "page", create=True)
+    reading = SharedPage(tmp_path / "page", create=False)
+    assert reading.events_fresh_until_us == 0
+    for until_us in (1_800_000_000_000_000, ALWAYS_FRESH_US, 0):
+        page.keep_events_fresh(until_us)
+        assert reading.events_fresh_until_us == until_us
+        assert reading.generation == reading.steward_beat_us == 0
