@@ -56,6 +56,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     (
         "borderpost.answers",
         "borderpost.catalog",
+        "borderpost.clock_error",
         "borderpost.engine_identity",
         "borderpost.recognition",
         "borderpost.requests",

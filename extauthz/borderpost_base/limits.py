@@ -119,3 +119,6 @@ POLICY_PLACES_MAX = _limit(
 REMEMBERED_VERDICTS_MAX = _limit(
     "remembered_verdicts_max", 16_384, "entries", "what each regime says, by time and data classes; a policy uses few"
 )
+CLOCK_ERROR_FALLBACK_US = _limit(
+    "clock_error_fallback_us", 1_000_000, "µs", "of a clock that nobody keeps; one that is kept is within some 10 ms"
+)
