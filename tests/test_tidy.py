@@ -58,6 +58,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "borderpost.catalog",
         "borderpost.clock_error",
         "borderpost.engine_identity",
+        "borderpost.law_book",
         "borderpost.recognition",
         "borderpost.requests",
         "borderpost.runtime_directory",
