@@ -1,28 +1,23 @@
-"""A second reading of the rules: slow, without masks, memos or compilation, written from the rule text.
+"""A second evaluator of the law, written from docs/reference/policy.md: sets of spots, no masks, no memo, no compiling.
 
-It exists to disagree with `borderpost.policy.decide` where that is wrong. Places are sets of smallest places
-("spots"): a country's spots are every pairing of a subdivision that anybody mentions (or none of them) with a
-jurisdiction that anybody mentions (or none of them).
+It exists to disagree with `borderpost.policy.decide` where that is wrong. Numbers are those of the page's rules.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import product
-from typing import Any
 
 from borderpost.policy.bundle import PolicyBundle
-from borderpost.policy.codes import COUNTRIES, OWN_CODE
-from borderpost.policy.model import Facts
-from borderpost.policy.pack import Group, Regime, Require
 from borderpost.policy.event_schema import EventsFile
-from borderpost.policy.schema import Processor, RegionSpec, TreatAs
+from borderpost.policy.model import Facts, Mode
+from borderpost.policy.pack import AllowEntry, DataClass, DenyEntry, Group, Regime, Require
+from borderpost.policy.schema import RegionSpec, TreatAs
+from support.naive_events import Asked, NaiveEvents
+from support.naive_places import Location, NaivePlaces, Spots
 
-Spot = tuple[str, str, str]
-"""Country, subdivision's suffix or "", jurisdiction's suffix or ""."""
+STRICTEST_FIRST = [Mode.LEGAL_FIRST, Mode.HYBRID, Mode.PERFORMANCE_FIRST]
 
 
 @dataclass(frozen=True)
@@ -38,292 +33,384 @@ class Answer:
     refused: Mapping[str, str]
     conflict: str | None
     subdivision_unknown: bool
+    mode: Mode
+    stale: bool
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one regime, or one embargoing event, says of one processor."""
+
+    against: str | None
+    """The first reason, None if there is none."""
+    bases: tuple[str, ...] = ()
 
 
 class NaivePolicy:
-    """One bundle, catalogue and event list, read anew for every question."""
+    """One bundle, catalogue and event list."""
 
-    def __init__(self, bundle: PolicyBundle, regions: Mapping[str, RegionSpec], events: EventsFile) -> None:
+    def __init__(
+        self, bundle: PolicyBundle, regions: Mapping[str, RegionSpec], events: EventsFile, *, drills: bool = False
+    ) -> None:
         self.bundle = bundle
         self.regions = regions
         self.events = events
-        self.groups: dict[str, Group] = {}
-        self.classes: dict[str, Any] = {}
-        self.regimes: list[Regime] = []
+        self.drills = drills
+        groups: dict[str, Group] = {}
+        self.classes: dict[str, DataClass] = {}
+        self.free: set[str] = set()
+        self.children: set[str] = set()
         for part in (*bundle.packs, bundle.inline):
-            self.groups.update(part.groups)
+            groups.update(part.groups)
             self.classes.update(part.data_classes)
-            self.regimes.extend(part.regimes)
-        self.regimes.sort(key=lambda regime: regime.id)
-        self.suffixes: set[tuple[str, str]] = set()
-        self._note(bundle.model_dump(mode="json"))
-        for region in regions.values():
-            self._note(region.model_dump(mode="json"))
+        for pack in bundle.packs:
+            if pack.metadata.parent is not None:
+                self.children |= {regime.id for regime in pack.regimes}
+            else:
+                self.free |= {name for name, data_class in pack.data_classes.items() if data_class.rank == 0}
+        self.free |= {name for name, data_class in bundle.inline.data_classes.items() if data_class.rank == 0}
+        regimes = [*(regime for pack in bundle.packs for regime in pack.regimes), *bundle.inline.regimes]
+        self.regimes = sorted(regimes, key=lambda regime: regime.id)
+        texts = [model.model_dump(mode="json") for model in (bundle, *regions.values(), events)]
+        self.places = NaivePlaces(texts, groups)
 
-    def _note(self, data: Any) -> None:
-        """Collect everything that looks like a code with a suffix, wherever it stands."""
-        if isinstance(data, dict):
-            for value in data.values():
-                self._note(value)
-        elif isinstance(data, list):
-            for value in data:
-                self._note(value)
-        elif isinstance(data, str) and data[:2] in COUNTRIES and data[2:3] == "-" and data not in OWN_CODE:
-            self.suffixes.add((data[:2], data[3:]))
+    def decide(self, facts: Facts, now: datetime, *, stale: bool = False) -> Answer:
+        """Answer as `decide` must."""
+        return Hearing(self, facts, now, stale).answer()
 
-    # --- places
 
-    def spots(self, code: str) -> list[Spot] | None:
-        code = OWN_CODE.get(code, code)
-        country, _, suffix = code.partition("-")
-        if country not in COUNTRIES or not re.fullmatch("[A-Z]{2}(-[A-Z0-9]{1,8})?", code):
-            return None
-        mine = [s for c, s in sorted(self.suffixes) if c == country]
-        subdivisions = ["", *(s for s in mine if len(s) <= 3)]
-        jurisdictions = ["", *(s for s in mine if len(s) > 3)]
-        if suffix and len(suffix) <= 3:
-            subdivisions = [suffix if suffix in subdivisions else ""]
-        elif suffix:
-            jurisdictions = [suffix if suffix in jurisdictions else ""]
-        return list(product([country], subdivisions, jurisdictions))
+class Hearing:
+    """One question at one instant."""
 
-    def in_code(self, spot: Spot, code: str) -> bool:
-        country, _, suffix = code.partition("-")
-        return spot[0] == country and (not suffix or suffix in spot[1:])
+    def __init__(self, law: NaivePolicy, facts: Facts, now: datetime, stale: bool) -> None:
+        self.law = law
+        self.places = law.places
+        self.facts = facts
+        self.now = now
+        self.stale = stale
+        self.events = NaiveEvents(law.events, law.places, now, drills=law.drills)
+        self.names = frozenset(facts.classes)
+        self.closed = self.closure(self.names)
+        self.mode = self.mode_of_request()
+        self.model = facts.model if law.bundle.evidence.trust_model_header else None
+        self.believed = [evidence for evidence in facts.evidence if evidence.doubt is None]
+        self.placed = any(evidence.source in ("token", "mtls", "geoip") for evidence in self.believed)
+        unknown = law.bundle.evidence.unknown
+        self.treat_as = unknown.treat_as if isinstance(unknown, TreatAs) and not self.placed else ()
+        self.subjects = {evidence.code for evidence in self.believed} | set(self.treat_as)
+        self.sanctioned = self.events.sanctioned()
+        self.forced = [regime for regime in law.regimes if self.in_force(regime)]
 
-    def in_group(self, spot: Spot, name: str) -> bool:
-        group = self.groups[name]
-        if isinstance(group, tuple):
-            return any(self.in_code(spot, code) for code in group)
-        among = any(self.in_group(spot, part) for part in group.all_of)
-        among = among or any(self.in_code(spot, code) for code in group.plus)
-        return among and not any(self.in_code(spot, code) for code in group.minus)
+    # --- the request
 
-    def in_refs(self, spot: Spot, refs: tuple[str, ...]) -> bool:
-        return any(
-            ref == "*" or (self.in_group(spot, ref) if ref in self.groups else self.in_code(spot, ref)) for ref in refs
-        )
-
-    def processor_spots(self, processor: Processor) -> list[Spot] | None:
-        """None: anywhere."""
-        if isinstance(processor, RegionSpec):
-            if processor.processing_scope == "global":
-                return None
-            if processor.zone:
-                everywhere = [spot for country in COUNTRIES for spot in self.spots(country) or ()]
-                zone = [spot for spot in everywhere if self.in_group(spot, processor.zone)]
-                return zone + (self.spots(processor.place) or [])
-        return self.spots(processor.place)
-
-    # --- classes
-
-    def closure(self, names: set[str]) -> set[str]:
-        closed = {name for name in names if name in self.classes}
-        while more := {i for name in closed for i in self.classes[name].implies} - closed:
+    def closure(self, names: frozenset[str]) -> frozenset[str]:
+        """Return the classes with all that they imply (rule 7)."""
+        closed = {name for name in names if name in self.law.classes}
+        while more := {implied for name in closed for implied in self.law.classes[name].implies} - closed:
             closed |= more
-        return closed
+        return frozenset(closed)
+
+    def mode_of_request(self) -> Mode:
+        """Return the mode that holds (rule 8)."""
+        default = self.law.bundle.inline.mode
+        said = [self.facts.mode] if self.facts.mode is not None else []
+        own = [self.mode_of_class(name) for name in self.names]
+        if any(mode is not None for mode in own):
+            said += [mode or default for mode in own]
+        return min(said, key=STRICTEST_FIRST.index, default=default)
+
+    def mode_of_class(self, name: str) -> Mode | None:
+        modes = [self.law.classes[one].mode for one in self.closure(frozenset({name}))]
+        return min((mode for mode in modes if mode is not None), key=STRICTEST_FIRST.index, default=None)
 
     # --- regimes
 
-    def about(self, regime: Regime, spots: list[Spot]) -> tuple[bool, bool]:
-        """Return whether a regime is taken to be about a subject there, and whether that is in doubt."""
-        inside = [self.in_refs(spot, regime.applies_when.subject_in) for spot in spots]
-        if all(inside):
-            return True, False
-        if not any(inside):
-            return False, False
-        treatment = self.bundle.evidence.subdivision_unknown
-        if treatment == "strictest":
-            return True, True
-        if treatment == "refuse":
-            return False, True
-        # country-only: the subject is in none of the parts that its own code does not name
-        own_subdivision = len({spot[1] for spot in spots}) == 1
-        own_jurisdiction = len({spot[2] for spot in spots}) == 1
-        plain = (spots[0][0], spots[0][1] if own_subdivision else "", spots[0][2] if own_jurisdiction else "")
-        return self.in_refs(plain, regime.applies_when.subject_in), True
-
-    def in_force(self, regime: Regime, facts: Facts, names: set[str], now: datetime) -> bool:
+    def in_force(self, regime: Regime) -> bool:
+        """Say whether a regime holds now and its conditions but for the place may be met (rule 9)."""
         when = regime.applies_when
-        if regime.from_ and now < regime.from_:
+        if (regime.from_ and self.now < regime.from_) or (regime.until and self.now >= regime.until):
             return False
-        if regime.until and now >= regime.until:
+        if "*" not in when.data and not self.closed & set(when.data):
             return False
-        if "*" not in when.data and not self.closure(names) & set(when.data):
-            return False
-        if when.tenant and facts.tenant is not None and facts.tenant not in when.tenant:
-            return False
-        model = facts.model if self.bundle.evidence.trust_model_header else None
-        return not (when.model and model is not None and model not in when.model)
+        known = ((when.tenant, self.facts.tenant), (when.model, self.model), (when.purpose, self.facts.purpose))
+        return not any(wanted and value is not None and value not in wanted for wanted, value in known)
 
-    @staticmethod
-    def brings(processor: Processor, require: Require) -> bool:
-        if require.operator_certified and require.operator_certified not in processor.operator.certifications:
-            return False
-        if require.contract and require.contract not in processor.contracts:
-            return False
-        return not require.tia or processor.tia == "approved"
+    def about(self, wide: Spots, code: str) -> tuple[bool, bool]:
+        """Return whether a subject at a code is taken to be in some places, and whether that is in doubt (rule 10)."""
+        spots = self.places.known(code)
+        if spots <= wide:
+            return True, False
+        if not spots & wide:
+            return False, False
+        treatment = self.law.bundle.evidence.subdivision_unknown
+        if treatment == "country-only":
+            return self.places.plain(spots) in wide, True
+        return treatment == "strictest", True
 
-    def says(
-        self, regime: Regime, processor: Processor, names: set[str], now: datetime
-    ) -> tuple[str | None, list[str]]:
-        """Return why a regime refuses a processor (None: it does not), and the bases that it names."""
-        spots = self.processor_spots(processor)
-        closed = self.closure(names)
+    def subject_of(self, regime: Regime) -> Spots:
+        """Return where a regime's subjects are."""
         if regime.kind == "embargo":
-            hit = spots is None or any(self.in_refs(spot, regime.applies_when.subject_in) for spot in spots)
-            return (f"{regime.id}/embargo" if hit else None), []
-        denials, bases = set(), set()
-        for deny in regime.deny:
-            current = (not deny.from_ or deny.from_ <= now) and (not deny.until or now < deny.until)
-            about = "*" in deny.data or closed & set(deny.data)
-            hit = spots is None or any(self.in_refs(spot, deny.to) for spot in spots)
-            if current and about and hit and not (deny.unless and self.brings(processor, deny.unless)):
-                denials.add(f"{regime.id}/{deny.basis}")
-        for allow in regime.allow:
-            current = (not allow.from_ or allow.from_ <= now) and (not allow.until or now < allow.until)
-            inside = spots is not None and all(self.in_refs(spot, allow.to) for spot in spots)
-            if not current or not inside or closed & set(allow.except_data):
-                continue
-            if allow.require is None or self.brings(processor, allow.require):
-                bases.add(f"{regime.id}/{allow.basis}")
-        if regime.basis:
-            bases.add(f"{regime.id}/{regime.basis}")
+            return self.events.embargoed(regime)
+        return self.places.refs(regime.applies_when.subject_in)
+
+    def covers(self, regime: Regime, code: str, name: str) -> bool:
+        """Say whether a regime is the law of a subject and a class (rule 13)."""
+        when = regime.applies_when
+        if regime.kind == "embargo" or regime.id in self.law.children or regime not in self.forced:
+            return False
+        if regime.default == "allow" and regime.basis is None:
+            return False
+        known = ((when.tenant, self.facts.tenant), (when.model, self.model), (when.purpose, self.facts.purpose))
+        if any(wanted and value not in wanted for wanted, value in known):
+            return False
+        if "*" not in when.data and not self.closure(frozenset({name})) & set(when.data):
+            return False
+        return self.about(self.subject_of(regime), code)[0]
+
+    def uncovered(self, subjects: set[str]) -> bool:
+        """Say whether some subject's protected class has no law (rule 13)."""
+        protected = [name for name in self.names if name in self.law.classes and name not in self.law.free]
+        return any(
+            not any(self.covers(regime, code, name) for regime in self.forced)
+            for code in subjects
+            for name in protected
+        )
+
+    # --- processors
+
+    def brings(self, location: Location, require: Require) -> bool:
+        """Say whether a location brings all that is required (rule 6)."""
+        operated, operator = location.operated, location.operated.operator
+        if require.operator_in is not None:
+            wide = self.places.refs(require.operator_in)
+            if operator.jurisdiction is None or not self.places.known(operator.jurisdiction) <= wide:
+                return False
+        return (
+            (require.operator_certified is None or require.operator_certified in operator.certifications)
+            and (require.contract is None or require.contract in operated.contracts)
+            and (require.tia is None or operated.tia == require.tia)
+            and (require.attestation is None or require.attestation in operated.attestations)
+            and (require.encryption is None or require.encryption in operated.encryption)
+        )
+
+    def is_current(self, entry: AllowEntry | DenyEntry) -> bool:
+        return (entry.from_ is None or entry.from_ <= self.now) and (entry.until is None or self.now < entry.until)
+
+    def allows(self, entry: AllowEntry, location: Location) -> bool:
+        """Say whether an allow entry counts for a location (rule 15)."""
+        if not self.is_current(entry) or self.closed & set(entry.except_data) or (self.stale and entry.revocable):
+            return False
+        if entry.only_in == "hybrid" and self.mode is Mode.LEGAL_FIRST:
+            return False
+        if entry.below is not None and self.events.reached(entry.below.counter, entry.below.count):
+            return False
+        if location.spots is None or not location.spots <= self.places.refs(entry.to):
+            return False
+        return entry.require is None or self.brings(location, entry.require)
+
+    def hits(self, entry: DenyEntry, location: Location) -> bool:
+        """Say whether a deny entry hits a location (rule 16)."""
+        if not self.is_current(entry) or not ("*" in entry.data or self.closed & set(entry.data)):
+            return False
+        if entry.above is not None and not self.events.reached(entry.above.counter, entry.above.count):
+            return False
+        if location.spots is not None and not location.spots & self.places.refs(entry.to):
+            return False
+        jurisdiction = location.operated.operator.jurisdiction
+        if entry.operator_in is not None and jurisdiction is not None:
+            if not self.places.known(jurisdiction) & self.places.refs(entry.operator_in):
+                return False
+        return entry.unless is None or not self.brings(location, entry.unless)
+
+    def says(self, regime: Regime, locations: list[Location], revoked: set[tuple[str, str]]) -> Said:
+        """Return what a transfer regime says of a processor (rules 15 to 18)."""
+
+        def told(pairs: set[tuple[str, int]]) -> list[str]:
+            """Return labels with the suffix of the first location that each is about, sorted by label."""
+            first = {label: min(at for other, at in pairs if other == label) for label, _ in pairs}
+            return [label + locations[first[label]].suffix for label in sorted(first)]
+
+        denials: set[tuple[str, int]] = set()
+        bases: set[tuple[str, int]] = set()
+        gone = {basis for id_, basis in revoked if id_ in ("*", regime.id)}
+        for at, location in enumerate(locations):
+            denials |= {(f"{regime.id}/{entry.basis}", at) for entry in regime.deny if self.hits(entry, location)}
+            named = {entry.basis for entry in regime.allow if self.allows(entry, location)}
+            for basis, wide in self.events.granted(regime.id):
+                if not self.stale and location.spots is not None and location.spots <= wide:
+                    named.add(basis)
+            if regime.basis is not None:
+                named.add(regime.basis)
+            bases |= {(f"{regime.id}/{basis}", at) for basis in named - gone}
         if denials:
-            return min(denials), sorted(bases)
-        if regime.default == "deny" and not bases:
-            return f"{regime.id}/no-basis", []
-        return None, sorted(bases)
+            return Said(told(denials)[0])
+        allowed = {at for _, at in bases}
+        own = {regime.basis, *(entry.basis for entry in regime.allow)}
+        if regime.default == "allow" and not gone & own:
+            allowed = set(range(len(locations)))
+        for at, location in enumerate(locations):
+            if at not in allowed:
+                return Said(f"{regime.id}/no-basis{location.suffix}")
+        return Said(None, tuple(told(bases)))
 
-    # --- the question
+    # --- the answer
 
-    def decide(self, facts: Facts, now: datetime) -> Answer:
-        evidence_codes = [evidence.code for evidence in facts.evidence]
-        if any(self.spots(code) is None for code in evidence_codes):
-            return self.unread("unknown-code", evidence_codes, False)
-        placed = any(evidence.source in ("token", "mtls", "geoip") for evidence in facts.evidence)
-        unknown = self.bundle.evidence.unknown
-        treat_as = list(unknown.treat_as) if not placed and isinstance(unknown, TreatAs) else []
-        subjects = sorted({*evidence_codes, *treat_as})
-        names = set(facts.classes)
-        forced = [regime for regime in self.regimes if self.in_force(regime, facts, names, now)]
-        views = {(code, r.id): self.about(r, self.spots(code) or []) for code in subjects for r in forced}
-        doubt = any(doubtful for _, doubtful in views.values())
-        applying = [r for r in forced if any(views[code, r.id][0] for code in subjects)]
-        ids = tuple(r.id for r in applying)
-        embargo = next((r for r in applying if r.kind == "embargo"), None)
+    def judged(self, subjects: set[str]) -> tuple[dict[str, str], dict[str, str], tuple[str, str] | None]:
+        """Return the bases of the regions that pass, the first reason against the others, and which regime refuses
+        `here` or which sink (rules 14 to 20)."""
+        applying = [r for r in self.forced if any(self.about(self.subject_of(r), code)[0] for code in subjects)]
+        asked = Asked(
+            frozenset(subjects), self.closed, self.model, self.facts.tenant, frozenset(r.id for r in applying)
+        )
+        judges = [r for r in self.forced if r.kind == "embargo" or r in applying]
 
-        def forbidden(reason: str, refused: Mapping[str, str]) -> Answer:
-            conflict = self.conflict(facts, now, set())
-            return Answer("forbidden", reason, (), tuple(subjects), ids, {}, refused, conflict, doubt)
+        def heard(region_id: str | None, region: RegionSpec | None, locations: list[Location]) -> list[tuple[str, Said]]:
+            revoked = self.events.revoked(region_id, region, locations, asked)
+            found = []
+            for regime in judges:
+                if regime.kind == "embargo":
+                    wide = self.subject_of(regime)
+                    found.append((regime.id, Said(f"{regime.id}/embargo" if self.enters(locations, wide) else None)))
+                else:
+                    found.append((regime.id, self.says(regime, locations, revoked)))
+            for id_, wide in sorted(self.sanctioned.items()):
+                found.append((f"event/{id_}", Said(f"event/{id_}" if self.enters(locations, wide) else None)))
+            return found
 
-        if embargo is not None:
-            return forbidden("embargo", dict.fromkeys(self.regions, f"{embargo.id}/embargo"))
-        if facts.missing:
-            return self.unread(f"evidence-required:{facts.missing}", subjects, doubt)
-        if names - set(self.classes):
-            return self.unread("unknown-class", subjects, doubt)
-        if not placed and not treat_as:
-            return self.unread("unknown-subject", subjects, doubt)
-        if doubt and self.bundle.evidence.subdivision_unknown == "refuse":
-            return self.unread("subdivision-unknown", subjects, doubt)
-        uncovered = self.uncovered(subjects, facts, now)
-        if uncovered and self.bundle.inline.no_regime == "refuse":
-            return forbidden("no-regime", dict.fromkeys(self.regions, "policy/no-regime"))
-        legal, bases, refused, here = self.destinations(subjects, facts, now)
-        if here is not None:
-            unsuspended = {r: why for r, why in refused.items() if not why.startswith("event/")}
-            return forbidden(
-                "here-not-allowed", {r: unsuspended.get(r, f"{here}/here-not-allowed") for r in self.regions}
-            )
-        if uncovered:
-            bases = {r: ",".join(filter(None, [basis, "policy/no-regime"])) for r, basis in bases.items()}
-        bases = {r: basis or "unrestricted" for r, basis in bases.items()}
-        conflict = self.conflict(facts, now, legal)
-        ruling, reason = ("legal", "ok") if legal else ("forbidden", "no-legal-region")
-        return Answer(ruling, reason, tuple(sorted(legal)), tuple(subjects), ids, bases, refused, conflict, doubt)
-
-    def destinations(
-        self, subjects: list[str], facts: Facts, now: datetime
-    ) -> tuple[set[str], dict[str, str], dict[str, str], str | None]:
-        """Return legal regions, their bases, reasons against the rest, and the regime that refuses `here`."""
-        names = set(facts.classes)
-        forced = [regime for regime in self.regimes if self.in_force(regime, facts, names, now)]
-        judges = [
-            regime
-            for regime in forced
-            if regime.kind == "embargo" or any(self.about(regime, self.spots(code) or [])[0] for code in subjects)
-        ]
+        own = None
+        processors = [("here-not-allowed", self.law.bundle.here)]
+        processors += [(f"sink-not-allowed:{name}", sink) for name, sink in sorted(self.law.bundle.sinks.items())]
+        for reason, processor in processors:
+            against = [by for by, said in heard(None, None, self.places.own(processor)) if said.against]
+            if against and own is None:
+                own = (reason, against[0])
         bases: dict[str, str] = {}
         refused: dict[str, str] = {}
-        for region_id, region in self.regions.items():
-            said = [self.says(regime, region, names, now) for regime in judges]
-            against = [why for why, _ in said if why]
-            against += [f"event/{id_}" for id_ in self.suspended(region_id, now)]
+        for region_id, region in self.law.regions.items():
+            said = heard(region_id, region, self.places.locations(region))
+            against = [one.against for _, one in said if one.against]
+            against += [f"event/{id_}" for id_ in self.events.refusing(region_id, region, asked)]
             if against:
                 refused[region_id] = against[0]
             else:
-                bases[region_id] = ",".join(basis for _, named in said for basis in named)
-        here = next((r.id for r in judges if self.says(r, self.bundle.here, names, now)[0]), None)
-        return set(bases), bases, refused, here
+                bases[region_id] = ",".join(basis for _, one in said for basis in one.bases)
+        return bases, refused, own
 
-    def suspended(self, region_id: str, now: datetime) -> list[str]:
-        return sorted(
-            event.id
-            for event in self.events.events
-            if region_id in event.scope.regions
-            and event.effective_from <= now
-            and (event.effective_until is None or now < event.effective_until)
-            and event.recorded_at <= now
+    @staticmethod
+    def enters(locations: list[Location], wide: Spots) -> bool:
+        """Say whether any location may be among places; one that may be anywhere is, unless there are none."""
+        return bool(wide) and any(location.spots is None or location.spots & wide for location in locations)
+
+    def embargo_on(self, codes: set[str]) -> str | None:
+        """Return what embargoes a subject at any of these codes, as it appears in reasons (rule 11)."""
+        for regime in self.forced:
+            if regime.kind == "embargo" and any(self.about(self.events.embargoed(regime), code)[0] for code in codes):
+                return f"{regime.id}/embargo"
+        for id_, wide in sorted(self.sanctioned.items()):
+            if any(self.about(wide, code)[0] for code in codes):
+                return f"event/{id_}"
+        return None
+
+    def is_doubtful(self) -> bool:
+        """Say whether a subdivision would matter and is not known (rule 10)."""
+        wides = [(self.subject_of(regime), regime.kind == "embargo") for regime in self.forced]
+        wides += [(wide, True) for wide in self.sanctioned.values()]
+        heard = {evidence.code for evidence in self.facts.evidence}
+        return any(
+            self.about(wide, code)[1] for wide, embargo in wides for code in (self.subjects | heard if embargo else self.subjects)
         )
 
-    def uncovered(self, subjects: list[str], facts: Facts, now: datetime) -> bool:
-        for code in subjects:
-            for name in facts.classes:
-                if self.classes[name].rank == 0:
-                    continue
-                laws = [
-                    regime
-                    for regime in self.regimes
-                    if regime.kind == "transfer"
-                    and (regime.default == "deny" or regime.basis)
-                    and self.in_force(regime, facts, set(facts.classes), now)
-                    and ("*" in regime.applies_when.data or self.closure({name}) & set(regime.applies_when.data))
-                    and self.about(regime, self.spots(code) or [])[0]
-                ]
-                if not laws:
-                    return True
-        return False
+    def answer(self) -> Answer:
+        """Return the first reason that fits, in the order of the page (rule 12)."""
+        facts, evidence = self.facts, self.law.bundle.evidence
+        if any(self.places.of(piece.code) is None for piece in facts.evidence):
+            effective = {piece.code for piece in self.believed}
+            return self.told("evidence", "unknown-code", effective, doubt=False)
+        heard = self.subjects | {piece.code for piece in facts.evidence}
+        if embargo := self.embargo_on(heard):
+            return self.forbidden("embargo", dict.fromkeys(self.law.regions, embargo))
+        if facts.missing:
+            return self.told("evidence", f"evidence-required:{facts.missing}", self.subjects)
+        if self.names - set(self.law.classes):
+            return self.told("evidence", "unknown-class", self.subjects)
+        if not self.placed and not self.treat_as:
+            return self.told("evidence", "unknown-subject", self.subjects)
+        if self.is_doubtful() and evidence.subdivision_unknown == "refuse":
+            return self.told("evidence", "subdivision-unknown", self.subjects)
+        uncovered = self.uncovered(self.subjects)
+        if uncovered and self.refuses_uncovered:
+            return self.forbidden("no-regime", dict.fromkeys(self.law.regions, "policy/no-regime"))
+        bases, refused, own = self.judged(self.subjects)
+        if own is not None:
+            reason, by = own
+            standing = {r: why for r, why in refused.items() if not why.startswith("event/")}
+            return self.forbidden(reason, {r: standing.get(r, f"{by}/{reason}") for r in self.law.regions})
+        if uncovered:
+            bases = {r: ",".join(filter(None, [basis, "policy/no-regime"])) for r, basis in bases.items()}
+        bases = {r: basis or "unrestricted" for r, basis in bases.items()}
+        ruling, reason = ("legal", "ok") if bases else ("forbidden", "no-legal-region")
+        return self.told(ruling, reason, self.subjects, bases=bases, refused=refused, read=True)
 
-    def conflict(self, facts: Facts, now: datetime, legal: set[str]) -> str | None:
-        said = {str(evidence.source): evidence.code for evidence in facts.evidence}
+    @property
+    def refuses_uncovered(self) -> bool:
+        return self.law.bundle.inline.no_regime == "refuse" and self.mode is not Mode.PERFORMANCE_FIRST
+
+    def forbidden(self, reason: str, refused: Mapping[str, str]) -> Answer:
+        return self.told("forbidden", reason, self.subjects, refused=refused, read=True)
+
+    def told(
+        self, ruling: str, reason: str, effective: set[str], *, bases: Mapping[str, str] | None = None,
+        refused: Mapping[str, str] | None = None, doubt: bool | None = None, read: bool = False,
+    ) -> Answer:  # fmt: skip
+        legal = tuple(sorted(bases or {}))
+        return Answer(
+            ruling,
+            reason,
+            legal,
+            tuple(sorted(effective)),
+            self.applied() if read else (),
+            bases or {},
+            refused or {},
+            self.conflict(set(legal)) if read else None,
+            self.is_doubtful() if doubt is None else doubt,
+            self.mode,
+            self.stale,
+        )
+
+    def applied(self) -> tuple[str, ...]:
+        """Return the regimes that apply; a doubtful word calls for embargoes alone."""
+        heard = self.subjects | {piece.code for piece in self.facts.evidence}
+        return tuple(
+            regime.id
+            for regime in self.forced
+            if any(
+                self.about(self.subject_of(regime), code)[0]
+                for code in (heard if regime.kind == "embargo" else self.subjects)
+            )
+        )
+
+    # --- conflicts
+
+    def conflict(self, legal: set[str]) -> str | None:
+        """Name the disagreement between sources that matters most (rule 25)."""
+        said = {str(piece.source): piece.code for piece in self.believed}
 
         def apart(first: str, second: str) -> bool:
             if first not in said or second not in said:
                 return False
-            return not set(self.spots(said[first]) or ()) & set(self.spots(said[second]) or ())
+            return not self.places.known(said[first]) & self.places.known(said[second])
 
         for first, second in (("token", "mtls"), ("token", "geoip"), ("mtls", "geoip")):
             if apart(first, second):
                 return f"{first}-vs-{second}"
         for first, second in (("token", "header"), ("mtls", "header"), ("header", "geoip")):
             if apart(first, second):
-                return "header-widen" if self.wished(said["header"], facts, now) - legal else f"{first}-vs-{second}"
+                return "header-widen" if self.wished({said["header"]}) - legal else f"{first}-vs-{second}"
         return None
 
-    def wished(self, code: str, facts: Facts, now: datetime) -> set[str]:
-        """Return the regions that would be legal if the subject were where the header says."""
-        names = {name for name in facts.classes if name in self.classes}
-        facts = Facts(facts.evidence, tuple(sorted(names)), facts.tenant, facts.model)
-        for regime in self.regimes:
-            embargo = regime.kind == "embargo" and self.in_force(regime, facts, names, now)
-            if embargo and self.about(regime, self.spots(code) or [])[0]:
-                return set()
-        if self.bundle.inline.no_regime == "refuse" and self.uncovered([code], facts, now):
+    def wished(self, subjects: set[str]) -> set[str]:
+        """Return the regions that would be legal if the subject were where the header alone says."""
+        if self.embargo_on(subjects) or (self.refuses_uncovered and self.uncovered(subjects)):
             return set()
-        legal, _, _, here = self.destinations([code], facts, now)
-        return legal if here is None else set()
-
-    @staticmethod
-    def unread(reason: str, codes: list[str], doubt: bool) -> Answer:
-        return Answer("evidence", reason, (), tuple(sorted(set(codes))), (), {}, {}, None, doubt)
+        bases, _, own = self.judged(subjects)
+        return set(bases) if own is None else set()

@@ -10,14 +10,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from borderpost.policy.bundle import PolicyBundle
-from borderpost.policy.model import Evidence, Facts, Source
 from borderpost.policy.event_schema import EventsFile
+from borderpost.policy.model import Evidence, Facts, Mode, Source
 from borderpost.policy.schema import RegionSpec
+from borderpost_base.errors import Problems
+from support.event_cases import DAYS, Scopes, events, some
 
 RULE_CODES = ["DE", "FR", "US", "UA", "UA-43", "UA-30", "AE", "AE-DU", "AE-DIFC", "AE-ADGM", "CA", "CA-QC", "KP"]
 EVIDENCE_CODES = [*RULE_CODES, "UA-05", "AE-AZ", "AE-FZZZ", "FR-NC", "NC", "BR"]
-CLASSES = ["public", "personal", "health", "genomic"]
-DAYS = [datetime(2027, month, 1, tzinfo=UTC) for month in range(1, 9)]
+CLASSES = ["public", "personal", "health", "genomic", "draft"]
+TENANTS, MODELS, PURPOSES = ["acme", "umbrella"], ["llama", "other"], ["care", "fraud"]
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -30,32 +32,65 @@ class World:
     events: EventsFile
 
 
-def some(random: Random, pool: list[Any], least: int = 1, most: int = 3) -> list[Any]:
-    return random.sample(pool, random.randint(least, min(most, len(pool))))
-
-
 def window(random: Random) -> dict[str, str]:
-    days = [day.date().isoformat() for day in sorted(random.sample(DAYS, 2))]
-    return random.choice([{}, {}, {"from": days[0]}, {"until": days[1]}, {"from": days[0], "until": days[1]}])
+    if random.random() < 0.4:
+        return {}
+    start, end = sorted(random.sample(range(len(DAYS)), 2))
+    window = {"from": DAYS[start].date().isoformat(), "until": DAYS[end].date().isoformat()}
+    return random.choice([{}, {"from": window["from"]}, {"until": window["until"]}, window])
 
 
-def require(random: Random) -> dict[str, str]:
-    options = {"operator_certified": "cert", "contract": "scc", "tia": "approved"}
-    return {key: options[key] for key in some(random, sorted(options), 1, 2)}
+REQUIREMENTS: dict[str, Any] = {
+    "operator_certified": "cert", "contract": "scc", "tia": "approved", "attestation": "sev-snp", "encryption": "in-use",
+}  # fmt: skip
+
+
+def require(random: Random) -> dict[str, Any]:
+    if random.random() < 0.2:
+        return {"operator_in": some(random, ["DE", "US", "UA", "CA"], 1, 2)}
+    return {key: REQUIREMENTS[key] for key in some(random, sorted(REQUIREMENTS), 1, 2)}
 
 
 def places(random: Random, groups: list[str]) -> list[str]:
     return some(random, RULE_CODES + groups * 2 + ["*"])
 
 
+def threshold(random: Random, counters: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"counter": random.choice(counters)["id"], "count": random.choice([100, 200])}
+
+
+def allow(random: Random, index: int, groups: list[str], counters: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "to": places(random, groups),
+        "basis": random.choice(["a", "b", f"c{index}"]),
+        **window(random),
+        **({"require": require(random)} if random.random() < 0.3 else {}),
+        **({"except_data": some(random, CLASSES, 1, 1)} if random.random() < 0.3 else {}),
+        **({"only_in": "hybrid"} if random.random() < 0.2 else {}),
+        **({"revocable": False} if random.random() < 0.3 else {}),
+        **({"below": threshold(random, counters)} if counters and random.random() < 0.4 else {}),
+    }
+
+
+def deny(random: Random, index: int, groups: list[str], counters: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "to": places(random, groups),
+        **({"basis": f"d{index}"} if random.random() < 0.5 else {}),
+        **window(random),
+        **({"unless": require(random)} if random.random() < 0.3 else {}),
+        **({"data": some(random, CLASSES, 1, 1)} if random.random() < 0.4 else {}),
+        **({"operator_in": some(random, ["DE", "US", "UA-43"], 1, 2)} if random.random() < 0.3 else {}),
+        **({"above": threshold(random, counters)} if counters and random.random() < 0.4 else {}),
+    }
+
+
 def regime(random: Random, number: int, groups: list[str]) -> dict[str, Any]:
     applies: dict[str, Any] = {"subject_in": places(random, groups)}
     if random.random() < 0.7:
-        applies["data"] = some(random, CLASSES, 1, 2)
-    if random.random() < 0.15:
-        applies["tenant"] = some(random, ["acme", "umbrella"], 1, 1)
-    if random.random() < 0.15:
-        applies["model"] = ["llama"]
+        applies["data"] = some(random, CLASSES[:4], 1, 2)
+    for name, pool in (("tenant", TENANTS), ("model", MODELS), ("purpose", PURPOSES)):
+        if random.random() < 0.12:
+            applies[name] = some(random, pool, 1, 1)
     built: dict[str, Any] = {"id": f"r{number}", "title": "t", "source": "s", "applies_when": applies, **window(random)}
     if random.random() < 0.2:
         applies["subject_in"] = [ref for ref in applies["subject_in"] if ref != "*"] or ["KP"]
@@ -64,27 +99,13 @@ def regime(random: Random, number: int, groups: list[str]) -> dict[str, Any]:
         built["default"] = "allow"
         if random.random() < 0.6:
             built["basis"] = "open"
-    built["allow"] = [
-        {
-            "to": places(random, groups),
-            "basis": random.choice(["a", "b", f"c{index}"]),
-            **window(random),
-            **({"require": require(random)} if random.random() < 0.3 else {}),
-            **({"except_data": some(random, CLASSES, 1, 1)} if random.random() < 0.3 else {}),
-        }
-        for index in range(random.randint(0, 4))
-    ]
-    built["deny"] = [
-        {
-            "to": places(random, groups),
-            **({"basis": f"d{index}"} if random.random() < 0.5 else {}),
-            **window(random),
-            **({"unless": require(random)} if random.random() < 0.3 else {}),
-            **({"data": some(random, CLASSES, 1, 1)} if random.random() < 0.4 else {}),
-        }
-        for index in range(random.choice([0, 0, 1, 2]))
-    ]
-    return built
+    counters = [{"id": f"n{number}", "bases": ["a"]}] if random.random() < 0.3 else []
+    entries = [allow(random, index, groups, counters) for index in range(random.randint(0, 4))]
+    if counters:
+        entries.append({"to": "*", "basis": "a"} if random.random() < 0.5 else {"to": "DE", "basis": "a"})
+    built["allow"] = entries
+    built["deny"] = [deny(random, index, groups, counters) for index in range(random.choice([0, 0, 1, 2]))]
+    return {**built, "counters": counters} if counters else built
 
 
 def processor(random: Random) -> dict[str, Any]:
@@ -93,11 +114,41 @@ def processor(random: Random) -> dict[str, Any]:
     built: dict[str, Any] = {"country": country}
     if inside and random.random() < 0.6:
         built["subdivision"] = random.choice(inside)
+    operator: dict[str, Any] = {}
     if random.random() < 0.5:
-        built["operator"] = {"certifications": ["cert"]}
+        operator["certifications"] = ["cert"]
+    if random.random() < 0.5:
+        operator["jurisdiction"] = random.choice(["DE", "US", "UA", "UA-43", "CA"])
+    if random.random() < 0.5:
+        operator["entity"] = random.choice(["Cloud A", "Cloud B"])
+    if operator:
+        built["operator"] = operator
     if random.random() < 0.5:
         built |= {"contracts": ["scc"], "tia": "approved"}
+    if random.random() < 0.4:
+        built |= {"attestations": ["sev-snp"], "encryption": ["in-use"]}
     return built
+
+
+def elsewhere(random: Random, groups: list[str]) -> Any:
+    """Return where something is kept: mostly at home, else anywhere that the language can say."""
+    words = ["same", "same", "same", "none", "none", "global", "unknown", f"zone:{random.choice(groups)}"]
+    return random.choice([*words, random.choice(["DE", "FR", "UA-43", "AE"]), processor(random)])
+
+
+def region(random: Random, groups: list[str], at_home: bool) -> dict[str, Any]:
+    scope = random.choice(["single", "single", "single", "global", f"zone:{random.choice(groups)}"])
+    kept = {"retention": "same", "telemetry": random.choice(["same", "none"])}
+    if not at_home:
+        kept = {"retention": elsewhere(random, groups), "telemetry": elsewhere(random, groups)}
+    return {**processor(random), "processing_scope": scope, **kept}
+
+
+def pack(id_: str, regimes: list[Any], *, parent: str | None = None, **more: Any) -> dict[str, Any]:
+    metadata = {"id": id_, "version": "1", "as_of": "2026-11-20", "not_legal_advice": True}
+    if parent is not None:
+        metadata["parent"] = parent
+    return {"apiVersion": "residency/v1", "kind": "PolicyPack", "metadata": metadata, "regimes": regimes, **more}
 
 
 def world(random: Random) -> World:
@@ -105,7 +156,7 @@ def world(random: Random) -> World:
     while True:
         try:
             return draw_world(random)
-        except ValidationError:
+        except (ValidationError, Problems):
             continue
 
 
@@ -119,65 +170,65 @@ def draw_world(random: Random) -> World:
             groups[f"G{number}"] = some(random, RULE_CODES, 1, 4)
     names = sorted(groups)
     regimes = [regime(random, number, names) for number in range(random.randint(1, 6))]
-    cut = random.randint(0, len(regimes))
-    pack = {
-        "apiVersion": "residency/v1",
-        "kind": "PolicyPack",
-        "metadata": {"id": "p", "version": "1", "as_of": "2026-11-20", "not_legal_advice": True},
-        "groups": groups,
-        "data_classes": {
-            "public": {"rank": 0},
-            "personal": {},
-            "health": {"implies": ["personal"], "rank": 3},
-            "genomic": {"implies": ["health"], "rank": 3},
-        },
-        "regimes": regimes[:cut],
+    cuts = sorted(random.randint(0, len(regimes)) for _ in range(2))
+    modes = [str(mode) for mode in Mode]
+    classes = {
+        "public": {"rank": 0},
+        "personal": {},
+        "health": {"implies": ["personal"], "rank": 3},
+        "genomic": {"implies": ["health"], "rank": 3},
     }
-    evidence = {
-        "subdivision_unknown": random.choice(["country-only", "country-only", "strictest", "refuse"]),
-        "unknown": random.choice(["refuse", {"treat_as": some(random, EVIDENCE_CODES, 1, 2)}]),
-        "trust_model_header": random.random() < 0.5,
-    }
-    if isinstance(evidence["unknown"], dict):
-        evidence["unknown"]["treat_as"] = [c for c in evidence["unknown"]["treat_as"] if c != "FR-NC"] or ["DE"]
+    if random.random() < 0.4:
+        classes[random.choice(CLASSES[:4])]["mode"] = random.choice(modes)
+    parent = pack("p", regimes[: cuts[0]], groups=groups, data_classes=classes)
+    child = pack("q", regimes[cuts[0] : cuts[1]], parent="p", data_classes={"draft": {"rank": random.choice([0, 1])}})
     bundle = PolicyBundle.model_validate(
         {
             "here": processor(random),
-            "packs": [pack],
-            "inline": {"regimes": regimes[cut:], "no_regime": random.choice(["allow", "allow", "refuse"])},
-            "evidence": evidence,
-            "tenants": {"acme": {}, "umbrella": {}},
+            "sinks": {f"sink-{number}": processor(random) for number in range(random.choice([0, 0, 0, 1, 2]))},
+            "packs": [parent, child],
+            "inline": {
+                "regimes": regimes[cuts[1] :],
+                "no_regime": random.choice(["allow", "allow", "refuse"]),
+                "mode": random.choice(["legal-first", "legal-first", "hybrid"]),
+            },
+            "evidence": evidence_spec(random),
+            "tenants": {name: {} for name in TENANTS},
         }
     )
-    regions = {}
-    for number in range(random.randint(1, 5)):
-        scope = random.choice(["single", "single", "single", "global", f"zone:{random.choice(names)}"])
-        regions[f"region-{number}"] = RegionSpec.model_validate({**processor(random), "processing_scope": scope})
-    return World(bundle, regions, events(random, sorted(regions)))
+    at_home = random.random() < 0.5
+    regions = {
+        f"region-{number}": RegionSpec.model_validate(region(random, names, at_home))
+        for number in range(random.randint(1, 5))
+    }
+    scopes = Scopes(
+        regions=sorted(regions),
+        places=[*RULE_CODES, *names, "UA-14"],
+        data=CLASSES[:4],
+        regimes=sorted(one["id"] for one in regimes),
+        counters=[counter["id"] for one in regimes for counter in one.get("counters", ())],
+        tenants=TENANTS,
+        models=MODELS,
+    )
+    return World(bundle, regions, events(random, scopes))
 
 
-def events(random: Random, regions: list[str]) -> EventsFile:
-    listed = []
-    for number in range(random.choice([0, 0, 1, 2])):
-        start, end = sorted(random.sample(DAYS, 2))
-        listed.append(
-            {
-                "id": f"e{number}",
-                "type": "region_suspend",
-                "scope": {"regions": some(random, regions, 1, 2)},
-                "effective_from": start,
-                "effective_until": random.choice([None, end]),
-                "recorded_at": DAYS[number * 3 + random.randint(0, 2)],
-                "source": "s",
-                "reason": "r",
-            }
-        )
-    return EventsFile.model_validate({"events": listed})
+def evidence_spec(random: Random) -> dict[str, Any]:
+    treat_as = [code for code in some(random, EVIDENCE_CODES, 1, 2) if code != "FR-NC"] or ["DE"]
+    return {
+        "subdivision_unknown": random.choice(["country-only", "country-only", "strictest", "refuse"]),
+        "unknown": random.choice(["refuse", {"treat_as": treat_as}]),
+        "trust_model_header": random.random() < 0.5,
+    }
 
 
 def facts(random: Random) -> Facts:
     evidence = tuple(
-        Evidence(source, random.choice(EVIDENCE_CODES if random.random() > 0.005 else ["ZZ", "de", "DE-"]))
+        Evidence(
+            source,
+            random.choice(EVIDENCE_CODES if random.random() > 0.005 else ["ZZ", "de", "DE-"]),
+            doubt="anonymiser" if source is Source.GEOIP and random.random() < 0.2 else None,
+        )
         for source, chance in zip(Source, (0.3, 0.15, 0.4, 0.75), strict=True)
         if random.random() < chance
     )
@@ -187,11 +238,14 @@ def facts(random: Random) -> Facts:
     return Facts(
         evidence,
         tuple(sorted(classes)),
-        random.choice([None, "acme", "umbrella"]),
-        random.choice([None, "llama", "other"]),
+        random.choice([None, *TENANTS]),
+        random.choice([None, *MODELS]),
         random.choice([None] * 30 + ["token"]),
+        random.choice([None, *PURPOSES]),
+        random.choice([None, None, None, *Mode]),
     )
 
 
 def instant(random: Random) -> datetime:
-    return random.choice(DAYS) + random.choice([-MICROSECOND, timedelta(0), MICROSECOND, timedelta(days=9)])
+    """Return an instant at, just before or just after a date of the world (with its clock error, of 0 or 2 µs)."""
+    return random.choice(DAYS) + random.choice([timedelta(days=9), *(step * MICROSECOND for step in range(-3, 4))])
