@@ -1,0 +1,420 @@
+"""Counting for threshold laws: months and windows, the workers' files, the book, and the events that come of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from borderpost.counters import counting
+from borderpost.counters.book import Book, Others, read_book
+from borderpost.counters.config import CountersSpec
+from borderpost.counters.counting import Counting, event_id, reached_at
+from borderpost.counters.tally import WorkerTally, read_tallies
+from borderpost.counters.windows import month_at, window_at
+from borderpost.policy.event_schema import LegalEvent
+from borderpost.policy.fields import parse_instant, to_us
+from borderpost.policy.pack import Counter
+from borderpost_base import limits
+from borderpost_base.errors import BorderpostError
+from borderpost_base.metrics import Metrics, local_metrics
+from borderpost_base.world import SystemClock, World
+from support.audit import FailingDisk
+
+CHINA = Counter(id="cn-pipl-year", zone="+08:00", bases=("art38-exempt",))
+MONTHS = Counter(id="us-bulk", window="12-months", bases=("bulk",))
+DAY_US = 86_400_000_000
+
+
+def us(text: str) -> int:
+    return to_us(parse_instant(text))
+
+
+class Clock(SystemClock):
+    """Stands still where it is put."""
+
+    def __init__(self, at: str) -> None:
+        self.at_us = us(at)
+
+    def wall_us(self) -> int:
+        return self.at_us
+
+    def mono_us(self) -> int:
+        return 0
+
+
+class Law:
+    """What counting asks of a compiled policy."""
+
+    def __init__(self, thresholds: Mapping[str, tuple[int, ...]], *counters: Counter) -> None:
+        self.counters = {counter.id: counter for counter in counters}
+        self.thresholds = thresholds
+
+
+class OwnList:
+    """A list of events that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[LegalEvent] = []
+        self.error: BorderpostError | None = None
+
+    def has(self, event_id: str) -> bool:
+        return any(event.id == event_id for event in self.events)
+
+    def add_own(self, event: LegalEvent) -> None:
+        if self.error is not None:
+            raise self.error
+        self.events.append(event)
+
+
+class Office:
+    """A steward's counting over a folder, with workers to count."""
+
+    def __init__(self, folder: Path, law: Law, at: str = "2026-11-20", **spec: Any) -> None:
+        self.clock = Clock(at)
+        self.disk = FailingDisk()
+        self.world = World(clock=self.clock, disk=self.disk)
+        self.folder = folder
+        self.law = law
+        self.spec = CountersSpec(**{"directory": folder / "counters", "headroom_percent": 0.0, **spec})
+        self.list = OwnList()
+        self.metrics: Metrics = local_metrics()
+        self.counting = self.begin()
+
+    def begin(self) -> Counting:
+        """Begin as a steward does that starts."""
+        self.counting = Counting(
+            self.spec, self.folder, law=lambda: self.law, events=self.list, world=self.world, metrics=self.metrics
+        )
+        return self.counting
+
+    def count(self, counter: Counter, by: int, stream: int = 0) -> None:
+        tally = WorkerTally(self.folder, stream)
+        tally.add(counter, by, self.clock.at_us)
+        tally.close()
+
+    def save(self) -> None:
+        asyncio.run(self.counting._save())
+
+
+def test_months_begin_in_the_counter_s_own_zone() -> None:
+    assert month_at(CHINA, us("2026-12-31T15:59:59.999999Z")).name == "2026-12"
+    month = month_at(CHINA, us("2026-12-31T16:00:00Z"))
+    assert (month.name, month.start_us) == ("2027-01", us("2026-12-31T16:00:00Z"))
+    assert month.end_us == us("2027-01-31T16:00:00Z")
+    west = Counter(id="w", zone="-05:30", bases=("b",))
+    assert month_at(west, us("2027-01-01T05:29:59Z")).name == "2026-12"
+    assert month_at(west, us("2027-01-01T05:30:00Z")).name == "2027-01"
+
+
+def test_a_calendar_year_ends_with_the_year_and_twelve_months_roll() -> None:
+    year = window_at(CHINA, us("2026-11-20"))
+    assert year.months == tuple(f"2026-{month:02d}" for month in range(1, 13))
+    assert (year.start_us, year.end_us) == (us("2025-12-31T16:00:00Z"), us("2026-12-31T16:00:00Z"))
+    rolling = window_at(MONTHS, us("2026-02-10"))
+    assert rolling.months == (*(f"2025-{month:02d}" for month in range(2, 13)), "2026-01", "2026-02")
+    assert (rolling.start_us, rolling.end_us) == (us("2026-02-01"), us("2026-03-01"))
+
+
+@given(
+    st.integers(us("1990-01-01"), us("2190-01-01")),
+    st.sampled_from(["calendar-year", "12-months"]),
+    st.sampled_from(["+00:00", "+14:00", "-12:00", "+05:30"]),
+)
+def test_an_instant_is_in_its_month_and_window_and_the_next_one_adjoins(at_us: int, window: Any, zone: str) -> None:
+    counter = Counter(id="c", window=window, zone=zone, bases=("b",))
+    month, found = month_at(counter, at_us), window_at(counter, at_us)
+    assert month.start_us <= at_us < month.end_us
+    assert found.start_us <= at_us < found.end_us
+    assert month.name in found.months
+    assert window_at(counter, found.end_us).start_us == found.end_us
+    assert list(found.months) == sorted(found.months)
+    # The law looks back on twelve months at most; the months that count reach at least as far.
+    assert window_at(counter, found.start_us) == found
+    if window == "12-months":
+        assert len(found.months) == 13
+
+
+def test_workers_count_side_by_side_and_successors_go_on(tmp_path: Path) -> None:
+    office = Office(tmp_path, Law({}, CHINA))
+    office.count(CHINA, 3, stream=0)
+    office.count(CHINA, 4, stream=1)
+    office.count(CHINA, 5, stream=0)
+    assert sorted(tally.counts["cn-pipl-year/2026-11"] for tally in read_tallies(tmp_path)) == [4, 8]
+    office.clock.at_us += 40 * DAY_US
+    office.count(CHINA, 1)
+    office.count(MONTHS, 1)
+    assert read_tallies(tmp_path)[0].counts == {
+        "cn-pipl-year/2026-11": 8, "cn-pipl-year/2026-12": 1, "us-bulk/2026-12": 1,
+    }  # fmt: skip
+
+
+def test_what_a_killed_worker_counted_is_there(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys, pathlib\n"
+        "from borderpost.counters.tally import WorkerTally\n"
+        "from borderpost.policy.pack import Counter\n"
+        "tally = WorkerTally(pathlib.Path(sys.argv[1]), 0)\n"
+        "tally.add(Counter(id='c', bases=('b',)), 41, 0)\n"
+        "tally.add(Counter(id='c', bases=('b',)), 1, 0)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], timeout=60, check=False)
+    assert done.returncode < 0
+    assert [tally.counts for tally in read_tallies(tmp_path)] == [{"c/1970-01": 42}]
+
+
+def test_a_worker_s_file_without_room_refuses_what_it_cannot_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = WorkerTally(tmp_path, 0)
+    for month in range(limits.TALLY_SLOTS_MAX):
+        tally.add(Counter(id=f"c-{month}", bases=("b",)), 1, 0)
+    with pytest.raises(BorderpostError, match="no room"):
+        tally.add(CHINA, 1, 0)
+    tally.add(Counter(id="c-0", bases=("b",)), 1, 0)
+    assert read_tallies(tmp_path)[0].counts["c-0/1970-01"] == 2
+    with pytest.raises(BorderpostError, match="no room"):
+        WorkerTally(tmp_path, 1).add(Counter(id="x" * 64, bases=("b",)).model_copy(update={"id": "x" * 90}), 1, 0)
+
+
+def test_files_of_another_version_and_half_made_ones(tmp_path: Path) -> None:
+    WorkerTally(tmp_path, 0).close()
+    file = tmp_path / "tally" / "0"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:8] + b"\x07" + whole[9:])
+    for use in (lambda: WorkerTally(tmp_path, 0), lambda: read_tallies(tmp_path)):
+        with pytest.raises(BorderpostError) as caught:
+            use()
+        assert caught.value.code == "BP1103"
+    file.write_bytes(whole[:100])
+    assert read_tallies(tmp_path) == []
+    file.write_bytes(bytes(len(whole)))
+    assert read_tallies(tmp_path) == []
+
+
+def test_nothing_is_counted_twice_or_lost_when_a_steward_starts_anew(tmp_path: Path) -> None:
+    office = Office(tmp_path, Law({}, CHINA))
+    office.count(CHINA, 10)
+    office.counting.look()
+    office.save()
+    office.count(CHINA, 7, stream=1)  # looked at, not saved: the steward dies
+    office.counting.look()
+    again = office.begin()
+    assert again.book.counts == {"cn-pipl-year/2026-11": 10}
+    office.count(CHINA, 1)
+    again.look()
+    assert again.book.counts == {"cn-pipl-year/2026-11": 18}
+    assert again.book.replica == read_book(again.book.path).replica  # type: ignore[union-attr]
+
+
+def test_a_runtime_directory_that_is_gone_takes_nothing_that_was_saved(tmp_path: Path) -> None:
+    office = Office(tmp_path, Law({}, CHINA))
+    office.count(CHINA, 10)
+    office.counting.look()
+    office.save()
+    (tmp_path / "tally" / "0").unlink()
+    office.begin().look()
+    office.count(CHINA, 2)
+    office.counting.look()
+    assert office.counting.book.counts == {"cn-pipl-year/2026-11": 12}
+
+
+def test_a_file_whose_numbers_went_back_counts_on_from_there(tmp_path: Path) -> None:
+    office = Office(tmp_path, Law({}, CHINA))
+    office.count(CHINA, 3)
+    earlier = (tmp_path / "tally" / "0").read_bytes()
+    office.count(CHINA, 7)
+    office.counting.look()
+    (tmp_path / "tally" / "0").write_bytes(earlier)
+    office.counting.look()
+    office.count(CHINA, 5)
+    office.counting.look()
+    assert office.counting.book.counts == {"cn-pipl-year/2026-11": 15}
+
+
+def test_months_that_no_window_asks_for_are_dropped(tmp_path: Path) -> None:
+    office = Office(tmp_path, Law({}, CHINA), at="2020-01-15")
+    counted = set()
+    for _ in range(30):
+        office.count(CHINA, 1)
+        counted.add(f"cn-pipl-year/{month_at(CHINA, office.clock.at_us).name}")
+        office.clock.at_us += 31 * DAY_US
+        office.counting.look()
+        office.save()
+    kept = read_book(office.counting.book.path)
+    assert kept is not None
+    assert len(kept.counts) == 14
+    office.counting.look()
+    assert len(office.counting.book.counts) == 14
+    window = window_at(MONTHS, office.clock.at_us)
+    assert counted & {f"cn-pipl-year/{month}" for month in window.months} <= set(kept.counts)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff", b'{"kind": "borderpost-counts", "v": 1}'])
+def test_a_damaged_book_is_no_new_one(tmp_path: Path, damage: bytes) -> None:
+    office = Office(tmp_path, Law({}, CHINA))
+    office.count(CHINA, 1)
+    office.counting.look()
+    office.save()
+    office.counting.book.path.write_bytes(damage)
+    with pytest.raises(BorderpostError) as caught:
+        office.begin()
+    assert caught.value.code == "BP1101"
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fdatasync", "rename"])
+def test_a_book_that_cannot_be_saved_is_told_and_counts_on(tmp_path: Path, call: str) -> None:
+    office = Office(tmp_path, Law({CHINA.id: (10,)}, CHINA))
+    office.count(CHINA, 9)
+    office.counting.look()
+    office.save()
+    good = office.counting.book.path.read_bytes()
+    office.count(CHINA, 1)
+    office.counting.look()
+    office.disk.fail(call, errno.ENOSPC, times=2)
+    with capture_logs() as told:
+        office.save()
+        office.save()
+    assert [line["code"] for line in told] == ["BP1101"]
+    assert office.metrics.counter_save_failures_total.get() == 2
+    assert office.counting.book.path.read_bytes() == good
+    assert len(office.list.events) == 1
+    office.save()
+    assert read_book(office.counting.book.path).counts == {"cn-pipl-year/2026-11": 10}  # type: ignore[union-attr]
+
+
+def test_a_threshold_that_is_reached_makes_one_event_until_the_year_ends(tmp_path: Path) -> None:
+    office = Office(tmp_path, Law({CHINA.id: (10, 20)}, CHINA))
+    office.count(CHINA, 9)
+    office.counting.look()
+    assert office.list.events == []
+    assert office.metrics.counter_share.get(CHINA.id) == 0.9
+    office.count(CHINA, 1)
+    for _ in range(3):
+        office.counting.look()
+    (event,) = office.list.events
+    assert (event.type, event.counter, event.count) == ("threshold_reached", CHINA.id, 10)
+    assert to_us(event.effective_from) == office.clock.at_us + counting._NOTICE_US
+    assert event.effective_until == parse_instant("2026-12-31T16:00:00Z")
+    assert "10 requests counted for 2026-01 to 2026-12" in event.reason
+    office.begin().look()
+    assert len(office.list.events) == 1
+    office.count(CHINA, 10)
+    office.counting.look()
+    assert [event.count for event in office.list.events] == [10, 20]
+    assert office.metrics.counter_total.get(CHINA.id) == 20
+    assert office.metrics.counter_share.get(CHINA.id) == 1.0
+
+
+def test_a_new_year_begins_at_nothing(tmp_path: Path) -> None:
+    office = Office(tmp_path, Law({CHINA.id: (10,)}, CHINA), at="2026-12-31T15:30:00Z")
+    office.count(CHINA, 10)
+    office.counting.look()
+    assert len(office.list.events) == 1
+    office.clock.at_us = us("2026-12-31T16:00:00Z")
+    office.count(CHINA, 9)
+    office.counting.look()
+    assert len(office.list.events) == 1
+    office.count(CHINA, 1)
+    office.counting.look()
+    assert [str(event.effective_until)[:4] for event in office.list.events] == ["2026", "2027"]
+
+
+def test_twelve_months_are_renewed_before_the_month_ends_without_a_gap(tmp_path: Path) -> None:
+    office = Office(tmp_path, Law({MONTHS.id: (10,)}, MONTHS), at="2026-03-15")
+    office.count(MONTHS, 10)
+    office.counting.look()
+    held: list[tuple[datetime, datetime | None]] = [
+        (office.list.events[0].effective_from, office.list.events[0].effective_until)
+    ]
+    for _ in range(11):
+        end = to_us(office.list.events[-1].effective_until)  # type: ignore[arg-type]
+        office.clock.at_us = end - counting._AHEAD_US
+        office.counting.look()
+        office.clock.at_us = end + 1
+        office.counting.look()
+    held = [(event.effective_from, event.effective_until) for event in office.list.events]
+    assert [start for start, _ in held[1:]] == [end for _, end in held[:-1]]
+    assert len({event.id for event in office.list.events}) == len(held) == 12
+    # March 2026 counts up to and including March 2027: twelve months back from any day of it.
+    office.clock.at_us = us("2027-02-28T23:30:00Z")
+    office.counting.look()
+    assert office.list.events[-1].effective_until == parse_instant("2027-04-01")
+    office.clock.at_us = us("2027-03-31T23:30:00Z")
+    office.counting.look()
+    office.clock.at_us = us("2027-04-01T00:00:01Z")
+    office.counting.look()
+    assert len(office.list.events) == 13
+
+
+def test_a_list_that_takes_no_event_is_asked_again(tmp_path: Path) -> None:
+    office = Office(tmp_path, Law({CHINA.id: (1,)}, CHINA))
+    office.count(CHINA, 1)
+    office.list.error = BorderpostError("BP0604", "no room")
+    with capture_logs() as told:
+        office.counting.look()
+        office.counting.look()
+    assert [line["code"] for line in told if line["event"] == "counting is impaired"] == ["BP0604"]
+    office.list.error = None
+    office.counting.look()
+    assert len(office.list.events) == 1
+
+
+def test_headroom_makes_a_threshold_come_early_and_never_late() -> None:
+    assert [reached_at(count, 1.0) for count in (1, 10, 100, 100_000)] == [1, 10, 99, 99_000]
+    assert [reached_at(count, 0.0) for count in (1, 10)] == [1, 10]
+    assert reached_at(1, 50.0) == 1
+
+
+def test_an_event_s_id_fits_and_tells_counters_thresholds_and_windows_apart() -> None:
+    long = Counter(id="c" * 64, bases=("b",))
+    at_us = us("2026-11-20")
+    window, later = window_at(long, at_us), window_at(long, at_us + 400 * DAY_US)
+    ids = {
+        event_id(long.id, 1, window), event_id(long.id, 2, window), event_id(long.id, 1, later),
+        event_id("c" * 63, 1, window),
+    }  # fmt: skip
+    assert len(ids) == 4
+    assert all(len(each) <= 64 for each in ids)
+
+
+def test_while_the_fleet_is_not_heard_of_others_count_as_fast_as_this_gateway(tmp_path: Path) -> None:
+    book = Book(tmp_path, World())
+    book.counts = {"c/2026-11": 100}
+    assert book.total("c", ["2026-11"]) == 100
+    book.others = Others(replicas=2, counts={"c/2026-11": 50, "c/2026-10": 7}, own={"c/2026-11": 90})
+    assert book.total("c", ["2026-10", "2026-11"]) == 100 + 50 + 7 + 2 * 10
+    book.others = Others(replicas=0, counts={"c/2026-11": 50}, own={"c/2026-11": 90})
+    assert book.total("c", ["2026-11"]) == 150
+
+
+def test_two_stewards_of_one_mark_read_each_count_once(tmp_path: Path) -> None:
+    """Every file has a mark of its own, also where it takes the name of one that is gone."""
+    marks = set()
+    for _ in range(3):
+        WorkerTally(tmp_path, 0).close()
+        (tally,) = read_tallies(tmp_path)
+        marks.add(tally.mark)
+        os.unlink(tmp_path / "tally" / "0")
+    assert len(marks) == 3
+
+
+def test_the_book_is_begun_at_nothing_with_a_word_only_where_there_is_something_to_count(tmp_path: Path) -> None:
+    with capture_logs() as told:
+        Office(tmp_path, Law({}))
+    assert told == []
+    with capture_logs() as told:
+        Office(tmp_path, Law({}, CHINA))
+    assert [line["event"] for line in told] == ["no count was kept: it begins at 0"]
