@@ -32,7 +32,7 @@ class LawBook:
         """Read a configuration file. Raises BorderpostError or Problems for one that cannot be served."""
         loaded = load_config(config, environ={})
         self._policy = compile_policy(loaded.bundle, loaded.regions)
-        self._events = compile_events(loaded.events, loaded.regions)
+        self._events = compile_events(loaded.events, self._policy)
         self._now_us = now_us
         self._known: dict[Facts, Law] = {}
 

@@ -15,12 +15,13 @@ from borderpost.catalog import Catalog
 from borderpost.decision_record import fixed_fields
 from borderpost.engine_identity import engine_identity
 from borderpost.facts import Extractor, RawRequest, Rejected
-from borderpost.geoip import GeoDatabase
+from borderpost.geoip import Anonymisers, Belief, Flags, GeoDatabase, Locator
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import Asked, CompiledPolicy, compile_policy
-from borderpost.policy.decide import decide, effective_codes
-from borderpost.policy.events import CompiledEvents, EventList, compile_events
+from borderpost.policy.decide import asked, decide, effective_codes
+from borderpost.policy.events import CompiledEvents, EventList, EventsAsked, compile_events
 from borderpost.policy.model import Facts, Law, Ruling
+from borderpost.policy.schema import GeoipSource
 from borderpost.regions.rank import LatencyTable, Ranking, areas_of, rank
 from borderpost.regions.signals import Signals
 from borderpost.requests import Reading
@@ -95,32 +96,43 @@ class View:
     events: CompiledEvents
     signals: Signals
     geo: GeoDatabase
+    anonymisers: Anonymisers
+    locator: Locator
     extractor: Extractor
     reading: Reading
     inputs: Mapping[str, str]
-    """Digests by part (`policy`, `events`, `catalog`, `signals`, `geoip`, `engine`), as records name them."""
+    """Digests by part (`policy`, `events`, `catalog`, `signals`, `geoip`, `anonymisers`, `engine`), as records name
+    them."""
     parts: Mapping[str, str]
     """Digests by part of the snapshot this view was made from."""
     _shared: SharedFields
-    _laws: Remembered[Asked, Law] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
+    _laws: Remembered[tuple[Asked, EventsAsked], Law] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
     _decisions: Remembered[Facts, Decision] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
 
     @classmethod
     def of(
         cls, compiled: CompiledLaw, event_list: EventList, signals: Signals, geo: GeoDatabase,
-        parts: Mapping[str, str],
+        parts: Mapping[str, str], *, anonymisers: Anonymisers | None = None,
+        remembered_addresses: int = limits.REMEMBERED_ADDRESSES_MAX,
     ) -> View:  # fmt: skip
         """Join the parts. Raises Problems for an event about a region that the catalogue does not have."""
         bundle = compiled.bundle
-        extractor = Extractor(bundle.evidence, bundle.tenants, bundle.routes, geo)
+        anonymisers = anonymisers or Anonymisers()
+        belief = _belief(bundle.evidence.geoip)
+        locator = Locator(geo, anonymisers, belief, remembered_addresses=remembered_addresses)
+        extractor = Extractor(bundle.evidence, bundle.tenants, bundle.routes, locator, mode=bundle.inline.mode)
         inputs = {part: parts[part] for part in ("policy", "events", "catalog", "signals")}
         inputs |= {"geoip": geo.digest, "engine": engine_identity()}
+        if anonymisers:
+            inputs["anonymisers"] = anonymisers.digest
         return cls(
             compiled=compiled,
             event_list=event_list,
-            events=compile_events(event_list, compiled.catalog.regions),
+            events=compile_events(event_list, compiled.policy),
             signals=signals,
             geo=geo,
+            anonymisers=anonymisers,
+            locator=locator,
             extractor=extractor,
             reading=Reading(extractor.headers, bundle.evidence.token),
             inputs=inputs,
@@ -142,11 +154,11 @@ class View:
         if decision is not None and decision.holds_at(now_us):
             return decision
         policy = self.compiled.policy
-        asked = policy.asked(facts)
-        law = self._laws.get(asked)
+        question = asked(facts, policy, self.events)
+        law = self._laws.get(question)
         if law is None or (law.valid_until_us is not None and now_us >= law.valid_until_us):
             law = decide(facts, policy, self.events, now_us)
-            self._laws.put(asked, law)
+            self._laws.put(question, law)
         elif law.effective != (effective := effective_codes(facts, policy)):
             law = replace(law, effective=effective)
         decision = self._rank(facts, law)
@@ -184,6 +196,16 @@ class View:
             answer, facts, law, ranking, shared=self._shared, places=self.compiled.places
         )  # fmt: skip
         return Decision(answer, facts, law, ranking, record)
+
+
+def _belief(source: GeoipSource) -> Belief:
+    """Return what a policy believes of addresses."""
+    disbelieved = Flags.NONE
+    if source.anonymiser == "unknown":
+        disbelieved |= Flags.ANONYMISER
+    if source.hosting == "unknown":
+        disbelieved |= Flags.HOSTING
+    return Belief(min_confidence=source.min_confidence, disbelieved=disbelieved)
 
 
 def _shared(compiled: CompiledLaw, inputs: Mapping[str, str], signals: Signals) -> SharedFields:

@@ -52,7 +52,7 @@ def test_a_configuration_has_the_size_asked_for(tmp_path: Path, size: Size) -> N
 def test_the_law_is_the_same_at_every_size(tmp_path: Path, size: Size) -> None:
     config = loaded(tmp_path, size)
     policy = compile_policy(config.bundle, config.regions)
-    events = compile_events(EventList(), config.regions)
+    events = compile_events(EventList(), policy)
     for client in traffic.TRAFFIC["sized"]:
         evidence = [Evidence(Source.GEOIP, client.country, True)]
         if client.residency is not None:

@@ -58,7 +58,8 @@ def _derived(record: Mapping[str, Any], store: InputStore, decision_id: str) -> 
     notes = []
     law = ranking = None
     if "table" in record:  # else it was refused before law was asked
-        law = decide(facts, compile_policy(bundle, catalog.regions), compile_events(events, catalog.regions), at_us)
+        policy = compile_policy(bundle, catalog.regions)
+        law = decide(facts, policy, compile_events(events, policy), at_us)
         if law.ruling is Ruling.LEGAL:
             ranking = rank(law.legal, areas_of(facts.evidence), catalog.latency_table(bundle), signals)
         notes.append(_compared(record, law, ranking))

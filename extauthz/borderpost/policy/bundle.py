@@ -7,13 +7,11 @@ own, since a request must satisfy every regime that applies.
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources.abc import Traversable
 
 from pydantic import ValidationError, model_validator
 
-from borderpost.policy import canonical, check
+from borderpost.policy import canonical, check, lineage
 from borderpost.policy.fields import Identifier, Label, RouteName, refuse_at
 from borderpost.policy.pack import PolicyPack, Regime, Rules
 from borderpost.policy.schema import (
@@ -28,9 +26,6 @@ from borderpost.policy.schema import (
 )
 from borderpost_base.errors import BorderpostError
 from borderpost_base.strict import StrictModel, YamlDocument, validate
-
-BUILT_IN_PACKS = ("starter",)
-"""Packs that the product carries."""
 
 
 class PolicyBundle(StrictModel):
@@ -62,6 +57,11 @@ class PolicyBundle(StrictModel):
         return tuple(sorted((regime for rules in self.parts for regime in rules.regimes), key=lambda r: r.id))
 
     @property
+    def children(self) -> frozenset[str]:
+        """Return the ids of regimes that can only narrow: those of packs with a parent."""
+        return frozenset(regime.id for pack in self.packs if pack.metadata.parent for regime in pack.regimes)
+
+    @property
     def vocabulary(self) -> check.Vocabulary:
         """Return every group, data class and regime by name."""
         return check.vocabulary_of(self.parts)
@@ -91,21 +91,34 @@ class PolicyBundle(StrictModel):
         for index, pack in enumerate(self.packs):
             if pack.metadata.id in ids:
                 yield ("packs", index), BorderpostError("BP0206", f"pack `{pack.metadata.id}` is loaded twice")
-            ids.add(pack.metadata.id)
-            for path, error in (*check.check_rules(pack, before), *check.check_conditions(pack.regimes, self.tenants)):
+            for path, error in (
+                *lineage.check_lineage(pack, ids, before),
+                *check.check_rules(pack, before),
+                *check.check_conditions(pack.regimes, self.tenants),
+            ):
                 yield ("packs", index, *path), error
+            ids.add(pack.metadata.id)
             before = before.grown(pack)
         own = (*check.check_rules(self.inline, before), *check.check_conditions(self.inline.regimes, self.tenants))
         for path, error in own:
             yield ("policy", *path), error
-        yield from check.check_sections(before.grown(self.inline), self.evidence, self.tenants, self.routes)
+        known = before.grown(self.inline)
+        yield from check.check_sections(known, self.evidence, self.tenants, self.routes)
+        yield from check.check_modes(known, self.inline, self.evidence, self.tenants, self.routes)
 
 
 def read_pack(document: YamlDocument, earlier: Sequence[PolicyPack] = ()) -> PolicyPack:
     """Validate a pack file that is loaded after `earlier`. Raises Problems, each with its line."""
     pack = validate(PolicyPack, document)
-    check.raise_found(check.check_rules(pack, check.vocabulary_of(earlier)), document)
+    check_pack(pack, earlier, document)
     return pack
+
+
+def check_pack(pack: PolicyPack, earlier: Sequence[PolicyPack], document: YamlDocument) -> None:
+    """Refuse a pack that does not fit to those loaded before it. Raises Problems, each with its line."""
+    known = check.vocabulary_of(earlier)
+    before = {other.metadata.id for other in earlier}
+    check.raise_found((*lineage.check_lineage(pack, before, known), *check.check_rules(pack, known)), document)
 
 
 def build_bundle(
@@ -146,12 +159,3 @@ def check_regions(
 ) -> None:
     """Refuse regions whose zone is no known group. Raises Problems; see `build_bundle` for `document`."""
     check.raise_found(check.check_regions(regions, bundle.vocabulary), document)
-
-
-def built_in_pack(name: str) -> Traversable:
-    """Return where a built-in pack's YAML is; reading it is the caller's. Raises BorderpostError BP0213."""
-    if name not in BUILT_IN_PACKS:
-        raise BorderpostError(
-            "BP0213", f"no built-in pack `{name}`", mend=f"built in: {', '.join(BUILT_IN_PACKS)}; or give a .yaml path"
-        )
-    return importlib.resources.files("borderpost.policy") / "packs" / f"{name}.yaml"

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from borderpost.policy import codes
+from borderpost.policy.event_schema import LegalEvent
+from borderpost.policy.model import Mode
 from borderpost.policy.pack import DataClass, Group, GroupRule, Regime, Rules
-from borderpost.policy.schema import EvidenceSpec, RegionSpec, RouteSpec, TenantSpec
+from borderpost.policy.schema import EvidenceSpec, InlineRules, RegionSpec, RouteSpec, TenantSpec
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.strict import KeyPath, YamlDocument
 
@@ -98,8 +100,93 @@ def check_conditions(regimes: Iterable[Regime], tenants: Mapping[str, TenantSpec
 def check_regions(regions: Mapping[str, RegionSpec], known: Vocabulary) -> Iterator[Finding]:
     """Find zones that name no group."""
     for region_id, region in regions.items():
-        if region.zone is not None and region.zone not in known.groups:
-            yield ("regions", region_id, "processing_scope"), _unknown_group(region.zone, known)
+        for key in ("processing_scope", "retention", "telemetry"):
+            where = getattr(region, key)
+            if isinstance(where, str) and where.startswith("zone:"):
+                zone = where.removeprefix("zone:")
+                if zone not in known.groups:
+                    yield ("regions", region_id, key), _unknown_group(zone, known)
+
+
+def check_modes(
+    known: Vocabulary, inline: InlineRules, evidence: EvidenceSpec, tenants: Mapping[str, TenantSpec],
+    routes: Mapping[str, RouteSpec],
+) -> Iterator[Finding]:  # fmt: skip
+    """Find data that is to be performance-first and that some regime restricts."""
+    fast = Mode.PERFORMANCE_FIRST
+    asked: list[tuple[KeyPath, Iterable[str], str | None]] = []
+    for name, data_class in known.classes.items():
+        if data_class.mode is fast:
+            asked.append((("policy", "data_classes", name, "mode"), (name,), None))
+    for section, specs in (("tenants", tenants), ("routes", routes)):
+        for name, spec in specs.items():
+            mode = spec.mode or inline.mode
+            if mode is fast:
+                path: KeyPath = (section, name, "mode") if spec.mode else ("policy", "mode")
+                tenant = name if isinstance(spec, TenantSpec) else spec.tenant
+                asked.append((path, evidence.default_classes if spec.classes is None else spec.classes, tenant))
+    if inline.mode is fast:
+        asked.append((("policy", "mode"), evidence.default_classes, None))
+    for path, classes, tenant in asked:
+        meant = _with_implied(classes, known)
+        for regime in sorted(known.regimes.values(), key=lambda regime: regime.id):
+            if _restricts(regime, meant, tenant):
+                detail = f"regime `{regime.id}` restricts its data ({', '.join(sorted(meant)) or 'any'})"
+                yield path, BorderpostError("BP0221", detail)
+                break
+
+
+def _with_implied(classes: Iterable[str], known: Vocabulary) -> set[str]:
+    found: set[str] = set()
+    left = [name for name in classes if name in known.classes]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += [implied for implied in known.classes[name].implies if implied in known.classes]
+    return found
+
+
+def _restricts(regime: Regime, classes: set[str], tenant: str | None) -> bool:
+    """Say whether a regime that regulates transfers may keep some of this data from going somewhere."""
+    if regime.kind == "embargo" or (regime.default == "allow" and not regime.deny):
+        return False
+    applies = regime.applies_when
+    if applies.tenant is not None and tenant is not None and tenant not in applies.tenant:
+        return False
+    return "*" in applies.data or not classes.isdisjoint(applies.data)
+
+
+def check_events(events: Iterable[LegalEvent], regions: Iterable[str], known: Vocabulary | None) -> Iterator[Finding]:
+    """Find names in the scopes of events that are not configured here; without `known` only regions are looked at.
+
+    In a plain file also events that widen, which nobody has signed.
+    """
+    ids = set(regions)
+    for position, event in enumerate(events):
+        path: KeyPath = ("events", position)
+        if event.widens and not event.approvals:
+            mend = "put it into a signed list (`borderpost events`), signed by two"
+            yield (*path, "type"), BorderpostError("BP0224", f"`{event.id}` is a {event.type}", mend=mend)
+        for index, region_id in enumerate(event.scope.regions):
+            if region_id not in ids:
+                yield (*path, "scope", "regions", index), unknown_region(region_id, ids)
+        if known is not None:
+            for inner, error in _unknown_in_scope(event, known):
+                yield (*path, "scope", *inner), error
+
+
+def _unknown_in_scope(event: LegalEvent, known: Vocabulary) -> Iterator[Finding]:
+    for key in ("subjects", "countries"):
+        for index, ref in enumerate(getattr(event.scope, key)):
+            if ref != "*" and not codes.is_code(ref) and ref not in known.groups:
+                yield (key, index), _unknown_group(ref, known)
+    for index, name in enumerate(event.scope.data):
+        if name not in known.classes:
+            yield ("data", index), _unknown_class(name, known)
+    for index, name in enumerate(event.scope.regimes):
+        if name not in known.regimes:
+            yield ("regimes", index), _unknown("BP0222", "regime", name, known.regimes)
 
 
 def unknown_region(region_id: str, regions: Iterable[str]) -> BorderpostError:
@@ -125,6 +212,12 @@ def _redefined(rules: Rules, before: Vocabulary) -> Iterator[Finding]:
         if name in before.classes and before.classes[name] != data_class:
             error = BorderpostError("BP0206", f"an earlier pack defines data class `{name}` differently")
             yield ("data_classes", name), error
+    counters = {counter.id: regime.id for regime in before.regimes.values() for counter in regime.counters}
+    for index, regime in enumerate(rules.regimes):
+        for position, counter in enumerate(regime.counters):
+            if counters.setdefault(counter.id, regime.id) != regime.id:
+                error = BorderpostError("BP0206", f"counter `{counter.id}` is that of regime `{counters[counter.id]}`")
+                yield ("regimes", index, "counters", position, "id"), error
     seen = set(before.regimes)
     for index, regime in enumerate(rules.regimes):
         if regime.id in seen:
@@ -150,9 +243,15 @@ def _check_regime(regime: Regime, known: Vocabulary) -> Iterator[Finding]:
     classes: list[tuple[KeyPath, tuple[str, ...]]] = [(("applies_when", "data"), applies.data)]
     for index, allow in enumerate(regime.allow):
         places.append((("allow", index, "to"), allow.to))
+        if allow.require is not None and allow.require.operator_in is not None:
+            places.append((("allow", index, "require", "operator_in"), allow.require.operator_in))
         classes.append((("allow", index, "except_data"), allow.except_data))
     for index, deny in enumerate(regime.deny):
         places.append((("deny", index, "to"), deny.to))
+        if deny.operator_in is not None:
+            places.append((("deny", index, "operator_in"), deny.operator_in))
+        if deny.unless is not None and deny.unless.operator_in is not None:
+            places.append((("deny", index, "unless", "operator_in"), deny.unless.operator_in))
         classes.append((("deny", index, "data"), deny.data))
     for path, refs in places:
         for position, ref in enumerate(refs):

@@ -1,31 +1,35 @@
 """The law's answer for one set of facts at one instant. Narrowing only.
 
-    subjects      the union of the codes of all evidence
+    subjects      the union of the codes of all evidence that is believed
     regimes       the union, over the subjects, of the regimes about them and about the data
     destinations  the intersection, over those regimes and all embargoes, of what each allows
-    less          the regions that an event suspends
+    less          the regions that legal events refuse
 
 More evidence therefore means more regimes and fewer destinations, whoever brings it. One exception is needed: an
 unknown place. GeoIP's answer, or a verified claim where GeoIP has none, makes a subject known; what a client
-asserts does not. A verified claim never removes what GeoIP or a header added.
+asserts does not, nor does an answer in doubt. A verified claim never removes what GeoIP or a header added. Evidence in
+doubt calls for embargoes and sanctions alone.
 
 Refusals come in this order, the first that fits is the reason: `unknown-code`, `embargo`, `evidence-required:…`,
-`unknown-class`, `unknown-subject`, `subdivision-unknown`, `no-regime`, `here-not-allowed`, `no-legal-region`.
+`unknown-class`, `unknown-subject`, `subdivision-unknown`, `no-regime`, `here-not-allowed` or `sink-not-allowed:…`,
+`no-legal-region`.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from typing import NamedTuple
 
-from borderpost.policy.compile import CompiledPolicy
-from borderpost.policy.events import CompiledEvents
-from borderpost.policy.model import Evidence, Facts, Law, Ruling, Source, Trust
+from borderpost.policy.compile import Asked, CompiledPolicy
+from borderpost.policy.effects import Effects, meant
+from borderpost.policy.events import CompiledEvents, EventsAsked
+from borderpost.policy.model import Evidence, Facts, Law, Mode, Ruling, Source, Trust
 from borderpost.policy.places import Place
 from borderpost.policy.reasons import AllBases, FirstReasons, Layer
-from borderpost.policy.regimes import NEVER_US
+from borderpost.policy.regimes import HYBRID, NEVER_US, STALE
 
 NO_REGIME = "policy/no-regime"
 """Reason, and under `no_regime: allow` the basis, where no regime is the law of a subject's place and data."""
@@ -35,20 +39,42 @@ _HEADER_CONFLICTS = ((Source.TOKEN, Source.HEADER), (Source.MTLS, Source.HEADER)
 
 
 class _Question(NamedTuple):
-    """The facts as this policy reads them."""
+    """The facts as this policy and these events read them."""
 
     effective: tuple[str, ...]
     """Codes that count, sorted."""
     subjects: tuple[int, ...]
-    """For each place that counts, the regimes about it."""
+    """For each believed place that counts, the regimes about it."""
+    suspected: int
+    """Embargo regimes about a place that is named by evidence in doubt."""
     classes: int
     """Data classes with all that they imply."""
     active: int
-    """Regimes in force now whose conditions on data, tenant and model hold."""
+    """Regimes in force now whose conditions on data, tenant, model and purpose may hold."""
+    sure: int
+    """Those whose conditions surely hold."""
     doubtful: bool
-    """Whether a regime is about a part of a place of which only the whole is known."""
+    """Whether a regime or an event is about a part of a place of which only the whole is known."""
+    mode: Mode
+    flags: int
+    """HYBRID and STALE."""
     until_us: int
     """Next instant at which a regime that matters comes into force or ends."""
+
+    @property
+    def applying(self) -> int:
+        """Return the regimes that apply."""
+        return self.active & (_union(self.subjects) | self.suspected)
+
+
+class _Subject(NamedTuple):
+    """One place at which the subject may be."""
+
+    place: Place
+    """As the policy tells places apart."""
+    event_place: Place
+    """As the events do."""
+    believed: bool
 
 
 class _Case(NamedTuple):
@@ -57,10 +83,11 @@ class _Case(NamedTuple):
     facts: Facts
     policy: CompiledPolicy
     events: CompiledEvents
+    effects: Effects
     now_us: int
-    places: list[Place]
-    """One for each piece of evidence."""
+    subjects: list[_Subject]
     question: _Question
+    events_until_us: int
 
 
 class _Weighed(NamedTuple):
@@ -69,39 +96,47 @@ class _Weighed(NamedTuple):
     passing: int
     refusals: tuple[Layer, ...]
     bases: tuple[Layer, ...]
-    here_refused_by: str | None
+    own_refused: tuple[str, str] | None
+    """Who refuses this gateway's own place or a sink first, and why."""
     until_us: int
 
 
-def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us: int) -> Law:
+def asked(facts: Facts, policy: CompiledPolicy, events: CompiledEvents) -> tuple[Asked, EventsAsked]:
+    """Return all of the facts that `decide` can depend on, but for the codes that it is told of (`Law.effective`)."""
+    return policy.asked(facts), events.asked(facts)
+
+
+def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us: int, *, stale: bool = False) -> Law:
     """Decide where a request may go.
 
-    `now_us` is microseconds since 1970. The same arguments give the same Law in any process. Raises ValueError if
-    policy and events were compiled over different regions, which is a mistake of the caller.
+    `now_us` is microseconds since 1970; `stale` says that the events are older than the deployment allows, so that no
+    revocable basis counts. The same arguments give the same Law in any process. Raises ValueError if the events were
+    compiled over another policy, which is a mistake of the caller.
     """
-    if policy.region_ids is not events.index.ids and policy.region_ids != events.index.ids:
-        raise ValueError("policy and events were compiled over different regions")
-    places = [policy.places.find(evidence.code) for evidence in facts.evidence]
-    known = [place for place in places if place is not None]
-    if len(known) < len(places):
-        return _without_law("unknown-code", effective_codes(facts, policy), False, NEVER_US)
-    question = _read(facts, policy, known, now_us)
-    case = _Case(facts, policy, events, now_us, known, question)
-    applying = question.active & _union(question.subjects)
-    if embargoed := applying & policy.embargoes:
-        layers = tuple((policy.everyone, regime.refusing) for regime in policy.named(embargoed))
-        return _forbid(case, "embargo", layers, NEVER_US)
-    if refusal := _unread(facts, policy, question):
-        return _without_law(refusal, question.effective, question.doubtful, question.until_us)
+    if policy is not events.policy:
+        raise ValueError("the events were compiled over another policy")
+    effects, events_until = events.at(now_us)
+    subjects = _subjects(facts, policy, events)
+    if subjects is None:
+        return _without_law("unknown-code", effective_codes(facts, policy), False, policy.mode, stale, NEVER_US)
+    question = _read(facts, policy, subjects, effects, now_us, stale)
+    case = _Case(facts, policy, events, effects, now_us, subjects, question, events_until)
+    if embargoes := _embargoes(case):
+        return _forbid(case, "embargo", embargoes, NEVER_US)
+    if refusal := _unread(case):
+        until = min(question.until_us, events_until)
+        return _without_law(refusal, question.effective, question.doubtful, question.mode, stale, until)
     uncovered = _uncovered(facts, policy, question)
-    if uncovered and policy.no_regime_refuses:
+    if uncovered and policy.no_regime_refuses and question.mode is not Mode.PERFORMANCE_FIRST:
         return _forbid(case, "no-regime", ((policy.everyone, NO_REGIME),), NEVER_US)
-    weighed = _weigh(policy, applying, question, now_us)
-    if weighed.here_refused_by is not None:
-        here: Layer = (policy.everyone, f"{weighed.here_refused_by}/here-not-allowed")
-        return _forbid(case, "here-not-allowed", (*weighed.refusals, here), weighed.until_us)
-    suspensions, events_until = events.suspended(now_us)
-    legal = weighed.passing & ~_union(mask for mask, _ in suspensions) & policy.index.everyone
+    concerning = _concerning(case, subjects, question)
+    weighed = _weigh(case, question, concerning)
+    if weighed.own_refused is not None:
+        refuser, reason = weighed.own_refused
+        own: Layer = (policy.everyone, f"{refuser}/{reason}")
+        return _forbid(case, reason, (*weighed.refusals, own), weighed.until_us)
+    orders = effects.layers(concerning)
+    legal = weighed.passing & ~_union(mask for mask, _ in orders) & policy.index.everyone
     bases = (*weighed.bases, (policy.everyone, NO_REGIME)) if uncovered else weighed.bases
     conflict, _ = _conflict(case, legal)  # what it depends on is part of what the law depends on
     return Law(
@@ -109,38 +144,70 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
         reason="ok" if legal else "no-legal-region",
         legal=policy.legal(legal),
         effective=question.effective,
-        regimes=tuple(regime.id for regime in policy.named(applying)),
+        regimes=tuple(regime.id for regime in policy.named(question.applying)),
         bases=AllBases(policy.index, legal, bases),
-        refused=FirstReasons(policy.index, ~legal, (*weighed.refusals, *suspensions)),
+        refused=FirstReasons(policy.index, ~legal, (*weighed.refusals, *orders)),
         conflict=conflict,
         subdivision_unknown=question.doubtful,
         valid_until_us=_dated(min(question.until_us, weighed.until_us, events_until)),
+        mode=question.mode,
+        stale=stale,
     )
 
 
 def effective_codes(facts: Facts, policy: CompiledPolicy) -> tuple[str, ...]:
     """Return the codes that count, sorted: `Law.effective`.
 
-    Facts for which `CompiledPolicy.asked` gives the same have laws that differ in this alone.
+    Facts for which `asked` gives the same have laws that differ in this alone.
     """
-    codes = {evidence.code for evidence in facts.evidence}
-    if policy.treat_as and not _is_placed(facts.evidence) and all(map(policy.places.find, codes)):
+    codes = {evidence.code for evidence in facts.evidence if evidence.doubt is None}
+    everything_known = all(policy.places.find(evidence.code) for evidence in facts.evidence)
+    if policy.treat_as and not _is_placed(facts.evidence) and everything_known:
         codes.update(policy.treat_as)  # but not where a code is unknown: then the law is not read
     return tuple(sorted(codes))
 
 
-def _read(facts: Facts, policy: CompiledPolicy, places: list[Place], now_us: int) -> _Question:
-    if not _is_placed(facts.evidence):
-        places = [*places, *(policy.places[code] for code in policy.treat_as)]
+def _subjects(facts: Facts, policy: CompiledPolicy, events: CompiledEvents) -> list[_Subject] | None:
+    """Return every place at which the subject may be; None where a code is unknown."""
+    named = [(evidence.code, evidence.doubt is None) for evidence in facts.evidence]
+    if policy.treat_as and not _is_placed(facts.evidence):
+        named += [(code, True) for code in policy.treat_as]
+    same = events.places is policy.places
+    subjects = []
+    for code, believed in named:
+        place = policy.places.find(code)
+        if place is None:
+            return None
+        subjects.append(_Subject(place, place if same else events.places[code], believed))
+    return subjects
+
+
+def _read(
+    facts: Facts, policy: CompiledPolicy, subjects: list[_Subject], effects: Effects, now_us: int, stale: bool
+) -> _Question:
     classes = 0
     for name in facts.classes:
         classes |= policy.classes.get(name, 0)
-    subjects = tuple(_about(policy, place) for place in places)
-    partly = _union(policy.applicable(place).partly for place in places)
-    about = policy.about_data(classes) & policy.about_party(facts)
-    active = about
+    about_each: list[int] = []
+    suspected = partly = 0
+    for subject in subjects:
+        about = _about(policy, subject, effects)
+        unsure = policy.applicable(subject.place).partly
+        if effects.remaining:
+            unsure = _unrelieved(unsure, subject.event_place, effects)
+        if subject.believed:
+            about_each.append(about)
+            partly |= unsure
+        else:
+            suspected |= about & policy.embargoes
+            partly |= unsure & policy.embargoes
+    possible, sure = policy.about_party(facts)
+    about_data = policy.about_data(classes) & possible
+    active = about_data
     until = NEVER_US
-    for regime in policy.named(about & policy.windowed & (_union(subjects) | partly | policy.embargoes)):
+    for regime in policy.named(
+        about_data & policy.windowed & (_union(about_each) | suspected | partly | policy.embargoes)
+    ):
         if now_us < regime.start_us:
             active &= ~regime.bit
             until = min(until, regime.start_us)
@@ -148,24 +215,62 @@ def _read(facts: Facts, policy: CompiledPolicy, places: list[Place], now_us: int
             active &= ~regime.bit
         else:
             until = min(until, regime.end_us)
-    return _Question(effective_codes(facts, policy), subjects, classes, active, bool(partly & active), until)
+    doubtful = bool(partly & active)
+    if not doubtful and (effects.sanctions or effects.conditions):
+        doubtful = effects.doubtful([subject.event_place for subject in subjects if subject.believed])
+    mode = policy.mode_of(facts)
+    flags = (HYBRID if mode.width else 0) | (STALE if stale else 0)
+    effective = effective_codes(facts, policy)
+    return _Question(
+        effective, tuple(about_each), suspected, classes, active, active & sure, doubtful, mode, flags, until
+    )
 
 
 def _is_placed(evidence: Iterable[Evidence]) -> bool:
-    """Say whether the subject's place is known: by GeoIP, or by a verified claim. An assertion does not count."""
-    return any(item.source is Source.GEOIP or item.trust is Trust.VERIFIED for item in evidence)
+    """Say whether the subject's place is known: by GeoIP, or by a verified claim, and not in doubt.
+
+    An assertion does not count.
+    """
+    return any(
+        item.doubt is None and (item.source is Source.GEOIP or item.trust is Trust.VERIFIED) for item in evidence
+    )
 
 
-def _about(policy: CompiledPolicy, place: Place) -> int:
+def _about(policy: CompiledPolicy, subject: _Subject, effects: Effects) -> int:
     """Return the regimes taken to be about a place, by the treatment of unknown subdivisions."""
-    found = policy.applicable(place)
+    found = policy.applicable(subject.place)
     if policy.treatment == "strictest":
-        return found.sure | found.partly
-    return found.sure | found.plain if policy.treatment == "country-only" else found.sure
+        about = found.sure | found.partly
+    else:
+        about = found.sure | found.plain if policy.treatment == "country-only" else found.sure
+    for bit, cells in effects.remaining.items():
+        if about & bit and not meant(subject.event_place, cells, policy.treatment):
+            about &= ~bit
+    return about
 
 
-def _unread(facts: Facts, policy: CompiledPolicy, question: _Question) -> str | None:
+def _unrelieved(partly: int, place: Place, effects: Effects) -> int:
+    """Return which regimes are still about a part of a place after events have lifted parts of them."""
+    for bit, cells in effects.remaining.items():
+        if partly & bit and not (place.cells & cells and place.cells & ~cells):
+            partly &= ~bit
+    return partly
+
+
+def _embargoes(case: _Case) -> tuple[Layer, ...]:
+    """Return what embargoes the subject is under, by regimes and by events."""
+    policy, effects = case.policy, case.effects
+    embargoed = case.question.applying & policy.embargoes
+    layers = [(policy.everyone, regime.refusing) for regime in policy.named(embargoed)]
+    if effects.sanctions:
+        places = [subject.event_place for subject in case.subjects]
+        layers += [(policy.everyone, s.label) for s in effects.sanctioning(places, policy.treatment)]
+    return tuple(layers)
+
+
+def _unread(case: _Case) -> str | None:
     """Return why the law cannot be read for these facts, None if it can."""
+    facts, policy, question = case.facts, case.policy, case.question
     if facts.missing is not None:
         return f"evidence-required:{facts.missing}"
     if any(name not in policy.classes for name in facts.classes):
@@ -176,67 +281,96 @@ def _unread(facts: Facts, policy: CompiledPolicy, question: _Question) -> str | 
 
 
 def _uncovered(facts: Facts, policy: CompiledPolicy, question: _Question) -> bool:
-    """Say whether some protected class of some subject has no regime that is its law.
+    """Say whether some protected class of some subject has no regime that surely is its law.
 
     Each subject and each class needs its own: else one more subject or class, which anybody may assert, would open
     what was closed.
     """
     for name in facts.classes:
         if name in policy.classes and name not in policy.free:  # an unknown class is refused by `_unread`
-            laws = question.active & policy.covering & policy.about_data(policy.classes[name])
+            laws = question.sure & policy.covering & policy.about_data(policy.classes[name])
             if any(not laws & regimes for regimes in question.subjects):
                 return True
     return False
 
 
-def _weigh(policy: CompiledPolicy, applying: int, question: _Question, now_us: int) -> _Weighed:
+def _concerning(case: _Case, subjects: Iterable[_Subject], question: _Question) -> int:
+    """Return the events that concern the request."""
+    effects, policy = case.effects, case.policy
+    if not effects.conditions:
+        return effects.always & case.events.party(case.facts)
+    places = [subject.event_place for subject in subjects if subject.believed]
+    party = case.events.party(case.facts)
+    return effects.concerning(party, places, question.classes, question.applying, policy.treatment)
+
+
+def _weigh(case: _Case, question: _Question, concerning: int) -> _Weighed:
     """Intersect what the applying regimes allow, in order of regime id, and take out what embargoes keep from all."""
+    policy, effects, now_us = case.policy, case.effects, case.now_us
+    index = policy.index
     passing = policy.everyone
     refusals: list[Layer] = []
     bases: list[Layer] = []
-    here_refused_by: str | None = None
+    own_refused: tuple[str, str] | None = None
     until = NEVER_US
-    for regime in policy.named(applying | (question.active & policy.embargoes)):
+    for regime in policy.named(question.applying | (question.active & policy.embargoes)):
         if regime.embargo:
-            passing &= ~regime.embargoed
-            refusals.append((regime.embargoed, regime.refusing))
+            embargoed = effects.embargoed.get(regime.bit, regime.embargoed)
+            passing &= ~embargoed
+            refusals.append((embargoed, regime.refusing))
         else:
-            verdict, following = policy.verdict(regime, now_us, question.classes)
+            verdict, following = policy.verdict(regime, now_us, question.classes, question.flags)
+            if effects.touched & regime.bit:
+                interval = bisect_right(regime.boundaries, now_us)
+                verdict = effects.verdict(regime, now_us, interval, question.classes, question.flags, concerning)
             passing &= verdict.passing
             refusals.extend(verdict.refusals)
             bases.extend(verdict.bases)
             if following < until:
                 until = following
-        if here_refused_by is None and not passing & policy.index.here:
-            here_refused_by = regime.id
-    return _Weighed(passing, tuple(refusals), tuple(bases), here_refused_by, until)
+        if own_refused is None and index.own & ~passing:
+            own_refused = regime.id, index.own_reason(index.own & ~passing)
+    for sanction in effects.sanctions:
+        passing &= ~sanction.processors
+        refusals.append((sanction.processors, sanction.label))
+        if own_refused is None and index.own & ~passing:
+            own_refused = sanction.label, index.own_reason(index.own & ~passing)
+    return _Weighed(passing, tuple(refusals), tuple(bases), own_refused, until)
 
 
 def _conflict(case: _Case, legal: int) -> tuple[str | None, int]:
-    """Name the disagreement between sources that matters most, and when that may change."""
-    if len(case.places) < 2:
+    """Name the disagreement between believed sources that matters most, and when that may change."""
+    facts, policy = case.facts, case.policy
+    said = {
+        evidence.source: subject
+        for evidence, subject in zip(facts.evidence, case.subjects, strict=False)  # behind them stands `treat_as`
+        if subject.believed
+    }
+    if len(said) < 2:
         return None, NEVER_US
-    policy = case.policy
-    said = {evidence.source: place for evidence, place in zip(case.facts.evidence, case.places, strict=True)}
     asserted = _disagreeing(said, _HEADER_CONFLICTS)
     fixed = _disagreeing(said, _FIXED_CONFLICTS)
     if fixed is not None or asserted is None:
         return fixed, NEVER_US
-    about = _about(policy, said[Source.HEADER])
-    alone = case.question._replace(subjects=(about,))
-    embargoed = about & case.question.active & policy.embargoes
-    if embargoed or (policy.no_regime_refuses and _uncovered(case.facts, policy, alone)):
+    header = said[Source.HEADER]
+    about = _about(policy, header, case.effects)
+    alone = case.question._replace(subjects=(about,), suspected=0)
+    if alone.applying & policy.embargoes or case.effects.sanctioning([header.event_place], policy.treatment):
         return asserted, NEVER_US
-    weighed = _weigh(policy, about & case.question.active, alone, case.now_us)
-    suspensions, events_until = case.events.suspended(case.now_us)
-    wished = weighed.passing & ~_union(mask for mask, _ in suspensions) & policy.index.everyone
-    widens = weighed.here_refused_by is None and wished & ~legal
-    return "header-widen" if widens else asserted, min(weighed.until_us, events_until)
+    refuses = policy.no_regime_refuses and alone.mode is not Mode.PERFORMANCE_FIRST
+    if refuses and _uncovered(facts, policy, alone):
+        return asserted, NEVER_US
+    concerning = _concerning(case, (header,), alone)
+    weighed = _weigh(case, alone, concerning)
+    orders = _union(mask for mask, _ in case.effects.layers(concerning))
+    wished = weighed.passing & ~orders & policy.index.everyone
+    widens = weighed.own_refused is None and wished & ~legal
+    return "header-widen" if widens else asserted, min(weighed.until_us, case.events_until_us)
 
 
-def _disagreeing(said: dict[Source, Place], pairs: tuple[tuple[Source, Source], ...]) -> str | None:
+def _disagreeing(said: dict[Source, _Subject], pairs: tuple[tuple[Source, Source], ...]) -> str | None:
     for first, second in pairs:
-        if first in said and second in said and not said[first].cells & said[second].cells:
+        if first in said and second in said and not said[first].place.cells & said[second].place.cells:
             return f"{first}-vs-{second}"
     return None
 
@@ -244,23 +378,26 @@ def _disagreeing(said: dict[Source, Place], pairs: tuple[tuple[Source, Source], 
 def _forbid(case: _Case, reason: str, layers: tuple[Layer, ...], until_us: int) -> Law:
     """Refuse every region for a reason that is not about regions."""
     policy, question = case.policy, case.question
-    applying = question.active & _union(question.subjects)
     conflict, conflict_until = _conflict(case, 0)
     return Law(
         ruling=Ruling.FORBIDDEN,
         reason=reason,
         legal=(),
         effective=question.effective,
-        regimes=tuple(regime.id for regime in policy.named(applying)),
+        regimes=tuple(regime.id for regime in policy.named(question.applying)),
         bases={},
         refused=FirstReasons(policy.index, policy.index.everyone, layers),
         conflict=conflict,
         subdivision_unknown=question.doubtful,
-        valid_until_us=_dated(min(question.until_us, until_us, conflict_until)),
+        valid_until_us=_dated(min(question.until_us, until_us, conflict_until, case.events_until_us)),
+        mode=question.mode,
+        stale=bool(question.flags & STALE),
     )
 
 
-def _without_law(reason: str, effective: tuple[str, ...], doubtful: bool, until_us: int) -> Law:
+def _without_law(
+    reason: str, effective: tuple[str, ...], doubtful: bool, mode: Mode, stale: bool, until_us: int
+) -> Law:
     """Refuse before the law is read: nothing is said of any region."""
     return Law(
         ruling=Ruling.EVIDENCE,
@@ -273,6 +410,8 @@ def _without_law(reason: str, effective: tuple[str, ...], doubtful: bool, until_
         conflict=None,
         subdivision_unknown=doubtful,
         valid_until_us=_dated(until_us),
+        mode=mode,
+        stale=stale,
     )
 
 

@@ -1,29 +1,45 @@
-"""Legal events: what happened to the law, when it holds, and when it became known.
+"""Legal events over one compiled policy: which are in force at an instant, and what they change there.
 
-An event is in force at `now` iff effective_from <= now < effective_until and recorded_at <= now. So a list read
-once takes effect at the right microsecond by itself, and replay of an old instant sees only what was known then.
+A list read once takes effect at the right microsecond by itself, and replay of an old instant sees only what was known
+then. With ε the list's `clock_error_us`, an event is in force
+
+    narrowing   from max(effective_from, recorded_at) − ε until effective_until + ε
+    widening    from max(effective_from, recorded_at, second approval) + ε until effective_until − ε
+
+and never if it became known after it had ended. Between two such instants nothing changes: the `Effects` of each
+interval are worked out once, when first asked for.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from borderpost.policy import canonical, check
-from borderpost.policy.event_schema import EventsFile, LegalEvent
+from borderpost.policy import canonical, check, codes
+from borderpost.policy.catalogue import Catalogue, Territory
+from borderpost.policy.check import Vocabulary
+from borderpost.policy.compile import CompiledPolicy
+from borderpost.policy.effects import Condition, Effects, Sanction
+from borderpost.policy.event_schema import SIGNATURES_TO_WIDEN, EventsFile, LegalEvent
 from borderpost.policy.fields import to_us
-from borderpost.policy.reasons import Layer, RegionIndex
-from borderpost.policy.regimes import NEVER_US
+from borderpost.policy.model import Facts
+from borderpost.policy.places import Places, group_cells
+from borderpost.policy.regimes import NEVER_US, classes_mask
+from borderpost_base import limits
 from borderpost_base.strict import YamlDocument, validate
+
+EventsAsked = tuple[int, tuple[str, ...]]
+"""Which events' conditions on tenant and model a request may meet, and its places as events tell them apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventList:
-    """The events of one file, as one value with one digest."""
+    """The events that hold here, as one value with one digest."""
 
     file: EventsFile = field(default_factory=EventsFile)
-    """The file's content."""
+    """The list's content."""
 
     @property
     def events(self) -> tuple[LegalEvent, ...]:
@@ -39,57 +55,273 @@ class EventList:
         """Return `sha256:<hex>` of the canonical bytes."""
         return canonical.digest_of(self.canonical())
 
+    def in_force(self, now_us: int) -> tuple[str, ...]:
+        """Return the ids of the events in force at an instant that no other event has ended, sorted, drills too."""
+        error_us = self.file.clock_error_us
+        found = {event.id: event for event in self.events if _is_within(now_us, _in_force(event, error_us))}
+        return tuple(sorted(found.keys() - {event.ends for event in found.values()}))
+
     @staticmethod
     def from_canonical(raw: bytes) -> EventList:
         """Read a list back. Raises BorderpostError BP0215 if the bytes are not exactly a canonical list."""
         return EventList(canonical.from_canonical(EventsFile, raw))
 
 
+class _Dated(NamedTuple):
+    """An event with the window in which it is in force."""
+
+    start_us: int
+    end_us: int
+    bit: int
+    """The event's bit in masks of events: its place in the list."""
+    event: LegalEvent
+
+
 class CompiledEvents:
-    """The regions suspended at any instant. Immutable."""
+    """What legal events change in one policy, at any instant. Its memo never changes an answer."""
 
-    __slots__ = ("_boundaries", "_suspensions", "index")
+    __slots__ = (
+        "_boundaries",
+        "_catalogue",
+        "_dated",
+        "_effects",
+        "_numbers",
+        "_parties",
+        "_territory",
+        "places",
+        "policy",
+    )
 
-    def __init__(self, events: EventList, index: RegionIndex) -> None:
-        self.index = index
-        """The catalogue that the masks are about."""
-        dated: list[tuple[int, int, Layer]] = []
-        for event in sorted(events.events, key=lambda event: event.id):
-            start = max(to_us(event.effective_from), to_us(event.recorded_at))
-            end = to_us(event.effective_until) if event.effective_until else NEVER_US
-            if end <= start:
-                continue  # it became known after it had ended
-            mask = sum(index.bits[region_id] for region_id in set(event.scope.regions))
-            dated.append((start, end, (mask, f"event/{event.id}")))
-        self._boundaries = (*sorted({at for start, end, _ in dated for at in (start, end)} - {NEVER_US}), NEVER_US)
-        self._suspensions: list[tuple[Layer, ...]] = [()]
-        for at in self._boundaries[:-1]:
-            in_force = (layer for start, end, layer in dated if start <= at < end)
-            self._suspensions.append(tuple(in_force))
+    def __init__(self, events: EventList, policy: CompiledPolicy, drills: bool) -> None:
+        self.policy = policy
+        """The policy that they are about."""
+        counted = [event for event in events.events if drills or event.mode == "enforce"]
+        self._numbers = {event.id: 1 << number for number, event in enumerate(counted)}
+        self.places, self._territory, self._catalogue = _ground(policy, counted)
+        self._dated: list[_Dated] = []
+        for event in counted:
+            start_us, end_us = _in_force(event, events.file.clock_error_us)
+            if start_us < end_us:
+                self._dated.append(_Dated(start_us, end_us, self._numbers[event.id], event))
+        dates = {at for dated in self._dated for at in (dated.start_us, dated.end_us) if abs(at) < NEVER_US}
+        self._boundaries = (*sorted(dates), NEVER_US)
+        self._effects: dict[int, Effects] = {}
+        self._parties = [
+            (dated.bit, frozenset(dated.event.scope.tenants), frozenset(dated.event.scope.models))
+            for dated in self._dated
+            if dated.event.scope.tenants or dated.event.scope.models
+        ]
 
-    def suspended(self, now_us: int) -> tuple[tuple[Layer, ...], int]:
-        """Return what is suspended at an instant, by which event, and when that changes next (NEVER_US: never)."""
+    def at(self, now_us: int) -> tuple[Effects, int]:
+        """Return what is changed at an instant, and when that changes next (NEVER_US: never)."""
         interval = bisect_right(self._boundaries, now_us)
-        return self._suspensions[interval], self._boundaries[interval]
+        effects = self._effects.get(interval)
+        if effects is None:
+            if len(self._effects) >= limits.REMEMBERED_INTERVALS_MAX:
+                self._effects.clear()  # costs time and never an answer
+            effects = self._effects[interval] = self._made([d for d in self._dated if d.start_us <= now_us < d.end_us])
+        return effects, self._boundaries[interval]
+
+    def in_force(self, now_us: int) -> tuple[str, ...]:
+        """Return the ids of the events in force at an instant that no other event has ended, sorted."""
+        return self.at(now_us)[0].ids
+
+    def changed_between(self, before_us: int, now_us: int) -> list[str]:
+        """Return the ids of events that took effect or ended in (before, now]."""
+        return [
+            dated.event.id
+            for dated in self._dated
+            if before_us < dated.start_us <= now_us or before_us < dated.end_us <= now_us
+        ]
+
+    def asked(self, facts: Facts) -> EventsAsked:
+        """Return all of the facts that events can depend on beside what the policy asks (`CompiledPolicy.asked`)."""
+        keys: tuple[str, ...] = ()
+        if self.places is not self.policy.places:
+            found = [(evidence.code, self.places.find(evidence.code)) for evidence in facts.evidence]
+            keys = tuple([code if place is None else place.key for code, place in found])
+        return self.party(facts), keys
+
+    def party(self, facts: Facts) -> int:
+        """Return the events whose conditions on tenant and model may hold; what is not known may be anything."""
+        mask = -1
+        model = facts.model if self.policy.trust_model else None
+        for bit, tenants, models in self._parties:
+            if (tenants and facts.tenant is not None and facts.tenant not in tenants) or (
+                models and model is not None and model not in models
+            ):
+                mask &= ~bit
+        return mask
+
+    def _made(self, active: Sequence[_Dated]) -> Effects:
+        """Work out the effects of the events whose windows an instant is in."""
+        ids = {dated.event.id: dated.bit for dated in active}
+        lifted = sum({ids[dated.event.ends] for dated in active if dated.event.ends in ids})
+        active = [dated for dated in active if not dated.bit & lifted]
+        effects = Effects(self.policy, tuple(sorted(dated.event.id for dated in active)))
+        self._add_sanctions(effects, active)
+        for dated in sorted(active, key=lambda dated: dated.event.id):
+            event = dated.event
+            if event.type in ("region_suspend", "injunction", "regulator_order", "adequacy_revoke"):
+                self._add_narrowing(effects, dated, active)
+            elif event.type == "adequacy_grant":
+                locations = self._catalogue.inside_cells(self._cells(event.scope.countries, widens=True))
+                for regime in self.policy.named(self._regimes(event.scope.regimes) & ~self.policy.embargoes):
+                    granted = (dated.bit, f"{regime.id}/{event.basis}", locations)
+                    effects.granted.setdefault(regime.bit, []).append(granted)
+            elif event.counter is not None and event.count is not None:
+                for regime in self.policy.regimes:
+                    if event.counter in regime.counters:
+                        effects.reached.setdefault(regime.bit, []).append((dated.bit, event.counter, event.count))
+        effects.close()
+        return effects
+
+    def _add_sanctions(self, effects: Effects, active: Sequence[_Dated]) -> None:
+        """Add what sanctions hit, less what a later lifting of sanctions takes out."""
+        lifted = 0
+        lifted_of: dict[int, int] = {}
+        for dated in reversed(active):
+            event = dated.event
+            if event.type == "sanctions_lift":
+                cells = self._cells(event.scope.subjects, widens=True)
+                regimes = self._regimes(event.scope.regimes) if event.scope.regimes else self.policy.embargoes
+                for regime in self.policy.named(regimes & self.policy.embargoes):
+                    lifted_of[regime.bit] = lifted_of.get(regime.bit, 0) | cells
+                lifted |= 0 if event.scope.regimes else cells
+            elif event.type == "sanctions_add":
+                cells = self._cells(event.scope.subjects, widens=False) & ~lifted
+                if cells:
+                    hit = self._catalogue.processors_hit(cells)
+                    effects.sanctions.append(Sanction(cells, hit, f"event/{event.id}"))
+        effects.sanctions.sort(key=lambda sanction: sanction.label)
+        for regime_bit, cells in lifted_of.items():
+            (regime,) = self.policy.named(regime_bit)
+            left = self._territory.cells(regime.subject_refs) & ~cells
+            effects.remaining[regime_bit] = left
+            effects.embargoed[regime_bit] = self._catalogue.processors_hit(left)
+
+    def _add_narrowing(self, effects: Effects, dated: _Dated, active: Sequence[_Dated]) -> None:
+        """Add regions that an event refuses, or the bases that it takes away, for the requests that it concerns."""
+        event, scope, policy = dated.event, dated.event.scope, self.policy
+        if scope.subjects or scope.data or scope.tenants or scope.models or (scope.regimes and not scope.bases):
+            known = (name for name in scope.data if name in policy.own_bits)
+            effects.conditions.append(
+                Condition(
+                    dated.bit,
+                    self._cells(scope.subjects, widens=False) if scope.subjects else None,
+                    classes_mask(known, policy.own_bits) if scope.data else None,
+                    self._regimes(scope.regimes) if scope.regimes and not scope.bases else None,
+                )
+            )
+        if not scope.bases:
+            refused = self._processors(event)
+            if event.type == "region_suspend":
+                refused &= ~self._restored_after(dated, active)
+            effects.refusals.append((dated.bit, refused, f"event/{event.id}"))
+            return
+        locations = self._locations(event)
+        for regime in policy.named(self._regimes(scope.regimes)) if scope.regimes else policy.regimes:
+            for basis in sorted(set(scope.bases)):
+                revoked = (dated.bit, f"{regime.id}/{basis}", locations)
+                effects.revoked.setdefault(regime.bit, []).append(revoked)
+
+    def _restored_after(self, suspension: _Dated, active: Sequence[_Dated]) -> int:
+        """Return the regions that a later event has restored."""
+        bits = self.policy.index.bits
+        later = (d.event.scope.regions for d in active if d.event.type == "region_restore" and d.bit > suspension.bit)
+        return sum(bits.get(region_id, 0) for region_id in {region_id for regions in later for region_id in regions})
+
+    def _processors(self, event: LegalEvent) -> int:
+        """Return the regions that an event's scope means; all where it names no destination."""
+        index, scope = self.policy.index, event.scope
+        mask = index.everyone
+        if scope.regions:
+            mask &= sum(index.bits.get(region_id, 0) for region_id in set(scope.regions))
+        if scope.countries:
+            mask &= self._catalogue.processors_hit(self._cells(scope.countries, widens=False))
+        if scope.operators:
+            mask &= self._catalogue.operated_by(scope.operators)
+        return mask
+
+    def _locations(self, event: LegalEvent) -> int:
+        """Return the locations for which an event takes a basis away: `here` and the sinks too where it names none."""
+        scope = event.scope
+        if not (scope.regions or scope.operators):
+            if not scope.countries:
+                return self._catalogue.everyone
+            return self._catalogue.hit_cells(self._cells(scope.countries, widens=False))
+        return self._catalogue.everywhere(self._processors(event))
+
+    def _cells(self, refs: Iterable[str], *, widens: bool) -> int:
+        """Return the cells of codes and groups; of a group that policy does not know, the narrower reading."""
+        known = self._territory.groups
+        mask = 0
+        for ref in refs:
+            if ref == "*" or codes.is_code(ref) or ref in known:
+                mask |= self._territory.cells((ref,))
+            elif not widens:
+                return self.places.everywhere
+        return mask
+
+    def _regimes(self, ids: Iterable[str]) -> int:
+        wanted = frozenset(ids)
+        return sum(regime.bit for regime in self.policy.regimes if regime.id in wanted)
 
 
-def read_events(document: YamlDocument, regions: Iterable[str]) -> EventList:
-    """Validate an events file. Raises Problems, each with its line; a region that is not configured is one."""
+def compile_events(events: EventList, policy: CompiledPolicy, *, drills: bool = False) -> CompiledEvents:
+    """Compile a list over a policy; with `drills` those count too that are for shadow only.
+
+    Never fails for what the policy does not have: a list may be shared by gateways that differ. A region, regime or
+    class that is not here concerns nobody here; a group that is not here is read in the restrictive direction.
+    """
+    return CompiledEvents(events, policy, drills)
+
+
+def read_events(document: YamlDocument, regions: Iterable[str], known: Vocabulary | None = None) -> EventList:
+    """Validate a plain events file. Raises Problems, each with its line; names that are not configured are some."""
     events = EventList(validate(EventsFile, document))
-    check.raise_found(_unknown_regions(events, regions), document)
+    check.raise_found(check.check_events(events.events, regions, known), document)
     return events
 
 
-def compile_events(events: EventList, regions: Iterable[str]) -> CompiledEvents:
-    """Compile a list over the catalogue's region ids. Raises Problems for regions that are not configured."""
-    index = RegionIndex(tuple(sorted(regions)))
-    check.raise_found(_unknown_regions(events, index.ids))
-    return CompiledEvents(events, index)
+def _in_force(event: LegalEvent, clock_error_us: int) -> tuple[int, int]:
+    """Return the window in which an event is in force, microseconds since 1970; an empty one if it never is."""
+    start = max(to_us(event.effective_from), to_us(event.recorded_at))
+    end = to_us(event.effective_until) if event.effective_until else NEVER_US
+    if event.widens:
+        second = _second_approval(event)
+        start = NEVER_US if second is None else max(start, second)
+        if end <= start:
+            return NEVER_US, NEVER_US
+        return start + clock_error_us, end if end == NEVER_US else end - clock_error_us
+    if end <= start:
+        return NEVER_US, NEVER_US  # it became known after it had ended
+    return start - clock_error_us, end if end == NEVER_US else end + clock_error_us
 
 
-def _unknown_regions(events: EventList, regions: Iterable[str]) -> Iterable[check.Finding]:
-    known = set(regions)
-    for position, event in enumerate(events.events):
-        for index, region_id in enumerate(event.scope.regions):
-            if region_id not in known:
-                yield ("events", position, "scope", "regions", index), check.unknown_region(region_id, known)
+def _is_within(now_us: int, window_us: tuple[int, int]) -> bool:
+    return window_us[0] <= now_us < window_us[1]
+
+
+def _second_approval(event: LegalEvent) -> int | None:
+    """Return when the second signer's approval became known; None while there is none."""
+    signers: set[str] = set()
+    keys: set[str] = set()
+    for approval in sorted(event.approvals, key=lambda approval: approval.at):
+        if approval.by not in signers and approval.key not in keys:
+            signers.add(approval.by)
+            keys.add(approval.key)
+            if len(signers) == SIGNATURES_TO_WIDEN:
+                return to_us(approval.at)
+    return None
+
+
+def _ground(policy: CompiledPolicy, events: Sequence[LegalEvent]) -> tuple[Places, Territory, Catalogue]:
+    """Return the ground to read events on: the policy's, cut finer where they name what no rule does."""
+    named = {ref for event in events for ref in (*event.scope.subjects, *event.scope.countries) if codes.is_code(ref)}
+    if all(map(policy.places.is_cut, named)):
+        return policy.places, policy.territory, policy.catalogue
+    places = Places([*policy.mentioned, *sorted(named)])
+    territory = Territory(places, group_cells(policy.bundle.vocabulary.groups, places))
+    catalogue = Catalogue(policy.index, policy.bundle.here, policy.bundle.sinks, policy.specs, territory)
+    return places, territory, catalogue

@@ -120,8 +120,8 @@ class DataClass(StrictModel):
     """Sensitivity, 0 to 9. 0 is free data that needs no law to allow it; 1 by default, since a class that somebody
     names is worth protecting."""
     mode: Mode | None = None
-    """The mode of requests with this class; of several classes the strictest holds, one that sets none counting as
-    the policy's default. None by default."""
+    """The mode of requests with this class: the strictest that it or a class that it implies sets. Of several classes
+    of a request the strictest holds, one without a mode counting as the policy's default. None by default."""
 
 
 class Require(StrictModel):

@@ -92,6 +92,10 @@ class Places:
             return None
         return self._unnamed[code[:2], codes.is_iso_suffix(code[3:])]
 
+    def is_cut(self, code: str) -> bool:
+        """Return True if the code has cells of its own, because it is a country or was mentioned."""
+        return code in self._known
+
     def __getitem__(self, code: str) -> Place:
         found = self.find(code)
         if found is None:

@@ -19,11 +19,11 @@ _BITS = bytes.maketrans(b"01", b"\x00\x01")
 
 
 class RegionIndex:
-    """The regions of one catalogue: bit i is the i-th id in sorted order; `here` has the bit after the last."""
+    """The processors of one deployment: bit i is the i-th region id in sorted order, then `here`, then the sinks."""
 
-    __slots__ = ("bits", "everyone", "here", "ids")
+    __slots__ = ("bits", "everyone", "here", "ids", "own", "sinks", "width")
 
-    def __init__(self, ids: tuple[str, ...]) -> None:
+    def __init__(self, ids: tuple[str, ...], sinks: tuple[str, ...] = ()) -> None:
         self.ids = ids
         """Region ids, sorted."""
         self.bits = {region_id: 1 << index for index, region_id in enumerate(ids)}
@@ -32,6 +32,18 @@ class RegionIndex:
         """Mask of all regions, without `here`."""
         self.here = 1 << len(ids)
         """Mask of this gateway's own place."""
+        self.sinks = {name: self.here << 1 + index for index, name in enumerate(sorted(sinks))}
+        """Mask of each sink."""
+        self.width = len(ids) + 1 + len(sinks)
+        """Number of bits."""
+        self.own = (1 << self.width) - 1 - self.everyone
+        """Mask of `here` and all sinks: what every request meets, wherever it is routed."""
+
+    def own_reason(self, mask: int) -> str:
+        """Return why a request is refused for the first of its own processors in a mask that the law refuses."""
+        if mask & self.here:
+            return "here-not-allowed"
+        return "sink-not-allowed:" + next(name for name, bit in self.sinks.items() if bit & mask)
 
     def named(self, mask: int) -> tuple[str, ...]:
         """Return the ids of a mask, sorted."""

@@ -1,19 +1,23 @@
-"""One regime over one catalogue: its entries as masks of regions, its timeline cut at every date.
+"""One regime over one catalogue: its entries as masks of locations, its timeline cut at every date.
 
-Everything is read in the restrictive direction: an allow entry needs every cell of a region, a deny entry hits on
-any; a zone is all members of its group; a `global` region satisfies no allow entry and is hit by every denial.
+Everything is read in the restrictive direction: an allow entry needs every cell of a location, a deny entry hits on
+any; a zone is all members of its group; a `global` location satisfies no allow entry and is hit by every denial.
+
+Masks of *locations* have a bit for each processor and, above these, the same number of bits for where each retains
+and once more for where its telemetry goes (`Catalogue`). A regime allows a processor if it allows all of its
+locations, each by whichever entry, so a `Verdict` speaks of processors alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final, NamedTuple
 
+from borderpost.policy.catalogue import Catalogue, Territory
 from borderpost.policy.fields import to_us
-from borderpost.policy.pack import AllowEntry, DenyEntry, Regime, Require
-from borderpost.policy.places import Places
-from borderpost.policy.reasons import Layer, RegionIndex
-from borderpost.policy.schema import Here, Processor, RegionSpec
+from borderpost.policy.pack import AllowEntry, DenyEntry, Regime, Threshold
+from borderpost.policy.reasons import Layer
 
 NEVER_US = 1 << 63
 """An instant after all instants, microseconds since 1970: the end of what has no end."""
@@ -24,12 +28,17 @@ ClassBits = Mapping[str, int]
 ANY_DATA = -1
 """Mask of classes that every request meets, also one without any class."""
 
+HYBRID: Final = 1
+"""Flag of a question: entries of the mode hybrid count."""
+STALE: Final = 2
+"""Flag of a question: revocable entries do not count."""
+
 
 class Verdict(NamedTuple):
-    """What one regime says of every region, between two of its boundaries, for some data classes."""
+    """What one regime says of every processor, between two of its boundaries, for some data classes."""
 
     passing: int
-    """Regions (and `here`) that may serve."""
+    """Regions, `here` and sinks that may serve."""
     refusals: tuple[Layer, ...]
     """Why the others may not, the first that fits counts."""
     bases: tuple[Layer, ...]
@@ -37,7 +46,7 @@ class Verdict(NamedTuple):
 
 
 class CompiledEntry(NamedTuple):
-    """One dated or conditional entry."""
+    """One entry that does not always hold."""
 
     start_us: int
     """First instant, -NEVER_US if since ever."""
@@ -45,8 +54,29 @@ class CompiledEntry(NamedTuple):
     """First instant no longer, NEVER_US if for good."""
     classes: int
     """Allow: classes that switch it off. Deny: classes that it is about, or ANY_DATA."""
-    regions: int
+    needs: int
+    """Flags without which it does not count: HYBRID or 0."""
+    lacks: int
+    """Flags with which it does not count: STALE or 0."""
+    threshold: Threshold | None
+    """Allow: what ends it. Deny: what begins it."""
+    locations: int
     label: str
+
+
+class Overlay(NamedTuple):
+    """What legal events change in a regime for one request."""
+
+    revoked: Mapping[str, int]
+    """Locations for which a label no longer counts."""
+    granted: Mapping[str, int]
+    """Locations that a label allows besides."""
+    reached: Mapping[str, int]
+    """Highest threshold that each counter has reached."""
+
+
+PLAIN: Final = Overlay({}, {}, {})
+"""Nothing is changed."""
 
 
 class CompiledRegime:
@@ -56,170 +86,153 @@ class CompiledRegime:
         "allow",
         "bit",
         "boundaries",
+        "catalogue",
         "classes",
+        "counters",
         "covers",
         "data",
         "deny",
         "embargo",
         "embargoed",
         "end_us",
+        "flags",
         "id",
+        "labels",
         "lasting_allow",
         "lasting_deny",
         "opens",
+        "own_basis",
         "refusing",
         "start_us",
+        "subject_refs",
         "subjects",
         "why_not",
     )
 
     def __init__(
-        self, bit: int, regime: Regime, territory: Territory, catalogue: Catalogue, own_bits: ClassBits
+        self, bit: int, regime: Regime, territory: Territory, catalogue: Catalogue, own_bits: ClassBits, child: bool
     ) -> None:
         self.bit = bit
         """The regime's bit in masks of regimes."""
         self.id = regime.id
-        self.start_us, self.end_us = _window(regime)
+        self.catalogue = catalogue
+        self.start_us, self.end_us = window(regime.from_, regime.until)
         self.opens = regime.default == "allow"
         self.embargo = regime.kind == "embargo"
-        self.covers = not self.embargo and (regime.default == "deny" or regime.basis is not None)
+        self.covers = not self.embargo and not child and (regime.default == "deny" or regime.basis is not None)
         """Whether it counts as the law of its subjects."""
+        self.subject_refs = regime.applies_when.subject_in
         self.subjects = territory.cells(regime.applies_when.subject_in)
         self.data = classes_mask(regime.applies_when.data, own_bits)
         self.why_not = f"{regime.id}/no-basis"
         self.refusing = f"{regime.id}/embargo"
-        self.embargoed = catalogue.hit(regime.applies_when.subject_in) if self.embargo else 0
-        """Regions (and `here`) that an embargo keeps everybody out of."""
-        self.lasting_allow: dict[str, int] = {f"{regime.id}/{regime.basis}": catalogue.everyone} if regime.basis else {}
+        self.embargoed = catalogue.processors_hit(self.subjects) if self.embargo else 0
+        """Processors that an embargo keeps everybody out of."""
+        self.own_basis = f"{regime.id}/{regime.basis}" if regime.basis else ""
+        """The basis of `default: allow`; empty if it has none."""
+        self.lasting_allow: dict[str, int] = {self.own_basis: catalogue.everyone} if regime.basis else {}
         self.lasting_deny: dict[str, int] = {}
         self.allow: list[CompiledEntry] = []
         self.deny: list[CompiledEntry] = []
         for allow in regime.allow:
-            reached = catalogue.inside(allow.to) & catalogue.bringing(allow.require)
-            excepted = classes_mask(allow.except_data, own_bits)
-            entry = CompiledEntry(*_window(allow), excepted, reached, f"{regime.id}/{allow.basis}")
-            _file(entry, 0, self.lasting_allow, self.allow)
+            self._file_allow(allow, own_bits)
         for deny in regime.deny:
-            reached = catalogue.hit(deny.to)
-            if deny.unless is not None:
-                reached &= ~catalogue.bringing(deny.unless)
-            about = classes_mask(deny.data, own_bits)
-            entry = CompiledEntry(*_window(deny), about, reached, f"{regime.id}/{deny.basis}")
-            _file(entry, ANY_DATA, self.lasting_deny, self.deny)
+            self._file_deny(deny, own_bits)
         entries = (*self.allow, *self.deny)
         dates = {at for entry in entries for at in (entry.start_us, entry.end_us) if abs(at) < NEVER_US}
         self.boundaries = (*sorted(dates), NEVER_US)
         """Every instant at which an entry begins or ends, microseconds since 1970, and NEVER_US."""
         self.classes = 0
         """Classes that make a difference inside the regime."""
+        self.flags = 0
+        """Flags that make a difference inside the regime."""
         for entry in entries:
             self.classes |= entry.classes if entry.classes != ANY_DATA else 0
+            self.flags |= entry.needs | entry.lacks
+        self.counters = tuple(counter.id for counter in regime.counters)
+        self.labels = frozenset([*self.lasting_allow, *(entry.label for entry in self.allow)])
+        """Every basis that it gives, as `regime/basis`."""
 
-    def verdict(self, at_us: int, classes: int, everyone: int) -> Verdict:
-        """Work out the verdict at an instant for a mask of classes; `everyone` includes `here`."""
+    def _file_allow(self, allow: AllowEntry, own_bits: ClassBits) -> None:
+        reached = self.catalogue.inside(allow.to) & self.catalogue.bringing(allow.require)
+        excepted = classes_mask(allow.except_data, own_bits)
+        needs, lacks = (HYBRID if allow.only_in else 0), (STALE if allow.revocable else 0)
+        label = f"{self.id}/{allow.basis}"
+        start_us, end_us = window(allow.from_, allow.until)
+        if (start_us, end_us) == (-NEVER_US, NEVER_US) and not (excepted or needs or lacks or allow.below):
+            self.lasting_allow[label] = self.lasting_allow.get(label, 0) | reached
+        else:
+            self.allow.append(CompiledEntry(start_us, end_us, excepted, needs, lacks, allow.below, reached, label))
+
+    def _file_deny(self, deny: DenyEntry, own_bits: ClassBits) -> None:
+        reached = self.catalogue.hit(deny.to)
+        if deny.operator_in is not None:
+            reached &= self.catalogue.perhaps_operated_in(deny.operator_in)
+        if deny.unless is not None:
+            reached &= ~self.catalogue.bringing(deny.unless)
+        about = classes_mask(deny.data, own_bits)
+        label = f"{self.id}/{deny.basis}"
+        start_us, end_us = window(deny.from_, deny.until)
+        if (start_us, end_us, about) == (-NEVER_US, NEVER_US, ANY_DATA) and not deny.above:
+            self.lasting_deny[label] = self.lasting_deny.get(label, 0) | reached
+        else:
+            self.deny.append(CompiledEntry(start_us, end_us, about, 0, 0, deny.above, reached, label))
+
+    def verdict(self, at_us: int, classes: int, flags: int, overlay: Overlay = PLAIN) -> Verdict:
+        """Work out the verdict at an instant for a mask of classes and the flags of a question."""
         allowed = dict(self.lasting_allow)
         denied = dict(self.lasting_deny)
         for entry in self.allow:
             if entry.start_us <= at_us < entry.end_us and not entry.classes & classes:
-                allowed[entry.label] = allowed.get(entry.label, 0) | entry.regions
+                if entry.needs & ~flags or entry.lacks & flags or _is_reached(entry.threshold, overlay):
+                    continue
+                allowed[entry.label] = allowed.get(entry.label, 0) | entry.locations
         for entry in self.deny:
-            if entry.start_us <= at_us < entry.end_us and (entry.classes == ANY_DATA or entry.classes & classes):
-                denied[entry.label] = denied.get(entry.label, 0) | entry.regions
-        passing = everyone if self.opens else 0
+            concerned = entry.classes == ANY_DATA or entry.classes & classes
+            if entry.start_us <= at_us < entry.end_us and concerned and _holds_above(entry.threshold, overlay):
+                denied[entry.label] = denied.get(entry.label, 0) | entry.locations
+        for label, locations in overlay.granted.items():
+            allowed[label] = allowed.get(label, 0) | locations
+        for label, locations in overlay.revoked.items():
+            if label in allowed:
+                allowed[label] &= ~locations
+        # What `default: allow` lets pass is no wider than what is left of its own basis.
+        opening = self.catalogue.everyone & ~overlay.revoked.get(self.own_basis, 0) if self.opens else 0
+        return self._joined(opening, allowed, denied)
+
+    def _joined(self, opening: int, allowed: Mapping[str, int], denied: Mapping[str, int]) -> Verdict:
+        catalogue = self.catalogue
+        passing = opening | catalogue.nowhere
         for mask in allowed.values():
             passing |= mask
-        refusals = [(mask, label) for label, mask in sorted(denied.items())]
-        if not self.opens:
-            refusals.append((everyone & ~passing, self.why_not))
+        refusals: list[Layer] = []
+        for label, mask in sorted(denied.items()):
+            refusals.extend(catalogue.told(mask, label))
+        refusals.extend(catalogue.told(catalogue.everyone & ~passing, self.why_not))
         for mask in denied.values():
             passing &= ~mask
-        return Verdict(passing, tuple(refusals), tuple((mask, label) for label, mask in sorted(allowed.items())))
+        bases = [layer for label, mask in sorted(allowed.items()) for layer in catalogue.told(mask, label)]
+        return Verdict(catalogue.processors_inside(passing), tuple(refusals), tuple(bases))
 
 
-class Territory:
-    """What places named in rules cover."""
-
-    def __init__(self, places: Places, groups: Mapping[str, int]) -> None:
-        self._places = places
-        self.groups = groups
-        """Cells of each group."""
-
-    def cells(self, refs: tuple[str, ...]) -> int:
-        """Return the cells of codes, groups and `*` together."""
-        mask = 0
-        for ref in refs:
-            if ref == "*":
-                return self._places.everywhere
-            mask |= self.groups[ref] if ref in self.groups else self._places[ref].cells
-        return mask
+def _holds_above(threshold: Threshold | None, overlay: Overlay) -> bool:
+    return threshold is None or _is_reached(threshold, overlay)
 
 
-class Catalogue:
-    """Where the regions (and `here`) are and what they bring, as masks of regions."""
-
-    def __init__(self, index: RegionIndex, here: Here, regions: Mapping[str, RegionSpec], territory: Territory) -> None:
-        self.everyone = index.everyone | index.here
-        self._territory = territory
-        self._at: dict[int, int] = {territory.cells((here.place,)): index.here}
-        self._global = 0
-        self._brought: dict[tuple[str, str], int] = {}
-        for region_id, region in regions.items():
-            bit = index.bits[region_id]
-            self._note_brought(bit, region)
-            if region.processing_scope == "global":
-                self._global |= bit
-                continue
-            cells = territory.cells((region.place,))
-            if region.zone is not None:
-                cells |= territory.groups[region.zone]
-            self._at[cells] = self._at.get(cells, 0) | bit
-        self._note_brought(index.here, here)
-
-    def _note_brought(self, bit: int, processor: Processor) -> None:
-        brought = [("operator_certified", name) for name in processor.operator.certifications]
-        brought += [("contract", name) for name in processor.contracts]
-        if processor.tia is not None:
-            brought.append(("tia", processor.tia))
-        for what in brought:
-            self._brought[what] = self._brought.get(what, 0) | bit
-
-    def inside(self, refs: tuple[str, ...]) -> int:
-        """Return the regions of which every cell is in the places; never a global one."""
-        target = self._territory.cells(refs)
-        return sum(bits for cells, bits in self._at.items() if not cells & ~target)
-
-    def hit(self, refs: tuple[str, ...]) -> int:
-        """Return the regions of which some cell is in the places; every global one."""
-        target = self._territory.cells(refs)
-        return self._global | sum(bits for cells, bits in self._at.items() if cells & target)
-
-    def bringing(self, require: Require | None) -> int:
-        """Return the regions that bring all that is required."""
-        mask = self.everyone
-        for name in ("operator_certified", "contract", "tia") if require is not None else ():
-            wanted = getattr(require, name)
-            if wanted is not None:
-                mask &= self._brought.get((name, wanted), 0)
-        return mask
+def _is_reached(threshold: Threshold | None, overlay: Overlay) -> bool:
+    return threshold is not None and overlay.reached.get(threshold.counter, 0) >= threshold.count
 
 
-def classes_mask(names: tuple[str, ...], own_bits: ClassBits) -> int:
+def classes_mask(names: Iterable[str], own_bits: ClassBits) -> int:
     """Return the mask of the classes that a rule names, ANY_DATA for `*`."""
-    if "*" in names:
-        return ANY_DATA
     mask = 0
     for name in names:
+        if name == "*":
+            return ANY_DATA
         mask |= own_bits[name]
     return mask
 
 
-def _window(dated: AllowEntry | DenyEntry | Regime) -> tuple[int, int]:
-    return to_us(dated.from_) if dated.from_ else -NEVER_US, to_us(dated.until) if dated.until else NEVER_US
-
-
-def _file(entry: CompiledEntry, always: int, lasting: dict[str, int], others: list[CompiledEntry]) -> None:
-    """Fold an entry that holds at all times for all data into one mask a label; keep the others apart."""
-    if (entry.start_us, entry.end_us, entry.classes) == (-NEVER_US, NEVER_US, always):
-        lasting[entry.label] = lasting.get(entry.label, 0) | entry.regions
-    else:
-        others.append(entry)
+def window(start: datetime | None, end: datetime | None) -> tuple[int, int]:
+    """Return the microseconds since 1970 between which something holds, ±NEVER_US where it has no date."""
+    return to_us(start) if start else -NEVER_US, to_us(end) if end else NEVER_US

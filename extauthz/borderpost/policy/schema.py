@@ -349,6 +349,10 @@ class PolicySection(InlineRules):
     packs: tuple[Text, ...] = ("starter",)
     """Built-in names, or paths of YAML files, in order; the starter pack by default, so that a first file works."""
 
+    review_grace_days: Annotated[int, Field(ge=0, le=3660)] = 90
+    """How many days past a pack's `review_by` the daily warning becomes an error; a quarter by default, in which
+    somebody can be found to read the law again."""
+
     @property
     def inline(self) -> InlineRules:
         """Return the section without the packs' names, which are this machine's and decide nothing."""

@@ -121,4 +121,42 @@ TABLE: tuple[ErrorSpec, ...] = (
         "A legal event lacks what its type needs, or has what means nothing for it.",
         "See the table of event types in the policy reference.",
     ),
+    ErrorSpec(
+        "BP0225",
+        "pack not loaded before",
+        "A pack builds on another one, or narrows it (`parent`), and that one does not come before it. Built-in packs "
+        "that a pack builds on are loaded of themselves; others, and parents, are listed.",
+        "List the other pack under `policy.packs`, before the one that needs it.",
+    ),
+    ErrorSpec(
+        "BP0226",
+        "free data class in a child pack",
+        "A pack with a parent can only take away; a data class of rank 0 needs no law and would open a way.",
+        "Give the class rank 1 or more, or define it in a pack without a parent.",
+    ),
+    ErrorSpec(
+        "BP0221",
+        "performance first where law restricts",
+        "The mode performance-first is only for data that no regime restricts; a regime that is loaded does.",
+        "Use `legal-first` or `hybrid` there, or give the tenant, route or class data classes that no regime is about.",
+    ),
+    ErrorSpec(
+        "BP0222",
+        "unknown regime",
+        "The event names a regime that no pack and no inline section defines; it would concern nobody.",
+        "Correct its spelling, or load the pack that has it.",
+    ),
+    ErrorSpec(
+        "BP0223",
+        "own place not allowed",
+        "With `policy.processors.checked: at-load` every law about the subjects named must let this gateway's own place "
+        "and each sink see their data, and one does not.",
+        "Move the gateway or the sink, narrow `policy.processors.subjects`, or check per request.",
+    ),
+    ErrorSpec(
+        "BP0224",
+        "widening event without signatures",
+        "An event that can add a region takes effect only once two people have signed it; a plain list has no signatures.",
+        "Put it into a signed list: see `borderpost events --help`.",
+    ),
 )
