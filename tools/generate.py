@@ -2,7 +2,7 @@
 
     python tools/generate.py                 write what is stale, name it
     python tools/generate.py --check         change nothing; exit 1 if something is stale
-    python tools/generate.py --only proto    one kind: proto, reference, schema, envoy, wire
+    python tools/generate.py --only proto    one kind: proto, reference, policy, schema, envoy, wire
 
 A generator is a function from the repository's root to {path relative to it: content}. Files below a generator's
 folders that it no longer makes are removed.
@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import generate_envoy
+import generate_policy
 import generate_proto
 import generate_reference
 import generate_schema
@@ -33,7 +34,7 @@ class Generator:
 
     make: Callable[[Path], Mapping[Path, bytes]]
     owned: tuple[str, ...]
-    """Patterns of the files that nothing else may put there."""
+    """Patterns of the files that nothing else may put there, but for those that another one names in full."""
 
 
 GENERATORS: dict[str, Generator] = {
@@ -41,6 +42,7 @@ GENERATORS: dict[str, Generator] = {
         generate_proto.generate, ("proto/borderpost_proto/*_pb2.py", "proto/borderpost_proto/*_pb2.pyi")
     ),
     "reference": Generator(generate_reference.generate, ("docs/reference/*.md",)),
+    "policy": Generator(generate_policy.generate, (str(generate_policy.PAGE),)),
     "schema": Generator(generate_schema.generate, ("docs/reference/schema/*.json",)),
     "envoy": Generator(generate_envoy.generate, ("envoy/rendered/*",)),
     "wire": Generator(generate_wire.generate, ("wire/README.md",)),
@@ -73,9 +75,10 @@ def bring_up(generator: Generator, check: bool) -> list[str]:
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+    named = {pattern for other in GENERATORS.values() if other is not generator for pattern in other.owned}
     for pattern in generator.owned:
         for left in sorted(ROOT.glob(pattern)):
-            if left.is_file() and left.relative_to(ROOT) not in made:
+            if left.is_file() and left.relative_to(ROOT) not in made and str(left.relative_to(ROOT)) not in named:
                 stale.append(f"{left.relative_to(ROOT)} (nothing makes it any more)")
                 if not check:
                     left.unlink()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +18,8 @@ class Asked:
 
     subjects: frozenset[str]
     """Codes that count."""
+    about: Callable[[Spots, str], bool]
+    """Whether a subject at a code is taken to be among places."""
     classes: frozenset[str]
     """With all that they imply."""
     model: str | None
@@ -34,9 +36,7 @@ class NaiveEvents:
         self._places = places
         self._clock_error = timedelta(microseconds=file.clock_error_us)
         listed = [event for event in file.events if drills or event.mode == "enforce"]
-        self._standing = [
-            (number, event) for number, event in enumerate(listed) if self._holds(event, now)
-        ]
+        self._standing = [(number, event) for number, event in enumerate(listed) if self._holds(event, now)]
         lifted = {event.ends for _, event in self._standing if event.type == "lift"}
         self._standing = [(number, event) for number, event in self._standing if event.id not in lifted]
 
@@ -70,12 +70,15 @@ class NaiveEvents:
     def embargoed(self, regime: Regime) -> Spots:
         """Return the places of an embargo regime, less those lifted."""
         lifts = [
-            lift
-            for _, lift in self._of("sanctions_lift")
-            if not lift.scope.regimes or regime.id in lift.scope.regimes
+            lift for _, lift in self._of("sanctions_lift") if not lift.scope.regimes or regime.id in lift.scope.regimes
         ]
         mine = self._places.refs(regime.applies_when.subject_in)
         return mine.difference(*(self._places.refs(lift.scope.subjects) for lift in lifts))
+
+    def named_subjects(self) -> list[Spots]:
+        """Return the places that events about some requests name as their subjects'."""
+        events = self._of("injunction", "regulator_order")
+        return [self._places.refs(event.scope.subjects) for _, event in events if event.scope.subjects]
 
     # --- destinations
 
@@ -83,9 +86,7 @@ class NaiveEvents:
         """Return the ids of the events that refuse a region for a request, sorted."""
         found = set()
         for number, event in self._of("region_suspend"):
-            restored = {
-                id_ for at, other in self._of("region_restore") if at > number for id_ in other.scope.regions
-            }
+            restored = {id_ for at, other in self._of("region_restore") if at > number for id_ in other.scope.regions}
             if region_id in set(event.scope.regions) - restored:
                 found.add(event.id)
         for _, event in self._of("injunction", "regulator_order"):
@@ -96,13 +97,16 @@ class NaiveEvents:
 
     def revoked(
         self, region_id: str | None, region: RegionSpec | None, locations: list[Location], asked: Asked
-    ) -> set[tuple[str, str]]:
-        """Return the bases that no longer count for a processor, as regime and basis; regime "*" for every one."""
-        found: set[tuple[str, str]] = set()
+    ) -> set[tuple[str, str, int]]:
+        """Return what no longer counts for a processor: regime ("*" for every one), basis, number of the location."""
+        found: set[tuple[str, str, int]] = set()
         for _, event in self._of("adequacy_revoke", "injunction", "regulator_order"):
             scope = event.scope
             if self._is_there(event, region_id, region, locations) and self._is_meant(event, asked):
-                found |= {(id_, basis) for id_ in scope.regimes or ("*",) for basis in scope.bases}
+                there = range(len(locations))
+                if scope.countries and not scope.regions and not scope.operators:
+                    there = [at for at in there if self._enters(locations[at], self._places.refs(scope.countries))]
+                found |= {(id_, basis, at) for id_ in scope.regimes or ("*",) for basis in scope.bases for at in there}
         return found
 
     def granted(self, regime: str) -> list[tuple[str, Spots]]:
@@ -125,12 +129,16 @@ class NaiveEvents:
             return False
         if scope.countries:
             wide = self._places.refs(scope.countries)
-            if not any(location.spots is None or location.spots & wide for location in locations):
+            if not any(self._enters(location, wide) for location in locations):
                 return False
         if not scope.operators:
             return True
         processor = region or locations[0].operated
         return processor.operator.entity is None or processor.operator.entity in scope.operators
+
+    @staticmethod
+    def _enters(location: Location, wide: Spots) -> bool:
+        return bool(wide) and (location.spots is None or bool(location.spots & wide))
 
     def _is_meant(self, event: LegalEvent, asked: Asked) -> bool:
         scope = event.scope
@@ -138,7 +146,7 @@ class NaiveEvents:
             return True
         if scope.subjects:
             wide = self._places.refs(scope.subjects)
-            if not any(self._places.known(code) & wide for code in asked.subjects):
+            if not any(asked.about(wide, code) for code in asked.subjects):
                 return False
         return (
             _meets(scope.data, asked.classes)

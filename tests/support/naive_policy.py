@@ -13,7 +13,7 @@ from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.event_schema import EventsFile
 from borderpost.policy.model import Facts, Mode
 from borderpost.policy.pack import AllowEntry, DataClass, DenyEntry, Group, Regime, Require
-from borderpost.policy.schema import RegionSpec, TreatAs
+from borderpost.policy.schema import Here, RegionSpec, Sink, TreatAs
 from support.naive_events import Asked, NaiveEvents
 from support.naive_places import Location, NaivePlaces, Spots
 
@@ -218,11 +218,14 @@ class Hearing:
             return False
         jurisdiction = location.operated.operator.jurisdiction
         if entry.operator_in is not None and jurisdiction is not None:
-            if not self.places.known(jurisdiction) & self.places.refs(entry.operator_in):
-                return False
+            may_be = self.places.known(jurisdiction) & self.places.refs(entry.operator_in)
+        else:
+            may_be = self.places.world
+        if not may_be:
+            return False
         return entry.unless is None or not self.brings(location, entry.unless)
 
-    def says(self, regime: Regime, locations: list[Location], revoked: set[tuple[str, str]]) -> Said:
+    def says(self, regime: Regime, locations: list[Location], revoked: set[tuple[str, str, int]]) -> Said:
         """Return what a transfer regime says of a processor (rules 15 to 18)."""
 
         def told(pairs: set[tuple[str, int]]) -> list[str]:
@@ -232,7 +235,8 @@ class Hearing:
 
         denials: set[tuple[str, int]] = set()
         bases: set[tuple[str, int]] = set()
-        gone = {basis for id_, basis in revoked if id_ in ("*", regime.id)}
+        own = {regime.basis, *(entry.basis for entry in regime.allow)}
+        allowed: set[int] = set()
         for at, location in enumerate(locations):
             denials |= {(f"{regime.id}/{entry.basis}", at) for entry in regime.deny if self.hits(entry, location)}
             named = {entry.basis for entry in regime.allow if self.allows(entry, location)}
@@ -241,13 +245,12 @@ class Hearing:
                     named.add(basis)
             if regime.basis is not None:
                 named.add(regime.basis)
+            gone = {basis for id_, basis, where in revoked if where == at and id_ in ("*", regime.id)}
             bases |= {(f"{regime.id}/{basis}", at) for basis in named - gone}
+            if named - gone or (regime.default == "allow" and not gone & own):
+                allowed.add(at)
         if denials:
             return Said(told(denials)[0])
-        allowed = {at for _, at in bases}
-        own = {regime.basis, *(entry.basis for entry in regime.allow)}
-        if regime.default == "allow" and not gone & own:
-            allowed = set(range(len(locations)))
         for at, location in enumerate(locations):
             if at not in allowed:
                 return Said(f"{regime.id}/no-basis{location.suffix}")
@@ -260,11 +263,18 @@ class Hearing:
         `here` or which sink (rules 14 to 20)."""
         applying = [r for r in self.forced if any(self.about(self.subject_of(r), code)[0] for code in subjects)]
         asked = Asked(
-            frozenset(subjects), self.closed, self.model, self.facts.tenant, frozenset(r.id for r in applying)
+            frozenset(subjects),
+            lambda wide, code: self.about(wide, code)[0],
+            self.closed,
+            self.model,
+            self.facts.tenant,
+            frozenset(r.id for r in applying),
         )
         judges = [r for r in self.forced if r.kind == "embargo" or r in applying]
 
-        def heard(region_id: str | None, region: RegionSpec | None, locations: list[Location]) -> list[tuple[str, Said]]:
+        def heard(
+            region_id: str | None, region: RegionSpec | None, locations: list[Location]
+        ) -> list[tuple[str, Said]]:
             revoked = self.events.revoked(region_id, region, locations, asked)
             found = []
             for regime in judges:
@@ -278,18 +288,22 @@ class Hearing:
             return found
 
         own = None
-        processors = [("here-not-allowed", self.law.bundle.here)]
+        processors: list[tuple[str, Here | Sink]] = [("here-not-allowed", self.law.bundle.here)]
         processors += [(f"sink-not-allowed:{name}", sink) for name, sink in sorted(self.law.bundle.sinks.items())]
-        for reason, processor in processors:
-            against = [by for by, said in heard(None, None, self.places.own(processor)) if said.against]
+        told = [(reason, heard(None, None, self.places.own(processor))) for reason, processor in processors]
+        for position, (judge, _) in enumerate(told[0][1]):
+            against = [reason for reason, said in told if said[position][1].against]
             if against and own is None:
-                own = (reason, against[0])
+                own = (against[0], judge)
         bases: dict[str, str] = {}
         refused: dict[str, str] = {}
         for region_id, region in self.law.regions.items():
             said = heard(region_id, region, self.places.locations(region))
             against = [one.against for _, one in said if one.against]
-            against += [f"event/{id_}" for id_ in self.events.refusing(region_id, region, asked)]
+            if own is None:
+                against += [f"event/{id_}" for id_ in self.events.refusing(region_id, region, asked)]
+            else:
+                against.append(f"{own[1]}/{own[0]}")
             if against:
                 refused[region_id] = against[0]
             else:
@@ -315,9 +329,12 @@ class Hearing:
         """Say whether a subdivision would matter and is not known (rule 10)."""
         wides = [(self.subject_of(regime), regime.kind == "embargo") for regime in self.forced]
         wides += [(wide, True) for wide in self.sanctioned.values()]
+        wides += [(wide, False) for wide in self.events.named_subjects()]
         heard = {evidence.code for evidence in self.facts.evidence}
         return any(
-            self.about(wide, code)[1] for wide, embargo in wides for code in (self.subjects | heard if embargo else self.subjects)
+            self.about(wide, code)[1]
+            for wide, embargo in wides
+            for code in (self.subjects | heard if embargo else self.subjects)
         )
 
     def answer(self) -> Answer:
@@ -342,9 +359,7 @@ class Hearing:
             return self.forbidden("no-regime", dict.fromkeys(self.law.regions, "policy/no-regime"))
         bases, refused, own = self.judged(self.subjects)
         if own is not None:
-            reason, by = own
-            standing = {r: why for r, why in refused.items() if not why.startswith("event/")}
-            return self.forbidden(reason, {r: standing.get(r, f"{by}/{reason}") for r in self.law.regions})
+            return self.forbidden(own[0], refused)
         if uncovered:
             bases = {r: ",".join(filter(None, [basis, "policy/no-regime"])) for r, basis in bases.items()}
         bases = {r: basis or "unrestricted" for r, basis in bases.items()}

@@ -6,23 +6,26 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from borderpost.policy.bundle import PolicyBundle, built_in_pack, read_pack
+from borderpost.config.packs import built_in_packs
+from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import compile_policy
 from borderpost.policy.decide import decide
+from borderpost.policy.event_schema import EventsFile
 from borderpost.policy.events import EventList, compile_events
 from borderpost.policy.fields import parse_instant, to_us
 from borderpost.policy.model import Evidence, Facts, Law, Source
 from borderpost.policy.pack import PolicyPack
-from borderpost.policy.event_schema import EventsFile
 from borderpost.policy.schema import RegionSpec
-from borderpost_base.yaml_source import load_yaml
 
 CLASSES = {"public": {"rank": 0}, "personal": {}, "health": {"implies": ["personal"], "rank": 3}}
 
+CONTAINED: dict[str, Any] = {"retention": "same", "telemetry": "same"}
+"""What a region says that keeps everything in its own place."""
 
-def starter() -> PolicyPack:
-    """Read the starter pack as the product does."""
-    return read_pack(load_yaml(built_in_pack("starter").read_bytes(), "starter.yaml"))
+
+def starter() -> tuple[PolicyPack, ...]:
+    """Read the packs of the starter collection as the product does."""
+    return tuple(built_in_packs("starter"))
 
 
 def regime(id_: str, subject_in: Any, **more: Any) -> dict[str, Any]:
@@ -62,11 +65,11 @@ class Court:
             }
         )
         specs = {
-            region_id: RegionSpec.model_validate({"country": spec} if isinstance(spec, str) else spec)
+            region_id: RegionSpec.model_validate(CONTAINED | ({"country": spec} if isinstance(spec, str) else spec))
             for region_id, spec in regions.items()
         }
         self.policy = compile_policy(self.bundle, specs)
-        self.events = compile_events(EventList(EventsFile.model_validate({"events": list(events)})), specs)
+        self.events = compile_events(EventList(EventsFile.model_validate({"events": list(events)})), self.policy)
 
     def ask(
         self,

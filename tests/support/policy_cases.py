@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -41,7 +41,8 @@ def window(random: Random) -> dict[str, str]:
 
 
 REQUIREMENTS: dict[str, Any] = {
-    "operator_certified": "cert", "contract": "scc", "tia": "approved", "attestation": "sev-snp", "encryption": "in-use",
+    "operator_certified": "cert", "contract": "scc", "tia": "approved", "attestation": "sev-snp",
+    "encryption": "in-use",
 }  # fmt: skip
 
 

@@ -17,7 +17,9 @@ from borderpost.live import Live, activations
 from borderpost.processor import Processor
 from borderpost.publication import Publication
 from borderpost.record_keeper import RecordKeeper
+from borderpost.rollback import Settled
 from borderpost.snapshots import SharedPage, SnapshotReader, SnapshotWriter
+from borderpost.uptake import Uptake
 from borderpost_base.metrics import Metrics, local_metrics
 from borderpost_base.world import SystemClock, SystemDisk, World
 from borderpost_proto import ext_authz_pb2 as authz
@@ -112,7 +114,10 @@ class WorkerParts:
         runtime.mkdir(exist_ok=True)
         self.page = SharedPage(runtime / "page", create=True)
         self.snapshots = SnapshotWriter(runtime, self.page)
-        self.publication = Publication(self.loaded, self.snapshots, world=world, metrics=self.metrics)
+        self.uptake = Uptake(self.metrics, world)
+        self.publication = Publication(
+            Settled.as_configured(self.loaded), self.snapshots, world=world, metrics=self.metrics, uptake=self.uptake
+        )
         self.audit = directory / "audit"
         self.inputs = InputStore(self.audit, world)
         spec = small_spec(directory=self.audit, **audit)
