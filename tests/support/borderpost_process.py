@@ -26,6 +26,7 @@ def small_config(ports: Mapping[str, tuple[str, int]], *, probe_s: float = 0.3) 
     return {
         "here": {"country": first_country},
         "regions": {region: {"country": country} for region, (country, _port) in ports.items()},
+        "region_defaults": {"retention": "same", "telemetry": "same"},
         "server": {"directory": "server"},
         "runtime": {"directory": "state"},
         "audit": {"directory": "audit", "log": "test.example/gateway"},

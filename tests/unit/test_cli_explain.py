@@ -29,6 +29,7 @@ regions:
   eu-west-3: {country: FR}
   us-east-1: {country: US, operator: {jurisdiction: US, certifications: [eu-us-dpf]}}
   us-west-2: {country: US}
+region_defaults: {retention: same, telemetry: same}
 ranking:
   latency_ms: {EU: {eu-central-1: 15, eu-west-3: 25, us-east-1: 95}, US: {us-east-1: 5}}
 evidence: {mtls: {san_prefix: "spiffe://x/residency/"}}

@@ -20,6 +20,7 @@ here: {country: DE, subdivision: DE-HE}
 regions:
   eu-central-1: {country: DE}
   us-east-1: {country: US}
+region_defaults: {retention: same, telemetry: same}
 """
 
 PACK = """\

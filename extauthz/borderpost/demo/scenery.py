@@ -57,6 +57,7 @@ def configuration(ports: Mapping[str, int], *, admin_port: int) -> dict[str, Any
     return {
         "here": {"country": "DE", "subdivision": "DE-HE", "contracts": ["ae-contract", "sg-enforceable"]},
         "regions": {region: dict(spec) for region, spec in REGIONS.items()},
+        "region_defaults": {"retention": "same", "telemetry": "same"},
         "policy": {"packs": ["starter"]},
         "tenants": {
             "clinic": {"classes": ["health"]},
