@@ -118,7 +118,8 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
     effects, events_until = events.at(now_us)
     subjects = _subjects(facts, policy, events)
     if subjects is None:
-        return _without_law("unknown-code", effective_codes(facts, policy), False, policy.mode, stale, NEVER_US)
+        mode = policy.mode_of(facts)
+        return _without_law("unknown-code", effective_codes(facts, policy), False, mode, stale, NEVER_US)
     question = _read(facts, policy, subjects, effects, now_us, stale)
     case = _Case(facts, policy, events, effects, now_us, subjects, question, events_until)
     if embargoes := _embargoes(case):
@@ -217,7 +218,7 @@ def _read(
             until = min(until, regime.end_us)
     doubtful = bool(partly & active)
     if not doubtful and (effects.sanctions or effects.conditions):
-        doubtful = effects.doubtful([subject.event_place for subject in subjects if subject.believed])
+        doubtful = effects.doubtful([(subject.event_place, subject.believed) for subject in subjects])
     mode = policy.mode_of(facts)
     flags = (HYBRID if mode.width else 0) | (STALE if stale else 0)
     effective = effective_codes(facts, policy)
@@ -370,7 +371,7 @@ def _conflict(case: _Case, legal: int) -> tuple[str | None, int]:
 
 def _disagreeing(said: dict[Source, _Subject], pairs: tuple[tuple[Source, Source], ...]) -> str | None:
     for first, second in pairs:
-        if first in said and second in said and not said[first].place.cells & said[second].place.cells:
+        if first in said and second in said and not said[first].event_place.cells & said[second].event_place.cells:
             return f"{first}-vs-{second}"
     return None
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from borderpost.policy.compile import CompiledPolicy
 from borderpost.policy.places import Place
 from borderpost.policy.reasons import Layer
-from borderpost.policy.regimes import CompiledRegime, Overlay, Verdict
+from borderpost.policy.regimes import STALE, CompiledRegime, Overlay, Verdict
 from borderpost_base import limits
 
 
@@ -128,18 +128,25 @@ class Effects:
         """Return the sanctions that a subject at any of these places is under."""
         return [s for s in self.sanctions if any(meant(place, s.cells, treatment) for place in subjects)]
 
-    def doubtful(self, places: list[Place]) -> bool:
-        """Return True if an event is about a part of a place of which only the whole is known."""
-        cells = [sanction.cells for sanction in self.sanctions]
-        cells += [condition.subjects for condition in self.conditions if condition.subjects is not None]
-        return any(place.cells & mask and place.cells & ~mask for mask in cells for place in places)
+    def doubtful(self, places: list[tuple[Place, bool]]) -> bool:
+        """Return True if an event is about a part of a place of which only the whole is known.
+
+        Each place comes with whether it is believed: one that is not calls for sanctions alone.
+        """
+        sanctions = [sanction.cells for sanction in self.sanctions]
+        every = sanctions + [condition.subjects for condition in self.conditions if condition.subjects is not None]
+        return any(
+            place.cells & mask and place.cells & ~mask
+            for place, believed in places
+            for mask in (every if believed else sanctions)
+        )
 
     def verdict(
         self, regime: CompiledRegime, now_us: int, interval: int, classes: int, flags: int, concerning: int
     ) -> Verdict:
         """Return what a regime that events change says, for the events that concern a request."""
         concerning &= self.touching[regime.bit]
-        key = (regime.bit, interval, classes & regime.classes, flags & regime.flags, concerning)
+        key = (regime.bit, interval, classes & regime.classes, flags & (regime.flags | STALE), concerning)
         found = self._verdicts.get(key)
         if found is None:
             found = regime.verdict(now_us, classes, flags, self._overlay(regime.bit, concerning))

@@ -191,7 +191,7 @@ class CompiledRegime:
             concerned = entry.classes == ANY_DATA or entry.classes & classes
             if entry.start_us <= at_us < entry.end_us and concerned and _holds_above(entry.threshold, overlay):
                 denied[entry.label] = denied.get(entry.label, 0) | entry.locations
-        for label, locations in overlay.granted.items():
+        for label, locations in overlay.granted.items() if not flags & STALE else ():
             allowed[label] = allowed.get(label, 0) | locations
         for label, locations in overlay.revoked.items():
             if label in allowed:
