@@ -235,7 +235,6 @@ class Hearing:
 
         denials: set[tuple[str, int]] = set()
         bases: set[tuple[str, int]] = set()
-        own = {regime.basis, *(entry.basis for entry in regime.allow)}
         allowed: set[int] = set()
         for at, location in enumerate(locations):
             denials |= {(f"{regime.id}/{entry.basis}", at) for entry in regime.deny if self.hits(entry, location)}
@@ -247,7 +246,7 @@ class Hearing:
                 named.add(regime.basis)
             gone = {basis for id_, basis, where in revoked if where == at and id_ in ("*", regime.id)}
             bases |= {(f"{regime.id}/{basis}", at) for basis in named - gone}
-            if named - gone or (regime.default == "allow" and not gone & own):
+            if named - gone or (regime.default == "allow" and regime.basis not in gone):
                 allowed.add(at)
         if denials:
             return Said(told(denials)[0])
