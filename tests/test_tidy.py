@@ -41,8 +41,15 @@ ARROWS: dict[str, set[str]] = {
     "borderpost.facts": {"borderpost_base", "borderpost.policy", "borderpost.geoip"},
     "borderpost.regions": {"borderpost_base", "borderpost.policy"},
     "borderpost.audit": {"borderpost_base", "borderpost.policy", "borderpost.version"},
+    "borderpost.events": {
+        "borderpost_base",
+        "borderpost.policy",
+        "borderpost.audit.profile",
+        "borderpost.audit.segment",
+    },
     "borderpost.config": {
         "borderpost_base",
+        "borderpost.events",
         "borderpost.policy",
         "borderpost.facts",
         "borderpost.geoip",
@@ -58,16 +65,20 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "borderpost.catalog",
         "borderpost.clock_error",
         "borderpost.engine_identity",
+        "borderpost.health",
         "borderpost.law_book",
         "borderpost.recognition",
         "borderpost.requests",
         "borderpost.runtime_directory",
+        "borderpost.seen",
         "borderpost.snapshots",
+        "borderpost.watch",
     ),
     ("borderpost.decision", "borderpost.decision_record", "borderpost.shared_fields", "borderpost.worker_settings"),
     ("borderpost.live", "borderpost.record_keeper"),
     ("borderpost.processor", "borderpost.outcomes"),
     ("borderpost.descriptors",),
+    ("borderpost.reviews", "borderpost.rollback", "borderpost.uptake"),
     ("borderpost.worker", "borderpost.steward", "borderpost.supervisor", "borderpost.publication", "borderpost.admin"),
     ("borderpost_envoy",),
     ("borderpost.demo",),
@@ -371,7 +382,7 @@ def test_the_wheel_holds_only_names_of_ours(tmp_path: Path) -> None:
         for module, path in sources().items()
     }
     assert modules <= set(names), sorted(modules - set(names))
-    assert {"borderpost/data/dbip-country-lite.mmdb", "borderpost/policy/packs/starter.yaml"} <= set(names)
+    assert {"borderpost/data/dbip-country-lite.mmdb", "borderpost/policy/packs/eu-gdpr.yaml"} <= set(names)
     assert any(name.endswith("licenses/extauthz/borderpost/data/DBIP-LICENSE") for name in names)
 
 

@@ -84,6 +84,15 @@ REMEMBERED_MESSAGES_MAX = _limit(
 REMEMBERED_ADDRESSES_MAX = _limit(
     "remembered_addresses_max", 65_536, "entries", "bounds the GeoIP memo against floods of addresses"
 )
+ANONYMISER_FILES_MAX = _limit(
+    "anonymiser_files_max", 16, "files", "each is asked about every new address; publishers are few"
+)
+ANONYMISER_LIST_BYTES_MAX = _limit(
+    "anonymiser_list_bytes_max", 32 << 20, "bytes", "a text of the most networks, with words and comments"
+)
+ANONYMISER_NETWORKS_MAX = _limit(
+    "anonymiser_networks_max", 500_000, "networks a list", "all Tor exits are 2,000, known VPN exits some 100,000"
+)
 REMEMBERED_MESSAGE_BYTES_MAX = _limit(
     "remembered_message_bytes_max", 2048, "bytes", "longer messages are parsed each time; usual ones have 200 to 700"
 )
@@ -116,9 +125,30 @@ FINDINGS_MAX = _limit("findings_max", 1000, "findings a report", "a log that is 
 POLICY_PLACES_MAX = _limit(
     "policy_places_max", 65_536, "places", "groups are bit masks over every place that policy tells apart"
 )
+REMEMBERED_INTERVALS_MAX = _limit(
+    "remembered_intervals_max", 64, "intervals", "between two of which legal events change nothing; live there are two"
+)
 REMEMBERED_VERDICTS_MAX = _limit(
     "remembered_verdicts_max", 16_384, "entries", "what each regime says, by time and data classes; a policy uses few"
 )
 CLOCK_ERROR_FALLBACK_US = _limit(
     "clock_error_fallback_us", 1_000_000, "µs", "of a clock that nobody keeps; one that is kept is within some 10 ms"
+)
+EVENT_LIST_BYTES_MAX = _limit("event_list_bytes_max", 32 << 20, "bytes", "20,000 events of usual length take 20 MiB")
+EVENT_LIST_LINES_MAX = _limit("event_list_lines_max", 20_000, "lines", "a line a day for fifty years")
+EVENT_LINE_BYTES_MAX = _limit(
+    "event_line_bytes_max",
+    64 << 10,
+    "bytes",
+    "a line has about 800; one that names all regions of a large catalogue, 40,000",
+)
+EVENT_SIGNATURES_MAX = _limit("event_signatures_max", 16, "signatures an event", "two are needed at most")
+EVENT_AHEAD_S_MAX = _limit(
+    "event_ahead_s_max", 60, "seconds", "how far ahead of the clock a line may be dated: clocks differ by less"
+)
+SIGNER_KEY_BYTES_MAX = _limit("signer_key_bytes_max", 16 << 10, "bytes", "an Ed25519 key in PEM has about 120")
+SIGNERS_MAX = _limit("signers_max", 256, "people", "those who may speak on the law are few")
+SIGNER_KEYS_MAX = _limit("signer_keys_max", 32, "keys a signer", "one, and those it replaced")
+TALLY_SLOTS_MAX = _limit(
+    "tally_slots_max", 512, "slots", "months of counters in a worker's file: ten counters for four years"
 )

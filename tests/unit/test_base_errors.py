@@ -50,7 +50,7 @@ def problems(text: str) -> list[BorderpostError]:
 
 def test_every_code_has_its_area_and_all_its_texts() -> None:
     for code, spec in ERRORS.items():
-        assert re.fullmatch(r"BP0[0-9][0-9]{2}", code)
+        assert re.fullmatch(r"BP[0-9]{4}", code)
         assert spec.code == code
         for text in (spec.title, spec.cause, spec.mend):
             assert text.strip() == text != ""

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from borderpost.config import Config, Loaded, load_config
+from borderpost.config.event_list import load_events
+from borderpost.config.events import EventsSection
 from borderpost.config.keys import config_keys
-from borderpost.config.load import load_events
 from borderpost.config.overrides import apply_variables
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.variables import VARIABLES
@@ -197,11 +198,11 @@ def test_events_are_read_and_their_mistakes_placed(tmp_path: Path) -> None:
 
 def test_an_events_file_that_is_not_there_is_shown_where_it_is_named(tmp_path: Path) -> None:
     (error,) = problems(tmp_path, MINIMAL + "events: {file: e.yaml}\n").values()
-    assert (error.code, error.place.line, error.place.key) == ("BP0003", 5, "events.file")
+    assert (error.code, error.place.line, error.place.key) == ("BP0003", 6, "events.file")
 
 
 def test_no_events_file_means_no_events() -> None:
-    assert load_events(None, ["a"]).events == ()
+    assert load_events(EventsSection(), ["a"]).events == ()
 
 
 def test_names_that_must_exist_elsewhere_or_not_twice(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from borderpost.config.events import EventsSection
 from borderpost.config.load import Loaded, load_config
 from borderpost.config.model import Config
 from borderpost.config.operation import AnswersSpec, RuntimeSpec
-from borderpost.config.sections import AdminSpec, EventsSection, LogsSpec, ServerSpec, TlsSpec
+from borderpost.config.sections import AdminSpec, LogsSpec, ServerSpec, TlsSpec
 
 __all__ = [
     "AdminSpec",

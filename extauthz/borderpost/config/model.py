@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from borderpost.audit.config import AuditSpec
+from borderpost.config.events import EventsSection
 from borderpost.config.keys import config_keys
 from borderpost.config.operation import AnswersSpec, RuntimeSpec
-from borderpost.config.sections import AdminSpec, EventsSection, LogsSpec, ServerSpec
+from borderpost.config.sections import AdminSpec, LogsSpec, ServerSpec
 from borderpost.geoip.config import GeoipSpec
 from borderpost.policy.fields import Identifier, Label
 from borderpost.policy.schema import (

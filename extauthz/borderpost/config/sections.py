@@ -1,4 +1,4 @@
-"""The sections of the configuration that belong to no other part: server, admin, events, logs."""
+"""The sections of the configuration that belong to no other part: server, admin, logs."""
 
 from __future__ import annotations
 
@@ -144,14 +144,6 @@ class AdminSpec(StrictModel):
     port: int = Field(default=9464, ge=0, le=65535)
     """Port of the admin server; 9464 is what OpenTelemetry registers for Prometheus exporters. 0 lets the system
     choose."""
-
-
-class EventsSection(StrictModel):
-    """Where legal events are read from."""
-
-    file: Path | None = None
-    """YAML file of legal events. It is watched: an event takes effect at its own instant, without a reload. null means
-    that there are none."""
 
 
 class LogsSpec(StrictModel):

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from borderpost_base.errors import audit, cli, config, facts, policy, processes, regions, render, requests, server
+from borderpost_base.errors import (
+    audit,
+    cli,
+    config,
+    counters,
+    events,
+    facts,
+    policy,
+    processes,
+    regions,
+    render,
+    requests,
+    server,
+)
 from borderpost_base.errors.model import ErrorSpec
 
 _TABLES = (
@@ -16,6 +29,8 @@ _TABLES = (
     regions.TABLE,
     requests.TABLE,
     render.TABLE,
+    events.TABLE,
+    counters.TABLE,
 )
 
 
