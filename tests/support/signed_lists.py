@@ -1,0 +1,58 @@
+"""Signed lists of legal events made by a test: who signs, and lines one after the other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from borderpost.config.events import signers_from
+from borderpost.events.book import read_list
+from borderpost.events.heartbeat import sign_heartbeat
+from borderpost.events.lines import GENESIS, ListLine, encode_line, event_body, line_digest
+from borderpost.events.signing import sign, signed_form
+from borderpost.policy.event_schema import LegalEvent
+
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class ListWriter:
+    """A list that grows by lines which two people sign."""
+
+    def __init__(self, *names: str) -> None:
+        self.keys = {name: Ed25519PrivateKey.generate() for name in names or ("ada", "bo")}
+        self.signers = signers_from({name: key.public_key() for name, key in self.keys.items()})
+        self.lines: list[bytes] = []
+
+    def config(self) -> dict[str, str]:
+        """Return the signers as the configuration has them."""
+        return {name: key.public_key().public_bytes_raw().hex() for name, key in self.keys.items()}
+
+    @property
+    def head(self) -> str:
+        """Return the list's head."""
+        return line_digest(self.lines[-1]) if self.lines else GENESIS
+
+    def add(self, name: str, *by: str, at: datetime | None = None, **changes: Any) -> bytes:
+        """Add an event, suspending `eu-1` unless told otherwise, signed by `ada` or by those named; return its line."""
+        at = at or BEGINNING + timedelta(seconds=len(self.lines))
+        fields: dict[str, Any] = {
+            "id": name,
+            "type": "region_suspend",
+            "scope": {"regions": ["eu-1"]},
+            "effective_from": BEGINNING,
+            "source": "a court",
+            "reason": "an order",
+            **changes,
+        }
+        body = event_body(LegalEvent.model_validate({**fields, "recorded_at": at}))
+        form = signed_form("legal event", body)
+        signatures = tuple(sign(form, self.keys[person], person) for person in by or ("ada",))
+        line = ListLine(seq=len(self.lines), prev=self.head, at=at, kind="event", body=body, signatures=signatures)
+        self.lines.append(encode_line(line))
+        return self.lines[-1]
+
+    def heartbeat(self, at: datetime, by: str = "ada") -> bytes:
+        """Return a person's word that the list is as it is now."""
+        return sign_heartbeat(read_list(self.lines, self.signers, source="test"), at, self.keys[by], by).encode()
