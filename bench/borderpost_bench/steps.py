@@ -53,7 +53,7 @@ def measure_steps(_settings: Settings, _engine: str) -> Round:
         for number, request in enumerate(requests_of("one", BATCH))
     ]
     recogniser: Recogniser[object] = Recogniser(1024)
-    place_of = view.geo.place_number
+    place_of = view.locator.place_number
     for message in messages:
         parsed = reader.parse(message)
         raw, _ = reader.read(parsed, view.reading)

@@ -155,7 +155,7 @@ class Processor:
         entrance = self._entrances[call.method]
         recogniser = entrance.recogniser
         if recogniser is not None and view is not None:
-            found = recogniser.find(message, view.geo.place_number)
+            found = recogniser.find(message, view.locator.place_number)
             if found is not None and found[0].view is view and now_us < found[0].until_us:
                 return found
         question = entrance.reader.parse(message)
@@ -167,7 +167,7 @@ class Processor:
             self._metrics.facts_rejected_total.inc(f"dropped:{name}")
         known = self._know(entrance, view, view.answer(raw, now_us))
         if recogniser is not None and known.decision.law is not None:
-            recogniser.remember(message, question, raw.address, view.geo.place_number, known)
+            recogniser.remember(message, question, raw.address, view.locator.place_number, known)
         return known, request_field(identity)
 
     def _record(self, calls: list[Call], decided: list[Decided], now_us: int, began_us: int) -> None:

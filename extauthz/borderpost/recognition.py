@@ -3,8 +3,9 @@
 An ext_proc question is the same message each time for the same headers and route, but for the request id, the trace,
 the span and the client's address. A `Recogniser` learns, from a message that has been parsed in full, where these
 stand (its *shape*), and what was made of it. Of a later message that could have the same shape the values are cut
-out; what is left, together with what the GeoIP database says of the client's host, is a key, and a key that was seen
-before needs no parsing: of the address, the law sees the database's answer and nothing else.
+out; what is left, together with what is known of the place of the client's host, is a key, and a key that was seen
+before needs no parsing: of the address, the law sees that answer (the place, and whether it is believed) and nothing
+else.
 
 Why this is sound, whatever a client sends. A shape and a key come only from `_shape_of`, after the message has been
 parsed: each cut range then lies inside a value that the parser found, and each marker stands in the message once. A
@@ -47,7 +48,7 @@ _Lengths = tuple[int, bytes]
 _Key = tuple[bytes, bytes, bytes, bytes, bytes, bytes, int]
 """What is left of a message without the cuts, and the number of the host's place."""
 PlaceOf = Callable[[bytes], int | None]
-"""Numbers what is known of a host's place (`GeoDatabase.place_number`); None where a host must be looked at."""
+"""Numbers what is known of a host's place (`Locator.place_number`); None where a host must be looked at."""
 
 
 class _Shape(NamedTuple):

@@ -79,12 +79,13 @@ class ProcessReader:
         found = question.request_headers.headers.headers
         headers, identity = _headers(((h.key, h.raw_value or h.value.encode()) for h in found), reading)
         fields = question.attributes[_ATTRIBUTES_KEY].fields if _ATTRIBUTES_KEY in question.attributes else {}
-        residency, tenant = read_claims(question.metadata_context.filter_metadata, reading.token)
+        claims = read_claims(question.metadata_context.filter_metadata, reading.token)
         raw = RawRequest(
             address=_text(fields, SOURCE_ATTRIBUTE) or "",
             headers=headers,
-            residency_claim=residency,
-            tenant_claim=tenant,
+            residency_claim=claims.residency,
+            tenant_claim=claims.tenant,
+            issuer=claims.issuer,
             sans=_sans(fields),
             route=_text(fields, ROUTE_ATTRIBUTE),
         )
@@ -118,13 +119,14 @@ class CheckReader:
         address = addresses.pop().decode("ascii", "replace") if len(addresses) == 1 else ""
         route = attributes.route_metadata_context.filter_metadata
         fields = route[METADATA_NAMESPACE].fields if METADATA_NAMESPACE in route else {}
-        residency, tenant = read_claims(attributes.metadata_context.filter_metadata, reading.token)
+        claims = read_claims(attributes.metadata_context.filter_metadata, reading.token)
         raw = RawRequest(
             # An IPv6 address stands here without port or brackets; facts take it either way.
             address=address,
             headers=headers,
-            residency_claim=residency,
-            tenant_claim=tenant,
+            residency_claim=claims.residency,
+            tenant_claim=claims.tenant,
+            issuer=claims.issuer,
             sans=(attributes.source.principal,) if attributes.source.principal else (),
             route=_text(fields, ROUTE_KEY),
             route_tenant=_text(fields, _TENANT_KEY),

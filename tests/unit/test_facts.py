@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ from borderpost.facts import (
     RawRequest,
     Rejected,
 )
-from borderpost.geoip import GeoDatabase
+from borderpost.geoip import Anonymisers, Belief, Flags, GeoDatabase, Locator
 from borderpost.policy.codes import is_code
-from borderpost.policy.model import Evidence, Facts, Source
+from borderpost.policy.model import Evidence, Facts, Mode, Source
 from borderpost.policy.schema import EvidenceSpec, RouteSpec, TenantSpec
 from borderpost_base import limits
 from borderpost_base.errors import ERRORS, BorderpostError
@@ -27,19 +28,24 @@ PREFIX = "spiffe://example/residency/"
 EVIDENCE = EvidenceSpec.model_validate({"mtls": {"san_prefix": PREFIX}})
 ACME_SAN = "spiffe://example/acme"
 TENANTS = {
-    "acme": TenantSpec(san=(ACME_SAN,), classes=("health",)),
-    "globex": TenantSpec(trust_declared_class=True, classes=("personal",), require_evidence=(Source.TOKEN,)),
-    "initech": TenantSpec(trust_declared_class=True),
+    "acme": TenantSpec(san=(ACME_SAN,), classes=("health",), mode=Mode.HYBRID),
+    "globex": TenantSpec(
+        trust_declared_class=True, classes=("personal",), require_evidence=(Source.TOKEN,), purpose="research"
+    ),
+    "initech": TenantSpec(trust_declared_class=True, mode=Mode.PERFORMANCE_FIRST),
 }
 ROUTES = {
     "chat": RouteSpec(classes=("personal",), tenant="acme"),
-    "free": RouteSpec(classes=("public",)),
+    "free": RouteSpec(classes=("public",), mode=Mode.HYBRID, purpose="care"),
     "strict": RouteSpec(require_evidence=(Source.MTLS, Source.TOKEN)),
 }
 
 
+BELIEF = Belief(min_confidence=80, disbelieved=Flags.ANONYMISER | Flags.HOSTING)
+
+
 @pytest.fixture(scope="module")
-def geo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GeoDatabase]:
+def geo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locator]:
     networks: dict[str, Any] = {
         "24.48.0.0/16": {"country": {"iso_code": "CA"}, "subdivisions": [{"iso_code": "QC"}]},
         "2.16.0.0/13": {"country": {"iso_code": "FR"}},
@@ -48,12 +54,12 @@ def geo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GeoDatabase]:
     }
     path = write_mmdb(tmp_path_factory.mktemp("geo") / "city.mmdb", networks, database_type="GeoIP2-City")
     database = GeoDatabase.open(path)
-    yield database
+    yield Locator(database, Anonymisers(), BELIEF)
     database.close()
 
 
 @pytest.fixture(scope="module")
-def extractor(geo: GeoDatabase) -> Extractor:
+def extractor(geo: Locator) -> Extractor:
     return Extractor(EVIDENCE, TENANTS, ROUTES, geo)
 
 
@@ -118,7 +124,7 @@ def test_all_four_sources_in_order(extractor: Extractor) -> None:
     )
 
 
-def test_sources_that_are_not_configured_are_not_read(geo: GeoDatabase) -> None:
+def test_sources_that_are_not_configured_are_not_read(geo: Locator) -> None:
     bare = Extractor(EvidenceSpec(token=None, header=None), {}, {}, geo)
     facts = facts_of(
         bare,
@@ -239,7 +245,7 @@ def test_tenant_header_only_adds(extractor: Extractor) -> None:
     assert same == facts_of(extractor, tenant_claim="unheard-of")
 
 
-def test_two_tenants_in_one_certificate(geo: GeoDatabase) -> None:
+def test_two_tenants_in_one_certificate(geo: Locator) -> None:
     tenants = {"a": TenantSpec(san=("san:a",)), "b": TenantSpec(san=("san:b", "dns.b"))}
     extractor = Extractor(EVIDENCE, tenants, {}, geo)
     assert facts_of(extractor, sans=("san:b", "dns.b")).tenant == "b"
@@ -255,9 +261,150 @@ def test_required_evidence(extractor: Extractor) -> None:
     assert facts_of(extractor, route="strict", residency_claim="DE", sans=(PREFIX + "DE",)).missing is None
     assert facts_of(extractor, tenant_claim="globex").missing == "token"
     assert facts_of(extractor, tenant_claim="globex", residency_claim="DE").missing is None
-    geo_wanted = Extractor(EVIDENCE, {}, {"r": RouteSpec(require_evidence=(Source.GEOIP,))}, extractor._geo)
+    geo_wanted = Extractor(EVIDENCE, {}, {"r": RouteSpec(require_evidence=(Source.GEOIP,))}, extractor._locator)
     assert facts_of(geo_wanted, "10.0.0.1:1", route="r").missing == "geoip"
     assert facts_of(geo_wanted, route="r").missing is None
+
+
+def doubting(tmp_path: Path, **tenants: TenantSpec) -> Extractor:
+    """An extractor for which 2.16.1.1 is an exit, and 2.16.9.9 a server."""
+    networks = {"2.16.0.0/13": {"country": {"iso_code": "FR"}}}
+    (tmp_path / "exits").write_text("2.16.1.0/24\n2.16.9.0/24 hosting\n")
+    database = GeoDatabase.open(write_mmdb(tmp_path / "geo.mmdb", networks, database_type="GeoIP2-City"))
+    locator = Locator(database, Anonymisers.open([tmp_path / "exits"]), BELIEF)
+    return Extractor(EVIDENCE, tenants, {"r": RouteSpec(require_evidence=(Source.GEOIP,))}, locator)
+
+
+def test_an_exit_s_place_is_evidence_with_a_doubt_and_meets_no_demand(tmp_path: Path) -> None:
+    extractor = doubting(tmp_path)
+    assert facts_of(extractor, route="r").evidence == (Evidence(Source.GEOIP, "FR", True, "anonymiser"),)
+    assert facts_of(extractor, "2.16.9.9:1").evidence == (Evidence(Source.GEOIP, "FR", True, "hosting"),)
+    assert [facts_of(extractor, address, route="r").missing for address in ("2.16.1.1:1", "2.16.9.9:1")] == [
+        "geoip"
+    ] * 2
+    assert facts_of(extractor, "2.16.2.2:1", route="r").missing is None
+
+
+ISSUERS = ("https://id.example/", "https://id.example/b")
+
+
+@pytest.mark.parametrize(
+    "issuer", ["", "https://id.example", "https://id.example/ ", "HTTPS://ID.EXAMPLE/", "x" * 9000]
+)
+@pytest.mark.parametrize("claims", [{}, {"residency_claim": "DE", "tenant_claim": "initech"}])
+def test_token_of_an_issuer_that_is_not_believed_ends_the_request(
+    geo: Locator, issuer: str, claims: dict[str, str]
+) -> None:
+    evidence = EvidenceSpec.model_validate({"token": {"issuers": ISSUERS}})
+    choosy = Extractor(evidence, TENANTS, ROUTES, geo)
+    assert rejected(choosy, issuer=issuer, **claims) == (403, "BP0826", "issuer-not-believed")
+    assert facts_of(choosy, issuer=ISSUERS[1], **claims) == facts_of(choosy, issuer=ISSUERS[0], **claims)
+    assert facts_of(choosy).evidence == (Evidence(Source.GEOIP, "FR", True),), "no token needs no issuer"
+
+
+PURPOSED = {
+    "acme": TenantSpec(san=(ACME_SAN,), purpose="care"),
+    "globex": TenantSpec(purpose="research"),
+    "initech": TenantSpec(),
+}
+PURPOSED_ROUTES = {"care": RouteSpec(purpose="care"), "any": RouteSpec(), "own": RouteSpec(tenant="globex")}
+
+
+@pytest.mark.parametrize(
+    ("raw", "purpose", "with_header"),
+    [
+        ({}, None, "care"),
+        ({"route": "any"}, None, "care"),
+        ({"route": "care"}, "care", "care"),
+        ({"tenant_claim": "acme"}, "care", "care"),
+        ({"tenant_claim": "acme", "route": "care"}, "care", "care"),
+        ({"tenant_claim": "initech", "route": "care"}, "care", "care"),
+        ({"tenant_claim": "globex", "route": "care"}, None, None),
+        ({"tenant_claim": "globex"}, "research", None),
+        ({"route": "own"}, "research", None),
+        ({"tenant_claim": "globex", "sans": (ACME_SAN,)}, None, None),
+        ({"tenant_claim": "nobody"}, None, "care"),
+    ],
+)
+def test_purpose(geo: Locator, raw: dict[str, Any], purpose: str | None, with_header: str | None) -> None:
+    plain = Extractor(EVIDENCE, PURPOSED, PURPOSED_ROUTES, geo)
+    trusting = Extractor(EvidenceSpec(trust_purpose_header=True), PURPOSED, PURPOSED_ROUTES, geo)
+    header = headers(x_purpose="care")
+    if "sans" not in raw:
+        assert facts_of(trusting, headers=header, **raw).purpose == with_header
+    assert facts_of(plain, **raw).purpose == facts_of(plain, headers=header, **raw).purpose == purpose
+    assert ("x-purpose" in plain.headers, "x-purpose" in trusting.headers) == (False, True)
+
+
+def test_purpose_header_is_read_as_strictly_as_others_where_it_is_trusted(geo: Locator) -> None:
+    trusting = Extractor(EvidenceSpec(trust_purpose_header=True), {}, {}, geo)
+    assert rejected(trusting, headers=headers(x_purpose="a b"))[2] == "header-malformed:x-purpose"
+    assert rejected(trusting, headers=headers(x_purpose=["a", "b"]))[2] == "header-conflict:x-purpose"
+
+
+@pytest.mark.parametrize(
+    ("raw", "named", "purpose"),
+    [
+        ({"route": "care"}, "globex", None),
+        ({"route": "care"}, "acme", "care"),
+        ({"route": "care"}, "initech", "care"),
+        ({}, "acme", None),
+    ],
+)
+def test_tenant_of_the_header_only_takes_a_purpose_away(
+    geo: Locator, raw: dict[str, Any], named: str, purpose: str | None
+) -> None:
+    extractor = Extractor(EVIDENCE, PURPOSED, PURPOSED_ROUTES, geo)
+    assert facts_of(extractor, headers=headers(x_tenant=named), **raw).purpose == purpose
+
+
+L, M, P = Mode.LEGAL_FIRST, Mode.HYBRID, Mode.PERFORMANCE_FIRST
+MODAL = {
+    "strict": TenantSpec(mode=L, san=("san:strict",)),
+    "middle": TenantSpec(mode=M, san=("san:middle",)),
+    "wide": TenantSpec(mode=P),
+    "none": TenantSpec(),
+}
+MODAL_ROUTES = {mode.value: RouteSpec(mode=mode) for mode in Mode} | {"plain": RouteSpec()}
+
+
+@pytest.mark.parametrize(
+    ("raw", "mode"),
+    [
+        ({}, None),
+        ({"route": "plain", "tenant_claim": "none"}, None),
+        ({"route": "hybrid"}, M),
+        ({"tenant_claim": "wide"}, P),
+        ({"route": "hybrid", "tenant_claim": "wide"}, M),
+        ({"route": "performance-first", "tenant_claim": "strict"}, L),
+        ({"tenant_claim": "wide", "sans": ("san:middle",)}, M),
+        ({"tenant_claim": "wide", "route_tenant": "strict"}, L),
+        ({"tenant_claim": "nobody", "route": "hybrid"}, M),
+    ],
+)
+def test_mode_is_the_strictest_that_route_and_verified_tenants_set(
+    geo: Locator, raw: dict[str, Any], mode: Mode | None
+) -> None:
+    assert facts_of(Extractor(EVIDENCE, MODAL, MODAL_ROUTES, geo), **raw).mode is mode
+
+
+@pytest.mark.parametrize(
+    ("default", "raw", "named", "mode"),
+    [
+        (L, {}, "wide", L),
+        (P, {}, "middle", M),
+        (M, {}, "wide", M),
+        (P, {}, "none", None),
+        (L, {"route": "hybrid"}, "wide", M),
+        (L, {"route": "hybrid"}, "strict", L),
+        (L, {"tenant_claim": "wide"}, "middle", M),
+    ],
+)
+def test_tenant_of_the_header_only_tightens_the_mode(
+    geo: Locator, default: Mode, raw: dict[str, Any], named: str, mode: Mode | None
+) -> None:
+    extractor = Extractor(EVIDENCE, MODAL, MODAL_ROUTES, geo, mode=default)
+    assert facts_of(extractor, headers=headers(x_tenant=named), **raw).mode is mode
 
 
 def test_model(extractor: Extractor) -> None:
@@ -270,12 +417,12 @@ def test_refusal_tells_what_was_known_before(extractor: Extractor) -> None:
     assert refusal.facts == Facts((Evidence(Source.TOKEN, "DE", True), Evidence(Source.GEOIP, "FR", True)), ())
 
 
-def test_damaged_database_refuses_and_is_not_remembered(extractor: Extractor, geo: GeoDatabase) -> None:
-    class Damaged(GeoDatabase):
+def test_damaged_database_refuses_and_is_not_remembered(extractor: Extractor, geo: Locator) -> None:
+    class Damaged(Locator):
         def __init__(self) -> None:
             self.asked = 0
 
-        def lookup(self, address: str | bytes) -> Any:
+        def lookup(self, address: str) -> Any:
             self.asked += 1
             if self.asked <= 2:
                 raise BorderpostError("BP0306", "a record cannot be decoded")
@@ -287,7 +434,7 @@ def test_damaged_database_refuses_and_is_not_remembered(extractor: Extractor, ge
     assert facts_of(mended_later).evidence[0].code == "FR"
 
 
-def test_requests_alike_but_for_the_port_are_worked_out_once(geo: GeoDatabase) -> None:
+def test_requests_alike_but_for_the_port_are_worked_out_once(geo: Locator) -> None:
     extractor = Extractor(EVIDENCE, TENANTS, ROUTES, geo)
     raw = RawRequest("2.16.1.1:1111", headers(x_data_class="health"))
     first = extractor.extract(raw)
@@ -346,3 +493,5 @@ def test_no_header_weakens_what_holds_without_it(extractor: Extractor, raw: RawR
     assert before.missing is None or before.missing == after.missing
     trusted = raw.tenant_claim in {"globex", "initech"} or raw.route_tenant == "initech"
     assert trusted or set(before.classes) <= set(after.classes)
+    assert after.purpose in {before.purpose, None}
+    assert (after.mode or Mode.LEGAL_FIRST).width <= (before.mode or Mode.LEGAL_FIRST).width

@@ -10,7 +10,15 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from borderpost.facts import Identity, client_host, needed_attributes, needed_headers, read_claims, read_identity
+from borderpost.facts import (
+    Claims,
+    Identity,
+    client_host,
+    needed_attributes,
+    needed_headers,
+    read_claims,
+    read_identity,
+)
 from borderpost.policy.schema import EvidenceSpec, MtlsSource, TenantSpec, TokenSource
 
 
@@ -53,15 +61,34 @@ def metadata(payload: Any, namespace: str = "envoy.filters.http.jwt_authn") -> d
     ],
 )
 def test_claims(given_metadata: Mapping[str, Struct], expected: tuple[str | None, str | None]) -> None:
-    assert read_claims(given_metadata, TokenSource()) == expected
-    assert read_claims(given_metadata, None) == (None, None)
+    assert read_claims(given_metadata, TokenSource()) == (*expected, None)
+    assert read_claims(given_metadata, None) == Claims()
 
 
 def test_claims_under_names_of_ones_own() -> None:
     source = TokenSource(residency_claim="https://example/residency", tenant_claim="org")
-    assert read_claims(metadata({"https://example/residency": "CA-QC", "org": "x"}), source) == ("CA-QC", "x")
+    assert read_claims(metadata({"https://example/residency": "CA-QC", "org": "x"}), source) == ("CA-QC", "x", None)
     other_key = TokenSource(payload_key="claims")
-    assert read_claims(metadata({"residency": "DE"}), other_key) == (None, None)
+    assert read_claims(metadata({"residency": "DE"}), other_key) == Claims()
+
+
+@pytest.mark.parametrize(
+    ("given_metadata", "issuer"),
+    [
+        ({}, None),
+        (metadata({"iss": "https://a/"}, "envoy.filters.http.other"), None),
+        (metadata({"iss": "https://a/"}), "https://a/"),
+        (metadata({"iss": "b", "residency": "DE"}), "b"),
+        (metadata({}), ""),
+        (metadata({"iss": ""}), ""),
+        (metadata({"iss": ["https://a/"]}), ""),
+        (metadata({"iss": None}), ""),
+        (metadata("https://a/"), ""),
+    ],
+)
+def test_issuer_is_read_where_some_are_believed(given_metadata: Mapping[str, Struct], issuer: str | None) -> None:
+    assert read_claims(given_metadata, TokenSource(issuers=("https://a/",))).issuer == issuer
+    assert read_claims(given_metadata, TokenSource()).issuer is None
 
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -96,6 +123,8 @@ def test_what_envoy_is_asked_for() -> None:
     assert needed_headers(spec, {}) == named
     assert needed_headers(spec) == needed_headers(spec, {"a": TenantSpec()}) == tuple(sorted((*named, "x-tenant")))
     assert needed_headers(EvidenceSpec(header=None), {}) == tuple(name for name in named if "residency" not in name)
+    asked = needed_headers(EvidenceSpec(trust_purpose_header=True), {})
+    assert asked == tuple(sorted((*named, "x-purpose")))
     certified = EvidenceSpec(mtls=MtlsSource(san_prefix="spiffe://example/"))
     plain = ("source.address", "xds.route_name")
     assert needed_attributes(spec) == needed_attributes(spec, {"a": TenantSpec()}) == plain

@@ -87,7 +87,7 @@ def memories(parts: WorkerParts) -> Iterator[tuple[str, Sized]]:
     view = parts.live.view
     assert isinstance(view, View)
     yield from (("laws", view._laws), ("decisions", view._decisions), ("shared", view._shared._made))
-    yield from (("facts", view.extractor._remembered), ("addresses", view.geo._remembered))
+    yield from (("facts", view.extractor._remembered), ("addresses", view.locator._remembered))
     prepared = view.compiled.table.prepared(view.signals)
     yield from (("rankings", prepared.rankings), ("views", prepared._views), ("rows", view.compiled.table._names))
     yield from (("verdicts", view.compiled.policy._verdicts), ("legal sets", view.compiled.policy._legal))

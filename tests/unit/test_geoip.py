@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from borderpost.geoip import ATTRIBUTION, UNKNOWN, GeoAnswer, GeoDatabase, GeoipSpec, Shape
+from borderpost.geoip import ATTRIBUTION, UNKNOWN, GeoAnswer, GeoDatabase, Shape
 from borderpost.geoip.addresses import has_place, parse_address
 from borderpost.geoip.database import EMBEDDED_PATH
 from borderpost_base.errors import BorderpostError
@@ -60,6 +60,15 @@ def test_country_database_leaves_the_subdivision_unknown(tmp_path: Path, kind: s
     assert database.lookup("24.48.1.1") == GeoAnswer("CA")
     assert database.lookup("24.48.1.1").subdivision_unknown
     assert not database.has_subdivisions
+
+
+def test_confidence_where_the_publisher_states_it(tmp_path: Path) -> None:
+    sure, unsure = nested("CA", "QC"), nested("GB", "ENG", "WBK")
+    sure["country"]["confidence"], sure["subdivisions"][0]["confidence"] = 99, 41  # type: ignore[index]
+    unsure["country"]["confidence"] = "high"  # type: ignore[index]
+    database = open_made(tmp_path, {"24.48.0.0/16": sure, "81.2.69.0/24": unsure}, "GeoIP2-Enterprise")
+    assert database.lookup("24.48.1.1") == GeoAnswer("CA", "CA-QC", 99, 41)
+    assert database.lookup("81.2.69.142") == GeoAnswer("GB", "GB-ENG", 0), "what is no number is no confidence"
 
 
 def test_flat_schema(tmp_path: Path) -> None:
@@ -172,15 +181,6 @@ def test_identity_and_age(tmp_path: Path) -> None:
     assert database.too_old(30, built_us + 31 * DAY_US - 1) is None
     warning = database.too_old(30, built_us + 31 * DAY_US)
     assert warning is not None and warning.code == "BP0307" and str(database.path) in str(warning)
-
-
-def test_memory_is_bounded_and_does_not_change_answers(tmp_path: Path) -> None:
-    path = write_mmdb(tmp_path / "city.mmdb", CITY, database_type="GeoIP2-City")
-    database = GeoDatabase.of(GeoipSpec(database=path, remembered_addresses=8))
-    for _ in range(3):
-        for last in range(40):
-            assert database.lookup(f"24.48.0.{last}") == GeoAnswer("CA", "CA-QC")
-    assert len(database._remembered) <= 8
 
 
 def code_of(path: Path) -> tuple[str, str]:
@@ -313,25 +313,3 @@ def test_open_file_survives_its_replacement(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(ValueError):
         database.lookup("24.48.9.10")
-
-
-def test_hosts_of_one_place_have_one_number_and_what_must_be_read_with_care_has_none() -> None:
-    database = GeoDatabase.open()
-    german, german_too, british = b"88.198.22.91", b"88.198.0.1", b"212.58.244.20"
-    assert database.lookup(german.decode()) == database.lookup(german_too.decode())
-    numbers = [database.place_number(host) for host in (german, german_too, british, b"192.0.2.1", b"[2a01:4f8::1]")]
-    assert numbers[0] == numbers[1] == numbers[4] is not None
-    assert len(set(numbers)) == 3  # German, British, unknown
-    assert [database.place_number(host) for host in (german, british)] == [numbers[0], numbers[2]]
-    for odd in (
-        b"",
-        b"2a01:4f8::1",
-        b"88.198.22.91:80",
-        b"088.198.22.91",
-        b"[88.198.22.91",
-        b"a.b.c.d",
-        b"1.2.3",
-        b"[::1%1]",
-    ):
-        assert database.place_number(odd) is None
-    database.close()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from borderpost.facts.extract import Extracted, Extractor, Rejected
 from borderpost.facts.needs import needed_attributes, needed_headers
-from borderpost.facts.request import Identity, RawRequest, client_host, read_claims, read_identity
+from borderpost.facts.request import Claims, Identity, RawRequest, client_host, read_claims, read_identity
 
 __all__ = [
+    "Claims",
     "Extracted",
     "Extractor",
     "Identity",

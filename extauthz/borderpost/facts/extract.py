@@ -4,7 +4,10 @@ Who is believed, and how far:
 
 * Residency. Each source gives at most one piece of evidence: the token's claim and the certificate's SAN (verified),
   the header (asserted), the address (inferred). How they are joined is the law's business. A claim, a SAN or a header
-  that is there and is no place code ends the request: to pass over it would let it pass for a missing one.
+  that is there and is no place code ends the request: to pass over it would let it pass for a missing one. So does a
+  token whose issuer is not believed.
+* An address that is an exit of somebody else, or that the database is not sure of, is evidence with a doubt. It meets
+  no demand for evidence.
 * Tenant. Known by the token's claim, else the SAN, else the route's metadata, else the route's entry. Where several
   name different tenants the first is the tenant, and the floors and required evidence of all of them hold.
 * The tenant header proves nothing. It adds the floor and the required evidence of the tenant that it names and takes
@@ -12,19 +15,23 @@ Who is believed, and how far:
 * Data classes. The floor is what the route and the verified tenants set, joined; where none of them sets any, the
   default. The class header adds to the floor. It stands in the floor's place only if every verified tenant of the
   request has `trust_declared_class`, and there is one.
+* Purpose. What route, verified tenants and a header that is trusted say of it; where they differ it is unknown. A
+  tenant known by its header can only make it unknown.
+* Mode. The strictest that route and verified tenants set. A tenant known by its header can only make it stricter than
+  it would be without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from borderpost.facts.headers import Refused, is_identifier, is_label, read_list, read_one
 from borderpost.facts.needs import law_headers
 from borderpost.facts.request import RawRequest, client_host
-from borderpost.geoip import UNKNOWN, GeoDatabase
+from borderpost.geoip import Locator
 from borderpost.policy.codes import COUNTRIES, is_code
-from borderpost.policy.model import Evidence, Facts, Source
+from borderpost.policy.model import Evidence, Facts, Mode, Source
 from borderpost.policy.schema import EvidenceSpec, RouteSpec, TenantSpec
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
@@ -66,18 +73,22 @@ class _Tenancy:
 
 
 class Extractor:
-    """Works out facts for one configuration and one GeoIP database; a new one of either needs a new Extractor."""
+    """Works out facts for one configuration and one locator of addresses; a new one of either needs a new Extractor.
+
+    `mode` is that of requests for which nobody sets one.
+    """
 
     def __init__(
         self, evidence: EvidenceSpec, tenants: Mapping[str, TenantSpec], routes: Mapping[str, RouteSpec],
-        geo: GeoDatabase,
+        locator: Locator, *, mode: Mode = Mode.LEGAL_FIRST,
     ) -> None:  # fmt: skip
         self.headers = law_headers(evidence, tenants)
         """Names of the headers that belong into `RawRequest.headers`."""
         self._evidence = evidence
         self._tenants = dict(tenants)
         self._routes = dict(routes)
-        self._geo = geo
+        self._locator = locator
+        self._mode = mode
         self._tenant_of_san = _tenants_by_san(tenants)
         self._remembered: Remembered[RawRequest, Extracted] = Remembered(limits.REMEMBERED_REQUESTS_MAX)
 
@@ -110,6 +121,7 @@ class Extractor:
             values.setdefault(name, []).append(value)
         self._read_address(raw.address, evidence, notes)
         if self._evidence.token is not None:
+            self._check_issuer(raw.issuer)
             self._read_token(raw.residency_claim, evidence)
         if len(raw.sans) > limits.SAN_COUNT_MAX:
             raise Refused(403, "BP0825", "certificate-too-many-names")
@@ -132,20 +144,26 @@ class Extractor:
             tenant=tenancy.name,
             model=read_one(names.model, values.get(names.model, ()), is_label),
             missing=self._missing(evidence, tenancy, route),
+            purpose=self._purpose(values, tenancy, route),
+            mode=self._mode_of(tenancy, route),
         )
         return Extracted(facts, tuple(notes))
 
     def _read_address(self, host: str, evidence: list[Evidence], notes: list[str]) -> None:
         try:
-            answer = self._geo.lookup(host)
+            found = self._locator.lookup(host)
         except ValueError:
-            answer = UNKNOWN
             notes.append("address-unreadable")
+            return
         except BorderpostError as error:
             raise Refused(503, error.code, "geoip-damaged") from error
-        if answer.country in COUNTRIES:
-            code = answer.subdivision if answer.subdivision is not None else answer.country
-            evidence.append(Evidence(Source.GEOIP, code, answer.subdivision_unknown))
+        if found.country in COUNTRIES:
+            code = found.subdivision if found.subdivision is not None else found.country
+            evidence.append(Evidence(Source.GEOIP, code, found.subdivision is None, found.doubt))
+
+    def _check_issuer(self, issuer: str | None) -> None:
+        if issuer is not None and self._evidence.token is not None and issuer not in self._evidence.token.issuers:
+            raise Refused(403, "BP0826", "issuer-not-believed")
 
     def _read_token(self, claim: str | None, evidence: list[Evidence]) -> None:
         if claim is None:
@@ -183,17 +201,44 @@ class Extractor:
         trusted = bool(specs) and all(spec is not None and spec.trust_declared_class for spec in specs)
         classes = set(declared)
         if not (declared and trusted):
-            floors = [spec.classes for spec in (route, *specs) if spec is not None and spec.classes is not None]
+            verified = self._verified(tenancy, route)
+            floors = [spec.classes for spec in verified if spec.classes is not None]
             classes = classes.union(*floors) if floors else classes.union(self._evidence.default_classes)
         if tenancy.header is not None and tenancy.header.classes is not None:
             classes.update(tenancy.header.classes)
         return tuple(sorted(classes))
 
     def _missing(self, evidence: Iterable[Evidence], tenancy: _Tenancy, route: RouteSpec | None) -> str | None:
-        specs = (route, tenancy.header, *(self._tenants.get(name) for name in tenancy.verified))
-        required = {source for spec in specs if spec is not None for source in spec.require_evidence}
-        required.difference_update(piece.source for piece in evidence)
+        asserted = (tenancy.header,) if tenancy.header is not None else ()
+        specs = (*self._verified(tenancy, route), *asserted)
+        required = {source for spec in specs for source in spec.require_evidence}
+        required.difference_update(piece.source for piece in evidence if piece.doubt is None)
         return next((source.value for source in Source if source in required), None)
+
+    def _purpose(
+        self, values: Mapping[str, list[bytes]], tenancy: _Tenancy, route: RouteSpec | None
+    ) -> str | None:  # fmt: skip
+        said = {spec.purpose for spec in self._verified(tenancy, route) if spec.purpose is not None}
+        if self._evidence.trust_purpose_header:
+            name = self._evidence.headers.purpose
+            named = read_one(name, values.get(name, ()), is_label)
+            said |= {named} if named is not None else set()
+        asserted = tenancy.header.purpose if tenancy.header is not None else None
+        if len(said) != 1 or (asserted is not None and asserted not in said):
+            return None
+        return said.pop()
+
+    def _mode_of(self, tenancy: _Tenancy, route: RouteSpec | None) -> Mode | None:
+        modes = [spec.mode for spec in self._verified(tenancy, route) if spec.mode is not None]
+        if tenancy.header is not None and tenancy.header.mode is not None:
+            modes = [*(modes or [self._mode]), tenancy.header.mode]
+        return min(modes, key=lambda mode: mode.width) if modes else None
+
+    def _verified(self, tenancy: _Tenancy, route: RouteSpec | None) -> Iterator[RouteSpec | TenantSpec]:
+        """Yield what is configured of the route and the verified tenants."""
+        if route is not None:
+            yield route
+        yield from (self._tenants[name] for name in tenancy.verified if name in self._tenants)
 
 
 def _read_certificate(sans: Iterable[str], prefix: str, evidence: list[Evidence]) -> None:

@@ -19,15 +19,18 @@ SAN_ATTRIBUTES: Final = ("connection.uri_san_peer_certificate", "connection.dns_
 
 
 def law_headers(evidence: EvidenceSpec, tenants: Mapping[str, TenantSpec] | None = None) -> frozenset[str]:
-    """Return the names of the headers that may change the law; the tenant's only where there are tenants to name.
+    """Return the names of the headers that may change the law.
 
-    Without `tenants` it is taken that there are some.
+    The tenant's only where there are tenants to name (without `tenants` it is taken that there are some), the
+    purpose's only where it is trusted: nobody else's word on the purpose counts.
     """
     names = {evidence.headers.data_class, evidence.headers.model}
     if tenants is None or tenants:
         names.add(evidence.headers.tenant)
     if evidence.header is not None:
         names.add(evidence.header.name)
+    if evidence.trust_purpose_header:
+        names.add(evidence.headers.purpose)
     return frozenset(names)
 
 

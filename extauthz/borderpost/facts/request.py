@@ -17,6 +17,8 @@ from borderpost_base import limits
 
 MALFORMED_CLAIM: Final = ""
 """Stands for a claim that is there and is no text; no claim that holds is empty."""
+_ISSUER_CLAIM: Final = "iss"
+"""RFC 7519, section 4.1.1."""
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]+")
 _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -33,12 +35,23 @@ class RawRequest(NamedTuple):
     """The verified token's residency claim (`read_claims`); None without one."""
     tenant_claim: str | None = None
     """The verified token's tenant claim (`read_claims`); None without one."""
+    issuer: str | None = None
+    """Who issued the verified token (`read_claims`); None without a token, or where every issuer is believed."""
     sans: tuple[str, ...] = ()
     """URI and DNS SANs of a client certificate that Envoy has verified; empty without mTLS."""
     route: str | None = None
     """Name of Envoy's route, by `xds.route_name` or route metadata."""
     route_tenant: str | None = None
     """Tenant that the route's own metadata name; configuration, so verified."""
+
+
+class Claims(NamedTuple):
+    """What a verified token says: None where absent, `MALFORMED_CLAIM` where it is no text."""
+
+    residency: str | None = None
+    tenant: str | None = None
+    issuer: str | None = None
+    """Read only where some issuers are believed and others not; a token without one has a malformed one."""
 
 
 class Identity(NamedTuple):
@@ -83,21 +96,24 @@ def read_identity(request_ids: Sequence[bytes], traceparents: Sequence[bytes]) -
     return Identity(request_id, trace_id, tuple(dropped))
 
 
-def read_claims(filter_metadata: Mapping[str, Struct], token: TokenSource | None) -> tuple[str | None, str | None]:
-    """Return (residency, tenant) of a verified token: None where absent, `MALFORMED_CLAIM` where it is no text.
+def read_claims(filter_metadata: Mapping[str, Struct], token: TokenSource | None) -> Claims:
+    """Return what a verified token claims; nothing without one.
 
     Only Envoy's `jwt_authn` writes that namespace, and only after the signature, issuer and times hold.
     """
     if token is None or token.namespace not in filter_metadata:
-        return None, None
+        return Claims()
     fields = filter_metadata[token.namespace].fields
     if token.payload_key not in fields:
-        return None, None
+        return Claims()
     payload = fields[token.payload_key]
+    issuer = MALFORMED_CLAIM if token.issuers else None
     if payload.WhichOneof("kind") != "struct_value":
-        return MALFORMED_CLAIM, MALFORMED_CLAIM
+        return Claims(MALFORMED_CLAIM, MALFORMED_CLAIM, issuer)
     claims = payload.struct_value.fields
-    return _claim(claims, token.residency_claim), _claim(claims, token.tenant_claim)
+    if token.issuers:
+        issuer = _claim(claims, _ISSUER_CLAIM) or MALFORMED_CLAIM
+    return Claims(_claim(claims, token.residency_claim), _claim(claims, token.tenant_claim), issuer)
 
 
 def _claim(claims: Mapping[str, object], name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The `geoip` section of the configuration: which database, how old it may be, how much is remembered."""
+"""The `geoip` section of the configuration: which files, how old they may be, how much is remembered."""
 
 from __future__ import annotations
 
@@ -23,8 +23,13 @@ class GeoipSpec(StrictModel):
     subdivisions and is as old as the release that carries it. Replace a file by renaming a new one over it,
     never by writing into it: workers map it into memory."""
 
+    anonymisers: tuple[Path, ...] = Field(default=(), max_length=limits.ANONYMISER_FILES_MAX)
+    """Files that say which addresses are exits of VPNs, proxies or Tor, or belong to hosting networks: MMDB files with
+    such flags (GeoIP Anonymous IP, IPinfo Privacy…), or texts with one network a line. None by default: the product
+    carries no such data. `evidence.geoip` says what such an address is worth. Replace a file by renaming."""
+
     max_age_days: int = Field(default=365, ge=1, le=3650)
-    """Age in days of the database's build beyond which a warning is given. A year by default: by then neither the
+    """Age in days of a database's build beyond which a warning is given. A year by default: by then neither the
     database nor the release that carries the embedded one has been renewed. Old data is still used: it narrows
     as well as new data does, and no data at all would refuse everybody."""
 

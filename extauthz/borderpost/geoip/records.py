@@ -5,6 +5,8 @@ Publishers agree on the file format (MaxMind DB 2.0) and not on what stands in i
     NESTED   {country: {iso_code: CA}, subdivisions: [{iso_code: QC}]}    GeoIP2, GeoLite2, DB-IP
     FLAT     {country_code: CA}                                           ip-location-db, IPinfo Lite
 
+GeoIP2 Enterprise also says how sure it is: `confidence` of country and of each subdivision, in percent.
+
 A record may lack any part of its shape; what it lacks is unknown. `registered_country` (where the owner of an
 address block is registered) and `represented_country` (whose soldiers use it) say nothing of where a person is,
 and are not read.
@@ -33,6 +35,10 @@ class GeoAnswer:
     """Two capital letters, or None: not known."""
     subdivision: str | None = None
     """ISO 3166-2 code with its country, `CA-QC`, or None."""
+    country_confidence: int | None = None
+    """How sure the publisher is of the country, 0 to 100; None where he does not say."""
+    subdivision_confidence: int | None = None
+    """The same of the subdivision."""
 
     @property
     def subdivision_unknown(self) -> bool:
@@ -59,7 +65,13 @@ class Shape(enum.Enum):
             return UNKNOWN if country is None else GeoAnswer(country)
         nested = record.get("country")
         country = _country(nested.get("iso_code")) if isinstance(nested, Mapping) else None
-        return UNKNOWN if country is None else GeoAnswer(country, _subdivision(country, record))
+        if country is None:
+            return UNKNOWN
+        largest = _largest(record)
+        subdivision = _subdivision(country, largest)
+        return GeoAnswer(
+            country, subdivision, _confidence(nested), _confidence(largest) if subdivision is not None else None
+        )
 
 
 def shape_of(record: object) -> Shape | None:
@@ -79,12 +91,24 @@ def _country(code: object) -> str | None:
     return None
 
 
-def _subdivision(country: str, record: Mapping[str, object]) -> str | None:
-    """Return the first, largest subdivision; some publishers write its code with the country, most without."""
+def _largest(record: Mapping[str, object]) -> object:
+    """Return the first subdivision, the largest, as it stands in a record."""
     listed = record.get("subdivisions")
-    first = listed[0] if isinstance(listed, list) and listed else None
-    code = first.get("iso_code") if isinstance(first, Mapping) else None
+    return listed[0] if isinstance(listed, list) and listed else None
+
+
+def _subdivision(country: str, largest: object) -> str | None:
+    """Return a subdivision's code; some publishers write it with the country, most without."""
+    code = largest.get("iso_code") if isinstance(largest, Mapping) else None
     if not isinstance(code, str):
         return None
     suffix = code.removeprefix(country + "-")
     return f"{country}-{suffix}" if _SUFFIX.fullmatch(suffix) else None
+
+
+def _confidence(place: object) -> int | None:
+    """Return what a place's record says of itself; what is there and is no number is no confidence at all."""
+    if not isinstance(place, Mapping) or "confidence" not in place:
+        return None
+    stated = place["confidence"]
+    return stated if type(stated) is int else 0

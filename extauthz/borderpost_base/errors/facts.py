@@ -1,4 +1,4 @@
-"""Errors of area 03: GeoIP databases and facts."""
+"""Errors of area 03: GeoIP databases, lists of anonymisers and facts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ TABLE: tuple[ErrorSpec, ...] = (
         "BP0301",
         "GeoIP database cannot be read",
         "The file does not exist or this process may not read it.",
-        "Correct `geoip.database` or the file's permissions, or leave the key out for the embedded database.",
+        "Correct `geoip.database` or `geoip.anonymisers`, or the file's permissions. Without `geoip.database` the "
+        "embedded one is used.",
     ),
     ErrorSpec(
         "BP0302",
@@ -27,7 +28,7 @@ TABLE: tuple[ErrorSpec, ...] = (
         "BP0304",
         "GeoIP database of the wrong kind",
         "The records of this database name no country: it is an ASN, ISP, domain or anonymous-IP edition.",
-        "Use a Country, City or Enterprise edition.",
+        "Use a Country, City or Enterprise edition. An anonymous-IP edition belongs in `geoip.anonymisers`.",
     ),
     ErrorSpec(
         "BP0305",
@@ -53,5 +54,25 @@ TABLE: tuple[ErrorSpec, ...] = (
         "one certificate name for two tenants",
         "Two tenants claim the same SAN, so that a certificate with it would prove neither.",
         "Give each SAN to one tenant.",
+    ),
+    ErrorSpec(
+        "BP0309",
+        "list of anonymisers cannot be read",
+        "A line is not an address or a network, at most one known word after it (`vpn`, `tor`, `proxy`, `relay`, "
+        "`hosting`…), and a comment after `#`. No line is passed over: the address that it flags would be believed.",
+        "Correct the line, or download the file again.",
+    ),
+    ErrorSpec(
+        "BP0310",
+        "no anonymisers in the file",
+        "The records of the database have no field such as `is_anonymous` or `vpn`, or the list has no network: an "
+        "edition of another kind, or a download that broke off.",
+        "Name a file that flags addresses in `geoip.anonymisers`.",
+    ),
+    ErrorSpec(
+        "BP0311",
+        "list of anonymisers too long",
+        "The file has more bytes or networks than a list may have.",
+        "Join neighbouring addresses to networks, or use an MMDB file, which has no such bound.",
     ),
 )

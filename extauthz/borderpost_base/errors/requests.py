@@ -101,4 +101,10 @@ TABLE: tuple[ErrorSpec, ...] = (
         "The client certificate is genuine, but what it says of residence or tenant is malformed or contradictory.",
         "Use a certificate with one name of each kind; the problem's `reason` tells which it is.",
     ),
+    ErrorSpec(
+        "BP0826",
+        "token of an issuer that is not believed",
+        "The token is genuine, but its issuer (`iss`) is not among `evidence.token.issuers`.",
+        "Use a token of an issuer that the operator believes, or none; an operator may add the issuer.",
+    ),
 )
