@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from borderpost.config import Loaded, load_config
 from borderpost.config.redis import EventsRedisSpec
 from borderpost.events.lines import GENESIS, line_digest
 from borderpost.events_redis import RedisStore
-from borderpost_base.errors import BorderpostError
+from borderpost_base.errors import BorderpostError, Problems
+from support.borderpost_process import small_config, write_config
 from support.redis_server import RedisServer, redis_server
 from support.signed_lists import ListWriter
 
@@ -184,3 +186,42 @@ def test_certificates_are_for_tls_and_come_with_their_keys(tmp_path: Path) -> No
         EventsRedisSpec(url="redis://host", sink="fleet", ca=tmp_path / "ca")
     with pytest.raises(ValueError, match="together"):
         EventsRedisSpec(url="rediss://host", sink="fleet", certificate=tmp_path / "c")
+
+
+SIGNED = {"signers": {"ada": "01" * 32}, "redis": {"url": "redis://127.0.0.1:1", "sink": "fleet"}}
+
+
+def loaded(directory: Path, events: dict[str, object], **sections: object) -> Loaded:
+    config = {**small_config({"eu-1": ("DE", 1)}), "events": events, **sections}
+    return load_config(write_config(directory, config), environ={})
+
+
+def test_a_stream_is_configured_with_signers_and_a_sink(tmp_path: Path) -> None:
+    sinks = {"fleet": {"country": "DE"}}
+    events = loaded(tmp_path, SIGNED, sinks=sinks).config.events
+    assert (events.redis and events.redis.stream, events.max_age_s, events.clock_error_ms) == (
+        "borderpost:events",
+        None,
+        "auto",
+    )
+    assert loaded(tmp_path, {**SIGNED, "max_age_s": 60}, sinks=sinks).events.events == ()
+
+
+@pytest.mark.parametrize(
+    ("events", "code"),
+    [
+        (SIGNED, "BP0109"),
+        ({"redis": SIGNED["redis"]}, "BP1014"),
+        ({"max_age_s": 60}, "BP1014"),
+        ({**SIGNED, "file": "events.jsonl"}, "BP0104"),
+        ({**SIGNED, "clock_error_ms": -1}, "BP0104"),
+        ({**SIGNED, "clock_error_ms": "often"}, "BP0104"),
+        ({**SIGNED, "max_age_s": 0}, "BP0104"),
+        ({**SIGNED, "redis": {"url": "redis://127.0.0.1"}}, "BP0103"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(tmp_path: Path, events: dict[str, object], code: str) -> None:
+    with pytest.raises(Problems) as told:
+        loaded(tmp_path, events)
+    assert {error.code for error in told.value.errors} == {code}
+    assert all(error.place.line for error in told.value.errors)

@@ -18,7 +18,7 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
     """
     found = [
         BorderpostError(error.code, error.detail, place=document.place(path), mend=error.mend)
-        for path, error in (*_clusters(config), *_tenant_names(config), *_peers(config))
+        for path, error in (*_clusters(config), *_tenant_names(config), *_peers(config), *_sinks(config))
     ]
     if bundle is not None:
         paths = {dotted(path): path for path in document.lines}
@@ -59,3 +59,11 @@ def _peers(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
                 number_of(name)
             except BorderpostError as error:
                 yield ("server", key, index), error
+
+
+def _sinks(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
+    """Find servers that are sent something and whose place nobody has told."""
+    redis = config.events.redis
+    if redis is not None and redis.sink not in config.sinks:
+        detail = f"no sink `{redis.sink}` is described under `sinks`"
+        yield ("events", "redis", "sink"), BorderpostError("BP0109", detail)

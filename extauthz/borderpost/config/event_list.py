@@ -26,13 +26,14 @@ def load_events(
     known: Vocabulary | None = None,
     now: datetime | None = None,
 ) -> EventList:
-    """Read the file of legal events; without one there are no events.
+    """Read the file of legal events; without one there are no events (those of a stream are read when it is followed).
 
     `document` is where the section stands; `known` are the policy's names, which a plain file must keep to. Nothing in
     a signed list may be dated ahead of `now`, by default the machine's clock. Raises BorderpostError or Problems.
     """
     at = NOWHERE if document is None else document.place(("events", "file"))
     check_form(section, at)
+    signers = signers_of(section, document)
     if section.file is None:
         return EventList()
     if is_plain(section.file):
@@ -40,7 +41,6 @@ def load_events(
         events = read_events(plain, regions, known)
         check_plain(plain, events.file)
         return events
-    signers = signers_of(section, document)
     try:
         signed = checked_list(FileStore(section.file), signers, now=now or _now())
     except BorderpostError as error:

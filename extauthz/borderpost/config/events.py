@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BeforeValidator, Field, model_validator
 
+from borderpost.config.redis import EventsRedisSpec
 from borderpost.events import signing
 from borderpost.events.signing import SignerKey, Signers
 from borderpost.policy.fields import Instant, Label
@@ -73,6 +74,31 @@ class EventsSection(StrictModel):
     """Who may sign legal events: names of people and their public keys, each a PEM file's path or 32 bytes in hex or
     base64. What narrows takes one signature, what widens two of different people. Without signers, the default, only
     what narrows has effect, from a plain file."""
+
+    redis: EventsRedisSpec | None = None
+    """A stream of Redis or Valkey that the signed list is read from, instead of a file: news reach every gateway of a
+    fleet at once. null where there is none."""
+
+    max_age_s: float | None = Field(default=None, ge=1.0, le=31_622_400.0)
+    """How old the newest signed heartbeat of the list may be, seconds. Past it news of the law may be withheld, and
+    bases that can be revoked (`revocable` in packs) are refused until a newer one comes. null, the default, sets no
+    age, since somebody has to sign heartbeats then; use it where whoever delivers the list is not trusted."""
+
+    clock_error_ms: Literal["auto"] | Annotated[int, Field(ge=0, le=60_000)] = "auto"
+    """How far this machine's clock may be wrong, milliseconds (ε): what narrows holds that much earlier and ends that
+    much later, what widens the other way round. `auto` takes the kernel's own bound, rounded up, and a second where
+    nobody keeps the clock. A number is for machines whose kernel is not told of its clock; 0 is for tests on one
+    machine."""
+
+    @model_validator(mode="after")
+    def _one_list(self) -> EventsSection:
+        if self.file is not None and self.redis is not None:
+            raise BadValue("BP0104", "the list of legal events is either a `file` or in `redis`")
+        if self.redis is not None and not self.signers:
+            raise BadValue("BP1014", "the list in `redis` is a signed one, and nobody may sign")
+        if self.max_age_s is not None and not self.signers:
+            raise BadValue("BP1014", "`max_age_s` asks for signed heartbeats, and nobody may sign")
+        return self
 
 
 def signers_of(section: EventsSection, document: YamlDocument | None = None) -> Signers:

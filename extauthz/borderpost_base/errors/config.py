@@ -45,4 +45,10 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Two entries claim the same name, and which of them it stands for would be chance.",
         "Give each of the two a name of its own.",
     ),
+    ErrorSpec(
+        "BP0109",
+        "unknown sink",
+        "A section names a sink that is not described: nobody could say whether the law allows its place.",
+        "Describe it under `sinks`: country, operator, contracts.",
+    ),
 )
