@@ -113,7 +113,7 @@ class NaivePlaces:
             elif elsewhere == "same":
                 found.append(Location(suffix, spots, region))
             elif elsewhere.startswith("zone:"):
-                found.append(Location(suffix, self.group(elsewhere.removeprefix("zone:")), region))
+                found.append(Location(suffix, self.group(elsewhere.removeprefix("zone:")) or None, region))
             elif elsewhere != "none":  # global, or unknown
                 found.append(Location(suffix, None, region))
         return found

@@ -13,7 +13,7 @@ from borderpost.policy.decide import decide
 from borderpost.policy.event_schema import EventsFile
 from borderpost.policy.events import EventList, compile_events
 from borderpost.policy.fields import parse_instant, to_us
-from borderpost.policy.model import Evidence, Facts, Law, Source
+from borderpost.policy.model import Evidence, Facts, Law, Mode, Source
 from borderpost.policy.pack import PolicyPack
 from borderpost.policy.schema import RegionSpec
 
@@ -32,9 +32,14 @@ def regime(id_: str, subject_in: Any, **more: Any) -> dict[str, Any]:
     """Return a regime in the file's form; `data` goes to its conditions."""
     applies: dict[str, Any] = {
         "subject_in": subject_in,
-        **{key: more.pop(key) for key in ("data", "tenant", "model") if key in more},
+        **{key: more.pop(key) for key in ("data", "tenant", "model", "purpose") if key in more},
     }
     return {"id": id_, "title": id_, "source": "test", "applies_when": applies, **more}
+
+
+def at_home(spec: Any) -> dict[str, Any]:
+    """Return a region in the file's form, that keeps what it is sent in its own place where it does not say."""
+    return {"retention": "same", "telemetry": "same", **({"country": spec} if isinstance(spec, str) else spec)}
 
 
 class Court:
@@ -45,31 +50,35 @@ class Court:
         *regimes: Mapping[str, Any],
         regions: Mapping[str, Any],
         here: Mapping[str, Any] | None = None,
+        sinks: Mapping[str, Any] | None = None,
         packs: tuple[PolicyPack, ...] = (),
         evidence: Mapping[str, Any] | None = None,
         groups: Mapping[str, Any] | None = None,
+        classes: Mapping[str, Any] | None = None,
         no_regime: str = "allow",
+        mode: Mode = Mode.LEGAL_FIRST,
         events: tuple[Mapping[str, Any], ...] = (),
+        clock_error_us: int = 0,
+        drills: bool = False,
         tenants: tuple[str, ...] = (),
     ) -> None:
-        inline = {"regimes": list(regimes), "groups": dict(groups or {}), "no_regime": no_regime}
+        inline = {"regimes": list(regimes), "groups": dict(groups or {}), "no_regime": no_regime, "mode": mode}
         if not packs:
-            inline["data_classes"] = CLASSES
+            inline["data_classes"] = {**CLASSES, **(classes or {})}
         self.bundle = PolicyBundle.model_validate(
             {
                 "here": here or {"country": "DE"},
+                "sinks": sinks or {},
                 "packs": packs,
                 "inline": inline,
                 "evidence": evidence or {},
                 "tenants": {tenant: {} for tenant in tenants},
             }
         )
-        specs = {
-            region_id: RegionSpec.model_validate(CONTAINED | ({"country": spec} if isinstance(spec, str) else spec))
-            for region_id, spec in regions.items()
-        }
-        self.policy = compile_policy(self.bundle, specs)
-        self.events = compile_events(EventList(EventsFile.model_validate({"events": list(events)})), self.policy)
+        self.regions = {region_id: RegionSpec.model_validate(at_home(spec)) for region_id, spec in regions.items()}
+        self.policy = compile_policy(self.bundle, self.regions)
+        file = EventsFile.model_validate({"events": list(events), "clock_error_us": clock_error_us})
+        self.events = compile_events(EventList(file), self.policy, drills=drills)
 
     def ask(
         self,
@@ -79,9 +88,19 @@ class Court:
         tenant: str | None = None,
         model: str | None = None,
         missing: str | None = None,
+        purpose: str | None = None,
+        mode: Mode | None = None,
+        doubt: str | None = None,
+        stale: bool = False,
         **said: str,
     ) -> Law:
-        """Decide: `court.ask(token="DE", geoip="FR")`. `at` is an instant, or microseconds since 1970."""
-        evidence = tuple(Evidence(source, said[source]) for source in Source if source in said)
+        """Decide: `court.ask(token="DE", geoip="FR")`. `at` is an instant, or microseconds since 1970; `doubt` is why
+        GeoIP is not believed."""
+        evidence = tuple(
+            Evidence(source, said[source], doubt=doubt if source is Source.GEOIP else None)
+            for source in Source
+            if source in said
+        )
         now_us = at if isinstance(at, int) else to_us(parse_instant(at))
-        return decide(Facts(evidence, classes, tenant, model, missing), self.policy, self.events, now_us)
+        facts = Facts(evidence, classes, tenant, model, missing, purpose, mode)
+        return decide(facts, self.policy, self.events, now_us, stale=stale)

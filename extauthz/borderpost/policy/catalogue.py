@@ -67,6 +67,7 @@ class Catalogue:
     def _place_own(self, bit: int, processor: Processor) -> None:
         self._put(bit, self._territory.cells((processor.place,)))
         self._note(bit, processor)
+        self._entities[processor.operator.entity] = self._entities.get(processor.operator.entity, 0) | bit
         for block in range(1, self._blocks):
             self.nowhere |= bit << block * self._width
 
@@ -89,7 +90,8 @@ class Catalogue:
         elif location == "same":
             self._put(bit, self._cells_of_scope(region))
         elif location.startswith("zone:"):
-            self._put(bit, self._territory.groups[location.removeprefix("zone:")])
+            # A group without places says nothing: then it may be anywhere.
+            self._put(bit, self._territory.groups[location.removeprefix("zone:")] or None)
         else:  # global, or unknown, which may be anywhere
             self._global |= bit
 
@@ -162,7 +164,7 @@ class Catalogue:
         return self._operator_unknown | sum(bits for cells, bits in self._operated.items() if cells & target)
 
     def operated_by(self, entities: tuple[str, ...]) -> int:
-        """Return the regions that these legal persons run, and those of which nobody says who does."""
+        """Return the processors that these legal persons run, and those of which nobody says who does."""
         mask = self._entities.get(None, 0)
         for entity in entities:
             mask |= self._entities.get(entity, 0)

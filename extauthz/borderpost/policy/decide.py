@@ -193,9 +193,7 @@ def _read(
     suspected = partly = 0
     for subject in subjects:
         about = _about(policy, subject, effects)
-        unsure = policy.applicable(subject.place).partly
-        if effects.remaining:
-            unsure = _unrelieved(unsure, subject.event_place, effects)
+        unsure = _unsure(policy.applicable(subject.place).partly, subject.event_place, effects)
         if subject.believed:
             about_each.append(about)
             partly |= unsure
@@ -250,11 +248,10 @@ def _about(policy: CompiledPolicy, subject: _Subject, effects: Effects) -> int:
     return about
 
 
-def _unrelieved(partly: int, place: Place, effects: Effects) -> int:
-    """Return which regimes are still about a part of a place after events have lifted parts of them."""
+def _unsure(partly: int, place: Place, effects: Effects) -> int:
+    """Return which regimes are about a part of a place, for `partly` before events lifted parts of embargoes."""
     for bit, cells in effects.remaining.items():
-        if partly & bit and not (place.cells & cells and place.cells & ~cells):
-            partly &= ~bit
+        partly = partly | bit if place.cells & cells and place.cells & ~cells else partly & ~bit
     return partly
 
 

@@ -214,7 +214,7 @@ class CompiledEvents:
                 )
             )
         if not scope.bases:
-            refused = self._processors(event)
+            refused = self._processors(event) & policy.index.everyone
             if event.type == "region_suspend":
                 refused &= ~self._restored_after(dated, active)
             effects.refusals.append((dated.bit, refused, f"event/{event.id}"))
@@ -232,11 +232,10 @@ class CompiledEvents:
         return sum(bits.get(region_id, 0) for region_id in {region_id for regions in later for region_id in regions})
 
     def _processors(self, event: LegalEvent) -> int:
-        """Return the regions that an event's scope means; all where it names no destination."""
+        """Return the regions that an event's scope means, and `here` and the sinks unless it names regions."""
         index, scope = self.policy.index, event.scope
-        mask = index.everyone
-        if scope.regions:
-            mask &= sum(index.bits.get(region_id, 0) for region_id in set(scope.regions))
+        named = sum(index.bits.get(region_id, 0) for region_id in set(scope.regions))
+        mask = named if scope.regions else self.policy.everyone
         if scope.countries:
             mask &= self._catalogue.processors_hit(self._cells(scope.countries, widens=False))
         if scope.operators:
@@ -244,11 +243,9 @@ class CompiledEvents:
         return mask
 
     def _locations(self, event: LegalEvent) -> int:
-        """Return the locations for which an event takes a basis away: `here` and the sinks too where it names none."""
+        """Return the locations for which an event takes a basis away."""
         scope = event.scope
-        if not (scope.regions or scope.operators):
-            if not scope.countries:
-                return self._catalogue.everyone
+        if scope.countries and not (scope.regions or scope.operators):
             return self._catalogue.hit_cells(self._cells(scope.countries, widens=False))
         return self._catalogue.everywhere(self._processors(event))
 
