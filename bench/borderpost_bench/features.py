@@ -10,16 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from borderpost.demo.scenery import write_events
 
-_VOCABULARY = "vocabulary.yaml"
 _ENDED_EVENTS = 100
 
 
@@ -34,13 +30,9 @@ class Feature:
     elsewhere (in Envoy's rendering) does nothing here."""
 
 
-def _without_law(config: dict[str, Any], directory: Path) -> None:
-    """Leave the starter pack's words, groups and data classes, and none of its regimes."""
-    pack = yaml.safe_load(resources.files("borderpost.policy").joinpath("packs/starter.yaml").read_text())
-    pack["metadata"] = {**pack["metadata"], "id": "vocabulary"}
-    pack["regimes"] = []
-    (directory / _VOCABULARY).write_text(yaml.safe_dump(pack, sort_keys=False))
-    config["policy"] = {"packs": [_VOCABULARY], "no_regime": "allow"}
+def _without_law(config: dict[str, Any], _directory: Path) -> None:
+    """Leave the packs' words, groups and data classes, and none of their regimes."""
+    config["policy"] = {"packs": ["base"], "no_regime": "allow"}
 
 
 def _without_probes(config: dict[str, Any], _directory: Path) -> None:
