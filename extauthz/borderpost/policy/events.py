@@ -58,7 +58,7 @@ class EventList:
     def in_force(self, now_us: int) -> tuple[str, ...]:
         """Return the ids of the events in force at an instant that no other event has ended, sorted, drills too."""
         error_us = self.file.clock_error_us
-        found = {event.id: event for event in self.events if _is_within(now_us, _in_force(event, error_us))}
+        found = {event.id: event for event in self.events if _is_within(now_us, window_of(event, error_us))}
         return tuple(sorted(found.keys() - {event.ends for event in found.values()}))
 
     @staticmethod
@@ -100,7 +100,7 @@ class CompiledEvents:
         self.places, self._territory, self._catalogue = _ground(policy, counted)
         self._dated: list[_Dated] = []
         for event in counted:
-            start_us, end_us = _in_force(event, events.file.clock_error_us)
+            start_us, end_us = window_of(event, events.file.clock_error_us)
             if start_us < end_us:
                 self._dated.append(_Dated(start_us, end_us, self._numbers[event.id], event))
         dates = {at for dated in self._dated for at in (dated.start_us, dated.end_us) if abs(at) < NEVER_US}
@@ -281,7 +281,7 @@ def read_events(document: YamlDocument, regions: Iterable[str], known: Vocabular
     return events
 
 
-def _in_force(event: LegalEvent, clock_error_us: int) -> tuple[int, int]:
+def window_of(event: LegalEvent, clock_error_us: int) -> tuple[int, int]:
     """Return the window in which an event is in force, microseconds since 1970; an empty one if it never is."""
     start = max(to_us(event.effective_from), to_us(event.recorded_at))
     end = to_us(event.effective_until) if event.effective_until else NEVER_US
