@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from borderpost.config.redis import EventsRedisSpec
 from borderpost.events import signing
+from borderpost.events.files import read_bounded
 from borderpost.events.signing import SignerKey, Signers
 from borderpost.policy.fields import Instant, Label
 from borderpost_base import limits
@@ -140,21 +141,9 @@ def is_plain(file: Path) -> bool:
 def read_public_key(file: Path, place: Place = NOWHERE) -> Ed25519PublicKey:
     """Read a public key from a PEM file. Raises BorderpostError BP0003 or BP1015."""
     try:
-        return signing.public_key_of_pem(read_key_file(file, place))
+        return signing.public_key_of_pem(read_bounded(file, limits.SIGNER_KEY_BYTES_MAX, "BP1015", place))
     except ValueError as error:
         raise BorderpostError("BP1015", f"{file} {error}", place=place) from error
-
-
-def read_key_file(file: Path, place: Place = NOWHERE) -> bytes:
-    """Return the bytes of a key's file. Raises BorderpostError BP0003 or BP1015 if it is too large."""
-    try:
-        with file.open("rb") as handle:
-            raw = handle.read(limits.SIGNER_KEY_BYTES_MAX + 1)
-    except OSError as error:
-        raise BorderpostError("BP0003", f"{file}: {error.strerror}", place=place) from error
-    if len(raw) > limits.SIGNER_KEY_BYTES_MAX:
-        raise BorderpostError("BP1015", f"{file} is too large to be a key", place=place)
-    return raw
 
 
 def _signer_key(spec: SignerKeySpec, place: Place) -> SignerKey:

@@ -20,6 +20,7 @@ from borderpost.config.event_list import load_events
 from borderpost.config.model import Config
 from borderpost.config.overrides import apply_flags, apply_variables
 from borderpost.config.packs import pack_files, read_packs
+from borderpost.config.shadow import load_shadow
 from borderpost.policy.bundle import PolicyBundle, build_bundle, check_regions
 from borderpost.policy.events import EventList
 from borderpost.policy.pack import PolicyPack
@@ -46,6 +47,8 @@ class Loaded:
     """The regions by id, each with its cluster's name and what `region_defaults` says filled in."""
     events: EventList
     """Legal events; empty where no file is configured."""
+    shadow: PolicyBundle | None = None
+    """What is weighed beside the law; None where no candidate is configured."""
 
 
 def load_config(
@@ -62,6 +65,38 @@ def load_config(
     wherever they were set. `before_packs` is told which files the packs are in, before any is read, so that they can be
     watched from then on, also where one of them is refused. Raises BorderpostError where the file cannot be read or parsed, else Problems.
     """
+    config, document, problems = _read(path, overrides, environ)
+    base = path.absolute().parent
+    candidate = config.shadow.policy.packs if config.shadow.policy is not None else ()
+    before_packs(pack_files((*config.policy.packs, *candidate), base))
+    packs = _collect(problems, lambda: read_packs(config.policy.packs, base, document))
+    bundle = None
+    if packs is not None:
+        bundle = _collect(problems, lambda: _bundle(config, packs, document))
+    regions = MappingProxyType({name: _filled(name, spec, config) for name, spec in config.regions.items()})
+    names = None if bundle is None else bundle.vocabulary
+    events = _collect(problems, lambda: load_events(config.events, config.regions, document=document, known=names))
+    shadow = None
+    if bundle is not None:
+        shadow = _collect(problems, lambda: load_shadow(config.shadow, bundle, config.regions, base, document))
+    problems += cross_checks(config, bundle, document)
+    if problems or bundle is None or events is None:
+        raise Problems(problems)
+    return Loaded(path.absolute(), config, bundle, regions, events, shadow)
+
+
+def read_config(path: Path, overrides: Mapping[str, str] | None = None) -> tuple[Config, YamlDocument]:
+    """Read a configuration without what it names, for those who need a section of it. Raises as `load_config` does."""
+    config, document, problems = _read(path, overrides, None)
+    if problems:
+        raise Problems(problems)
+    return config, document
+
+
+def _read(
+    path: Path, overrides: Mapping[str, str] | None, environ: Mapping[str, str] | None
+) -> tuple[Config, YamlDocument, list[BorderpostError]]:
+    """Read the file and what lies over it; return the problems of the latter too, for those that follow to join."""
     document = load_yaml_file(path)
     if document.data is None:
         document.data = {}
@@ -70,22 +105,7 @@ def load_config(
     config = _collect(problems, lambda: validate(Config, document))
     if config is None:
         raise Problems(problems)
-    base = path.absolute().parent
-    config = resolved(config, base)
-    before_packs(pack_files(config.policy.packs, base))
-    packs = _collect(problems, lambda: read_packs(config.policy.packs, base, document))
-    bundle = None
-    if packs is not None:
-        bundle = _collect(problems, lambda: _bundle(config, packs, document))
-    regions = MappingProxyType({name: _filled(name, spec, config) for name, spec in config.regions.items()})
-    names = None if bundle is None else bundle.vocabulary
-    events = _collect(
-        problems, lambda: load_events(config.events, config.regions, document=document, known=names)
-    )
-    problems += cross_checks(config, bundle, document)
-    if problems or bundle is None or events is None:
-        raise Problems(problems)
-    return Loaded(path.absolute(), config, bundle, regions, events)
+    return resolved(config, path.absolute().parent), document, problems
 
 
 def _filled(name: str, spec: RegionSpec, config: Config) -> RegionSpec:

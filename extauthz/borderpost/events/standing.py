@@ -1,0 +1,91 @@
+"""What has become of each event of a list at an instant: pending, scheduled, in force, ended.
+
+For people: policy itself goes by `policy.events`. Restored regions and lifted events count as ended here; sanctions
+and bases that another event answers are left as they are, since only a policy knows what is left of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from borderpost.policy.event_schema import EventsFile, LegalEvent
+from borderpost.policy.events import window_of
+from borderpost.policy.fields import to_us
+from borderpost.policy.regimes import NEVER_US
+
+State = Literal["pending", "scheduled", "in force", "ended", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One event and what has become of it."""
+
+    event: LegalEvent
+    state: State
+    """`pending` waits for a signature; `never` became known after it had ended."""
+    ended_by: str | None
+    """The event that ended it; none if none did."""
+
+    @property
+    def drill(self) -> bool:
+        """Return True if it is weighed in shadow only."""
+        return self.event.mode == "drill"
+
+    @property
+    def late_us(self) -> int:
+        """Return how long it had held in law, microseconds, before it became known here; 0 if it came in time."""
+        return max(0, to_us(self.event.recorded_at) - to_us(self.event.effective_from))
+
+
+def standings(file: EventsFile, now_us: int) -> list[Standing]:
+    """Return what has become of each event, in the list's order."""
+    windows = {event.id: window_of(event, file.clock_error_us) for event in file.events}
+    active = [event for event in file.events if windows[event.id][0] <= now_us < windows[event.id][1]]
+    return [_standing(event, windows[event.id], active, now_us) for event in file.events]
+
+
+def _standing(event: LegalEvent, window: tuple[int, int], active: list[LegalEvent], now_us: int) -> Standing:
+    start, end = window
+    ended_by = _ended_by(event, active)
+    state: State = "in force"
+    if start >= end:
+        state = "pending" if _waits(event, now_us) else "never"
+    elif now_us < start:
+        state = "scheduled"
+    elif now_us >= end or ended_by is not None:
+        state = "ended"
+    return Standing(event, state, ended_by if state == "ended" and now_us < end else None)
+
+
+def _waits(event: LegalEvent, now_us: int) -> bool:
+    """Return True for a widening event that another signature could still bring into force."""
+    end = NEVER_US if event.effective_until is None else to_us(event.effective_until)
+    signed_at = max((to_us(approval.at) for approval in event.approvals), default=0)
+    one = len({approval.key for approval in event.approvals}) < 2
+    return event.widens and one and max(signed_at, now_us) < end
+
+
+def _ended_by(event: LegalEvent, active: list[LegalEvent]) -> str | None:
+    """Return the event in force that has ended another: a `lift` of it, or the last `region_restore` it needs."""
+    for other in active:
+        if other.ends == event.id and _binds(other, event):
+            return other.id
+    if event.type == "region_suspend":
+        left = set(event.scope.regions)
+        for other in _after(event, active):
+            if other.type == "region_restore" and _binds(other, event):
+                left -= set(other.scope.regions)
+                if not left:
+                    return other.id
+    return None
+
+
+def _binds(other: LegalEvent, event: LegalEvent) -> bool:
+    """Return True unless a drill would end what is enforced."""
+    return other.mode == "enforce" or event.mode == "drill"
+
+
+def _after(event: LegalEvent, active: list[LegalEvent]) -> list[LegalEvent]:
+    ids = [other.id for other in active]
+    return active[ids.index(event.id) + 1 :] if event.id in ids else []
