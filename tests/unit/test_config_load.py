@@ -12,6 +12,7 @@ from borderpost.config.event_list import load_events
 from borderpost.config.events import EventsSection
 from borderpost.config.keys import config_keys
 from borderpost.config.overrides import apply_variables
+from borderpost.policy.built_in import STARTER
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.variables import VARIABLES
 from borderpost_base.yaml_source import load_yaml
@@ -172,7 +173,7 @@ def test_relative_paths_start_at_the_file_s_folder(tmp_path: Path, monkeypatch: 
 def test_packs_are_read_by_name_and_by_path(tmp_path: Path) -> None:
     written(tmp_path, PACK, "house.yaml")
     loaded = load(tmp_path, MINIMAL + "policy: {packs: [starter, house.yaml]}\n")
-    assert [pack.metadata.id for pack in loaded.bundle.packs][1:] == ["house"]
+    assert [pack.metadata.id for pack in loaded.bundle.packs] == [*STARTER, "house"]
 
 
 def test_a_mistake_in_a_pack_has_the_pack_s_line(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_a_mistake_in_a_pack_has_the_pack_s_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("pack", "code"), [("startr", "BP0213"), ("gone.yaml", "BP0003")])
 def test_a_pack_that_is_not_there_is_shown_where_it_is_named(pack: str, code: str, tmp_path: Path) -> None:
     (error,) = problems(tmp_path, MINIMAL + f"policy:\n  packs:\n    - {pack}\n").values()
-    assert (error.code, error.place.line, error.place.key) == (code, 7, "policy.packs[0]")
+    assert (error.code, error.place.line, error.place.key) == (code, 8, "policy.packs[0]")
 
 
 def test_events_are_read_and_their_mistakes_placed(tmp_path: Path) -> None:
@@ -243,9 +244,9 @@ def test_what_ranking_names_must_exist(tmp_path: Path) -> None:
     )
     lines = {key: error.place.line for key, error in problems(tmp_path, text).items()}
     assert lines == {
-        "BP0703 ranking.latency_ms.DE.zz": 6,
-        "BP0704 ranking.latency_ms.Nowhere": 6,
-        "BP0703 ranking.probes.y": 8,
+        "BP0703 ranking.latency_ms.DE.zz": 7,
+        "BP0704 ranking.latency_ms.Nowhere": 7,
+        "BP0703 ranking.probes.y": 9,
     }
 
 
