@@ -20,9 +20,10 @@ import yaml
 
 from borderpost.catalog import Catalog
 from borderpost.config.load import load_config
-from borderpost.decision import CompiledLaw, View
+from borderpost.decision import View
 from borderpost.demo.scenery import write_events
 from borderpost.geoip import GeoDatabase
+from borderpost.lawful_answer import CompiledLaw
 from borderpost.policy.events import EventList
 from borderpost.policy.model import Evidence, Facts, Source
 from borderpost.regions.signals import Signals

@@ -6,41 +6,29 @@ clock: the instant, the policy, the events and the signals are handed in by `Vie
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from borderpost.answers import Answer, Refusal, Route
-from borderpost.catalog import Catalog
 from borderpost.decision_record import fixed_fields
 from borderpost.engine_identity import engine_identity
 from borderpost.facts import Extractor, RawRequest, Rejected
 from borderpost.geoip import Anonymisers, Belief, Flags, GeoDatabase, Locator
-from borderpost.policy.bundle import PolicyBundle
-from borderpost.policy.compile import Asked, CompiledPolicy, compile_policy
-from borderpost.policy.decide import asked, decide, effective_codes
-from borderpost.policy.events import CompiledEvents, EventList, EventsAsked, compile_events
-from borderpost.policy.model import Facts, Law, Ruling
+from borderpost.lawful_answer import CompiledLaw
+from borderpost.policy.events import CompiledEvents, EventList, compile_events
+from borderpost.policy.model import Facts, Law
+from borderpost.policy.pack import Counter
 from borderpost.policy.schema import GeoipSource
-from borderpost.regions.rank import LatencyTable, Ranking, areas_of, rank
+from borderpost.regions.rank import Ranking
 from borderpost.regions.signals import Signals
+from borderpost.remembered_law import RememberedLaw
 from borderpost.requests import Reading
+from borderpost.shadow import Opinion, Shadow
 from borderpost.shared_fields import SharedFields
 from borderpost_base import limits
 from borderpost_base.memo import Remembered
-
-_CODE_OF_REASON = {
-    "embargo": "BP0802",
-    "here-not-allowed": "BP0803",
-    "evidence-required": "BP0804",
-    "unknown-code": "BP0805",
-    "unknown-subject": "BP0805",
-    "subdivision-unknown": "BP0805",
-    "unknown-class": "BP0811",
-}
-"""Error code of a law's reason (the part before a colon); any other refusal by law is BP0801."""
-
-_STATUS_OF_RULING = {Ruling.FORBIDDEN: 451, Ruling.EVIDENCE: 403}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,40 +43,25 @@ class Decision:
     """None where there was nothing to rank."""
     record: Mapping[str, Any]
     """Fields of its record but for those that belong to one request."""
+    until_us: float
+    """First instant at which a dated entry or event may change it, or what the shadow says to it; infinite if none."""
+    counts: tuple[Counter, ...] = ()
+    """Counters that a request so decided counts on."""
+    opinion: Opinion | None = None
+    """What the shadow says to it; None where there is no shadow or law was not asked."""
 
     def holds_at(self, now_us: int) -> bool:
         """Return True while no dated entry or event can have changed the law; a refused reading is asked anew."""
-        law = self.law
-        return law is not None and (law.valid_until_us is None or now_us < law.valid_until_us)
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledLaw:
-    """Policy and catalogue, compiled for each other: what takes time to build and seldom changes."""
-
-    bundle: PolicyBundle
-    catalog: Catalog
-    policy: CompiledPolicy
-    table: LatencyTable
-    clusters: Mapping[str, str]
-    """Region id to Envoy cluster name."""
-    places: Mapping[str, str]
-    """Region id to ISO code."""
-
-    @classmethod
-    def of(cls, bundle: PolicyBundle, catalog: Catalog) -> CompiledLaw:
-        """Compile. Raises Problems or BorderpostError where the two do not fit each other."""
-        policy = compile_policy(bundle, catalog.regions)
-        return cls(bundle, catalog, policy, catalog.latency_table(bundle), catalog.clusters, catalog.places)
+        return self.law is not None and now_us < self.until_us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class View:
     """Everything that decides, at one generation, with its memory of answers.
 
-    The memory has two levels. Law is remembered by what this policy asks of facts until its own `valid_until_us`,
-    for this policy and these events; the whole decision by facts, for these signals. Both are bounded, and a new
-    View (or new signals) starts with an empty memory, so nothing remembered outlives what it was made from.
+    The memory has two levels: law (`RememberedLaw`), for this policy and these events; and the whole decision by facts,
+    for these signals. Both are bounded, and a new View (or new signals) starts with an empty memory, so nothing
+    remembered outlives what it was made from.
     """
 
     compiled: CompiledLaw
@@ -105,17 +78,19 @@ class View:
     them."""
     parts: Mapping[str, str]
     """Digests by part of the snapshot this view was made from."""
+    shadow: Shadow | None
+    """What is asked beside the law, and binds nobody; None where nothing is."""
+    _law: RememberedLaw
     _shared: SharedFields
-    _laws: Remembered[tuple[Asked, EventsAsked], Law] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
     _decisions: Remembered[Facts, Decision] = field(default_factory=lambda: Remembered(limits.REMEMBERED_FACTS_MAX))
 
     @classmethod
     def of(
         cls, compiled: CompiledLaw, event_list: EventList, signals: Signals, geo: GeoDatabase,
         parts: Mapping[str, str], *, anonymisers: Anonymisers | None = None,
-        remembered_addresses: int = limits.REMEMBERED_ADDRESSES_MAX,
+        remembered_addresses: int = limits.REMEMBERED_ADDRESSES_MAX, shadow: Shadow | None = None,
     ) -> View:  # fmt: skip
-        """Join the parts. Raises Problems for an event about a region that the catalogue does not have."""
+        """Join the parts."""
         bundle = compiled.bundle
         anonymisers = anonymisers or Anonymisers()
         belief = _belief(bundle.evidence.geoip)
@@ -125,10 +100,13 @@ class View:
         inputs |= {"geoip": geo.digest, "engine": engine_identity()}
         if anonymisers:
             inputs["anonymisers"] = anonymisers.digest
+        if shadow is not None:
+            inputs["shadow"] = shadow.digest
+        events = compile_events(event_list, compiled.policy)
         return cls(
             compiled=compiled,
             event_list=event_list,
-            events=compile_events(event_list, compiled.policy),
+            events=events,
             signals=signals,
             geo=geo,
             anonymisers=anonymisers,
@@ -137,7 +115,23 @@ class View:
             reading=Reading(extractor.headers, bundle.evidence.token),
             inputs=inputs,
             parts=parts,
+            shadow=shadow,
+            _law=RememberedLaw(compiled.policy, events),
             _shared=_shared(compiled, inputs, signals),
+        )
+
+    @property
+    def stale(self) -> bool:
+        """Return True where the events are taken to be older than allowed, so that no revocable basis counts."""
+        return self._law.stale
+
+    def turned(self, *, stale: bool) -> View:
+        """Return the same view with the events taken for stale or fresh. It remembers nothing yet."""
+        return replace(
+            self,
+            shadow=self.shadow.turned(stale=stale) if self.shadow is not None else None,
+            _law=self._law.turned(stale=stale),
+            _decisions=Remembered(limits.REMEMBERED_FACTS_MAX),
         )
 
     def answer(self, raw: RawRequest, now_us: int) -> Decision:
@@ -153,15 +147,10 @@ class View:
         decision = self._decisions.get(facts)
         if decision is not None and decision.holds_at(now_us):
             return decision
-        policy = self.compiled.policy
-        question = asked(facts, policy, self.events)
-        law = self._laws.get(question)
-        if law is None or (law.valid_until_us is not None and now_us >= law.valid_until_us):
-            law = decide(facts, policy, self.events, now_us)
-            self._laws.put(question, law)
-        elif law.effective != (effective := effective_codes(facts, policy)):
-            law = replace(law, effective=effective)
-        decision = self._rank(facts, law)
+        law = self._law.of(facts, now_us)
+        answer, ranking = self.compiled.answer(facts, law, self.signals)
+        opinion = self.shadow.opinion(facts, answer, self.signals, now_us) if self.shadow is not None else None
+        decision = self._decision(answer, facts, law, ranking, opinion)
         self._decisions.put(facts, decision)
         return decision
 
@@ -177,25 +166,19 @@ class View:
             _shared=_shared(self.compiled, inputs, signals),
         )
 
-    def _rank(self, facts: Facts, law: Law) -> Decision:
-        jurisdiction = ",".join(law.effective) or "-"
-        if law.ruling is not Ruling.LEGAL:
-            code = _CODE_OF_REASON.get(law.reason.partition(":")[0], "BP0801")
-            refusal = Refusal(_STATUS_OF_RULING[law.ruling], code, law.reason, jurisdiction, law.regimes)
-            return self._decision(refusal, facts, law, None)
-        ranking = rank(law.legal, areas_of(facts.evidence), self.compiled.table, self.signals)
-        if ranking.chosen is None:
-            refusal = Refusal(503, "BP0806", "no-legal-region-up", jurisdiction, law.regimes)
-            return self._decision(refusal, facts, law, ranking)
-        region = ranking.chosen
-        route = Route(region, self.compiled.clusters[region], jurisdiction, law.bases[region])
-        return self._decision(route, facts, law, ranking)
-
-    def _decision(self, answer: Answer, facts: Facts, law: Law | None, ranking: Ranking | None) -> Decision:
+    def _decision(
+        self, answer: Answer, facts: Facts, law: Law | None, ranking: Ranking | None, opinion: Opinion | None = None
+    ) -> Decision:
         record = fixed_fields(
-            answer, facts, law, ranking, shared=self._shared, places=self.compiled.places
+            answer, facts, law, ranking, opinion, shared=self._shared, places=self.compiled.places
         )  # fmt: skip
-        return Decision(answer, facts, law, ranking, record)
+        until_us = math.inf if law is None or law.valid_until_us is None else law.valid_until_us
+        if opinion is not None:
+            until_us = min(until_us, opinion.until_us)
+        policy = self.compiled.policy
+        counted = policy.counted(answer.rule) if isinstance(answer, Route) else ()
+        counts = tuple(policy.counters[counter] for counter in counted)
+        return Decision(answer, facts, law, ranking, record, until_us, counts, opinion)
 
 
 def _belief(source: GeoipSource) -> Belief:

@@ -13,8 +13,9 @@ from borderpost.answers import Answer, Route
 from borderpost.audit.fields import check_given
 from borderpost.audit.profile import encode
 from borderpost.facts import Identity
-from borderpost.policy.model import Facts, Law
+from borderpost.policy.model import Facts, Law, Mode
 from borderpost.regions.rank import Ranking
+from borderpost.shadow import Opinion
 from borderpost.shared_fields import SharedFields
 
 CONFLICT_RULE = "narrowing-only"
@@ -22,8 +23,8 @@ CONFLICT_RULE = "narrowing-only"
 
 
 def fixed_fields(
-    answer: Answer, facts: Facts, law: Law | None, ranking: Ranking | None, *, shared: SharedFields,
-    places: Mapping[str, str],
+    answer: Answer, facts: Facts, law: Law | None, ranking: Ranking | None, opinion: Opinion | None = None, *,
+    shared: SharedFields, places: Mapping[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     """Return all fields that do not belong to one request.
 
@@ -39,6 +40,12 @@ def fixed_fields(
         own["model"] = facts.model
     if facts.tenant is not None:
         own["tenant"] = facts.tenant
+    if facts.purpose is not None:
+        own["purpose"] = facts.purpose
+    if law is not None and law.stale:
+        own["stale"] = True
+    if opinion is not None and opinion.kind is not None:
+        own["shadow"] = _shadow(opinion)
     # Checked once here, so that records need not be on the hot path: what cannot be recorded is refused.
     check_given("decision", own)
     return {**own, **shared.of(law, ranking)}
@@ -60,6 +67,8 @@ def _jurisdiction(facts: Facts, law: Law | None) -> dict[str, Any]:
         told: dict[str, Any] = {"src": piece.source.value, "val": piece.code, "trust": piece.trust.value}
         if piece.subdivision_unknown:
             told["subdivision_unknown"] = True
+        if piece.doubt is not None:
+            told["doubt"] = piece.doubt
         evidence.append(told)
     fields: dict[str, Any] = {
         "effective": list(law.effective) if law else [],
@@ -70,6 +79,10 @@ def _jurisdiction(facts: Facts, law: Law | None) -> dict[str, Any]:
     }
     if law is not None and law.conflict is not None:
         fields["conflict"] = law.conflict
+    if law is not None and law.mode is not Mode.LEGAL_FIRST:
+        fields["mode"] = law.mode.value
+    if facts.mode is not None:
+        fields["mode_set"] = facts.mode.value
     return fields
 
 
@@ -83,3 +96,12 @@ def _out(answer: Answer, places: Mapping[str, str]) -> dict[str, Any]:
             "basis": answer.rule,
         }
     return {"action": "refuse", "status": answer.status, "code": answer.code, "reason": answer.reason}
+
+
+def _shadow(opinion: Opinion) -> dict[str, Any]:
+    told: dict[str, Any] = {"kind": opinion.kind}
+    if isinstance(opinion.answer, Route):
+        told |= {"r": opinion.answer.region, "basis": opinion.answer.rule}
+    elif opinion.answer is not None:
+        told["reason"] = opinion.answer.reason
+    return told

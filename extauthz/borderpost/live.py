@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-import orjson
 
 from borderpost.audit.inputs import InputStore
 from borderpost.catalog import Catalog
-from borderpost.decision import CompiledLaw, View
-from borderpost.geoip import GeoDatabase
+from borderpost.decision import View
+from borderpost.geoip import Anonymisers
+from borderpost.geoip_parts import FILE_PARTS, take_anonymisers, take_geoip
+from borderpost.lawful_answer import CompiledLaw
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.events import EventList
-from borderpost.policy.fields import to_us
 from borderpost.regions.signals import Signals
+from borderpost.shadow import Shadow, has_drills
 from borderpost.snapshots import SharedPage, SnapshotReader
-from borderpost_base.errors import BorderpostError, Place, Problems
+from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.logs import get_logger
 
 LAW_PARTS = ("policy", "catalog")
 """Parts whose change means compiling anew."""
+_COMPILED_PARTS = frozenset({*LAW_PARTS, "shadow"})
 
 _RETRY_S = 1.0
 """After how long a snapshot that could not be taken is tried again: a full disk or a damaged file may be mended
@@ -47,6 +47,8 @@ class Live:
         self.view: View | None = None
         self.generation = 0
         """Generation of the snapshot in use."""
+        self.shadow_broken = False
+        """True while a shadow is published that cannot be used here, so that nothing is weighed beside the law."""
         self._page = page
         self._reader = reader
         self._inputs = inputs
@@ -77,13 +79,18 @@ class Live:
             return None
         return self.view
 
+    @property
+    def events_fresh_until_us(self) -> int:
+        """Return until when the list of legal events counts as fresh, microseconds since the epoch (UTC)."""
+        return self._page.events_fresh_until_us
+
     async def _load(self, generation: int) -> None:
         try:
             manifest = self._reader.manifest()
             held = self.view.parts if self.view is not None else {}
-            changed = frozenset(part for part, digest in manifest.items() if held.get(part) != digest)
-            if self.view is not None and changed & set(LAW_PARTS) and changed - set(LAW_PARTS):
-                await self._take_urgent(manifest, changed - set(LAW_PARTS))
+            changed = frozenset(part for part in {*manifest, *held} if held.get(part) != manifest.get(part))
+            if self.view is not None and changed & _COMPILED_PARTS and changed - _COMPILED_PARTS:
+                await self._take_urgent(manifest, changed - _COMPILED_PARTS)
             view = await asyncio.to_thread(self._build, manifest, self.view)
             self._swap(view, changed)
             self.generation, self._behind_since_us, self._told = generation, None, ""
@@ -111,7 +118,8 @@ class Live:
     async def _take_urgent(self, manifest: dict[str, str], parts: frozenset[str]) -> None:
         """Take events, signals and GeoIP by the old law where they fit it; if not, they come with the new one."""
         assert self.view is not None
-        old_law = {**manifest, **{part: self.view.parts[part] for part in LAW_PARTS}}
+        old_law = {part: digest for part, digest in manifest.items() if part not in _COMPILED_PARTS}
+        old_law |= {part: digest for part, digest in self.view.parts.items() if part in _COMPILED_PARTS}
         try:
             view = await asyncio.to_thread(self._build, old_law, self.view)
         except (BorderpostError, Problems) as error:
@@ -126,33 +134,63 @@ class Live:
     def _build(self, manifest: dict[str, str], held: View | None) -> View:
         """Read and compile what changed; keep the rest, and the memory of law where law stays the same."""
         same = {part for part, digest in manifest.items() if held is not None and held.parts.get(part) == digest}
+        alike = held is not None and held.parts.keys() == manifest.keys()
         for part, digest in manifest.items():
-            if part not in same and part != "geoip":
+            if part not in same and part not in FILE_PARTS:
                 self._inputs.put(self._reader.part(digest))
         signals = Signals.from_canonical(self._reader.part(manifest["signals"]))
-        if held is not None and same >= manifest.keys() - {"signals"}:
+        if held is not None and alike and same >= manifest.keys() - {"signals"}:
             return held.with_signals(signals, manifest)
-        geo = held.geo if held is not None and "geoip" in same else self._open_geoip(manifest["geoip"])
+        if held is not None and "geoip" in same:
+            geo = held.geo
+        else:
+            geo = take_geoip(self._reader.part(manifest["geoip"]), self._inputs)
+        anonymisers = self._anonymisers(manifest, held)
         if held is not None and {*LAW_PARTS} <= same:
             law = held.compiled
         else:
             bundle = PolicyBundle.from_canonical(self._reader.part(manifest["policy"]))
             law = CompiledLaw.of(bundle, Catalog.from_canonical(self._reader.part(manifest["catalog"])))
         events = EventList.from_canonical(self._reader.part(manifest["events"]))
-        return View.of(law, events, signals, geo, manifest)
+        shadow = self._shadow(manifest, held, law, events)
+        return View.of(
+            law, events, signals, geo, manifest, anonymisers=anonymisers,
+            remembered_addresses=self._remembered_addresses, shadow=shadow,
+        )  # fmt: skip
 
-    def _open_geoip(self, digest: str) -> GeoDatabase:
-        """Copy the database that the snapshot names into the inputs, for replay, and decide by that copy.
+    def _anonymisers(self, manifest: dict[str, str], held: View | None) -> Anonymisers:
+        digest = manifest.get("anonymisers")
+        if digest is None:
+            return Anonymisers()
+        if held is not None and held.parts.get("anonymisers") == digest:
+            return held.anonymisers
+        return take_anonymisers(self._reader.part(digest), self._inputs)
 
-        The copy is read-only and nobody else's: a file that is written into while it is mapped would change
-        answers under a digest that no longer holds, or end the process.
+    def _shadow(
+        self, manifest: dict[str, str], held: View | None, law: CompiledLaw, events: EventList
+    ) -> Shadow | None:  # fmt: skip
+        """Return what is to be weighed beside the law; the law in force where there are only drills.
+
+        A shadow that cannot be used is told and left out: no decision depends on it.
         """
-        described = orjson.loads(self._reader.part(digest))
-        if not self._inputs.has(described["digest"]):
-            stored = self._inputs.put_file(Path(described["path"]))
-            if stored != described["digest"]:
-                raise BorderpostError("BP0602", "the GeoIP database has changed since", place=Place(described["path"]))
-        return GeoDatabase.open(self._inputs.path(described["digest"]), remembered_addresses=self._remembered_addresses)
+        digest = manifest.get("shadow")
+        broken = False
+        shadow = None
+        try:
+            if digest is not None:
+                kept = held.shadow if held is not None and held.compiled.catalog is law.catalog else None
+                if kept is not None and kept.digest == digest:
+                    candidate = kept.compiled
+                else:
+                    candidate = CompiledLaw.of(PolicyBundle.from_canonical(self._reader.part(digest)), law.catalog)
+                shadow = Shadow.of(candidate, events, digest)
+            elif has_drills(events):
+                shadow = Shadow.of(law, events, manifest["policy"])
+        except Exception:  # noqa: BLE001 - whatever is wrong with the shadow, the law must not wait for it
+            broken = True
+            self._log.exception("the shadow cannot be used: nothing is weighed beside the law")
+        self.shadow_broken = broken
+        return shadow
 
 
 def activations(view: View, changed: frozenset[str], generation: int) -> list[tuple[str, str, dict[str, Any]]]:
@@ -172,18 +210,11 @@ def activations(view: View, changed: frozenset[str], generation: int) -> list[tu
     if "geoip" in changed:
         kind = "".join(c if c.isprintable() else "?" for c in view.geo.database_type)[:64]
         found.append(("geoip", "geoip.activate", {"digest": view.inputs["geoip"], "kind": kind}))
+    if "anonymisers" in changed:
+        files = sorted({file.digest for file in view.anonymisers.files})
+        fields = {"digest": view.inputs["anonymisers"], "files": files}
+        found.append(("anonymisers", "anonymisers.activate", fields))
     if "events" in changed:
         fields = {"digest": view.inputs["events"], "generation": generation}
         found.append(("events", "legal_event.apply", fields))
     return found
-
-
-def events_changed_between(view: View, before_us: int, now_us: int) -> list[str]:
-    """Return the ids of events that took effect or ended in (before, now]."""
-    crossed = []
-    for event in view.event_list.events:
-        starts = max(to_us(event.effective_from), to_us(event.recorded_at))
-        ends = to_us(event.effective_until) if event.effective_until is not None else None
-        if before_us < starts <= now_us or (ends is not None and before_us < ends <= now_us):
-            crossed.append(event.id)
-    return crossed

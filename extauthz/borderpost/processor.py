@@ -14,16 +14,16 @@ is never ended cleanly before its answer, because Envoy would take that as leave
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from borderpost.answers import AnswerSettings, Door, ExtAuthzDoor, ExtProcDoor, Refusal, Route
 from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.writer import AuditUnavailable
+from borderpost.counters.tally import WorkerTally
 from borderpost.decision import Decision, View
 from borderpost.decision_record import request_field
-from borderpost.live import Live, events_changed_between
+from borderpost.live import Live
 from borderpost.policy.model import Source
 from borderpost.recognition import Recogniser
 from borderpost.record_keeper import RecordKeeper
@@ -55,8 +55,7 @@ class Known:
         self.decision = decision
         self.prepared = prepared
         self.pieces = pieces
-        law = decision.law
-        self.until_us: float = math.inf if law is None or law.valid_until_us is None else law.valid_until_us
+        self.until_us = decision.until_us
         self.address_unknown = all(piece.source is not Source.GEOIP for piece in decision.facts.evidence)
 
 
@@ -88,10 +87,12 @@ class Processor:
     """Decides, records and answers. Lives on the engine's loop."""
 
     def __init__(
-        self, *, live: Live, keeper: RecordKeeper, world: World, metrics: Metrics, settings: AnswerSettings
-    ) -> None:
+        self, *, live: Live, keeper: RecordKeeper, tally: WorkerTally, world: World, metrics: Metrics,
+        settings: AnswerSettings,
+    ) -> None:  # fmt: skip
         self._live = live
         self._keeper = keeper
+        self._tally = tally
         self._world = world
         self._metrics = metrics
         self._entrances: dict[str, Entrance] = {
@@ -100,6 +101,9 @@ class Processor:
             ),
             _CHECK: Entrance("ext_authz", CheckReader(), ExtAuthzDoor(settings), None),
         }
+        self._stale: tuple[View, View] | None = None
+        """A view whose events are too old, and the same one as it holds then; None while they are fresh."""
+        self._events_digest = ""
         self._last_now_us = 0
         self._log = get_logger("processor")
 
@@ -113,13 +117,18 @@ class Processor:
         began_us = self._world.clock.mono_us()
         view = self._live.current(began_us)
         now_us = self._world.now_us()
+        counting = False
         if view is not None:
+            view = self._by_freshness(view, now_us)
             self._note_events(view, now_us)
+            counting = bool(view.compiled.policy.counters)
         calls: list[Call] = []
         decided: list[Decided] = []
         for call, message in batch:
             try:
                 one = self._decide(call, message, view, now_us)
+                if counting and one is not None:
+                    self._count_up(one[0], now_us)
             except UnexpectedMessage as error:
                 self._metrics.facts_rejected_total.inc("unexpected-message")
                 call.fail(StatusCode.INVALID_ARGUMENT, str(error))
@@ -141,11 +150,37 @@ class Processor:
     def adopt(self, view: View) -> None:
         """Take a new view: what was remembered of the last one is forgotten.
 
-        Events of its list that are in force already need no announcement of their own.
+        Events of a new list that are in force already need no announcement of their own.
         """
-        self._last_now_us = self._world.now_us()
+        if view.inputs["events"] != self._events_digest:
+            self._events_digest = view.inputs["events"]
+            self._last_now_us = self._world.now_us()
+        self._stale = None
+        self._forget()
+
+    def _forget(self) -> None:
         for entrance in self._entrances.values():
             entrance.forget()
+
+    def _by_freshness(self, view: View, now_us: int) -> View:
+        """Return the view as it holds now: where its events are too old, without what they could have taken away."""
+        if now_us <= self._live.events_fresh_until_us:
+            if self._stale is not None:
+                self._stale = None
+                self._forget()
+            return view
+        if self._stale is None or self._stale[0] is not view:
+            self._stale = (view, view.turned(stale=True))
+            self._forget()
+        return self._stale[1]
+
+    def _count_up(self, known: Known, now_us: int) -> None:
+        """Count a request on the counters of its bases, before its record is chained.
+
+        So one that is refused after all is counted too, and none is routed uncounted. Raises BorderpostError.
+        """
+        for counter in known.decision.counts:
+            self._tally.add(counter, 1, now_us)
 
     def _decide(self, call: Call, message: bytes, view: View | None, now_us: int) -> Decided | None:
         """Decide one request; None if it has been answered already."""
@@ -224,7 +259,7 @@ class Processor:
 
     def _note_events(self, view: View, now_us: int) -> None:
         """Have a record made of every legal event that took effect or ended since the last batch."""
-        for event in events_changed_between(view, self._last_now_us, now_us):
+        for event in view.events.changed_between(self._last_now_us, now_us):
             fields = {"digest": view.inputs["events"], "event": event}
             self._keeper.announce(f"event/{event}", "legal_event.apply", fields)
         self._last_now_us = now_us
@@ -242,6 +277,9 @@ class Processor:
                 metrics.refusals_total.inc(str(answer.status), answer.code, by=count)
                 if known.decision.law is None:
                     metrics.facts_rejected_total.inc(answer.reason, by=count)
+            opinion = known.decision.opinion
+            if opinion is not None and opinion.kind is not None:
+                metrics.shadow_divergence_total.inc(opinion.kind, by=count)
             if known.address_unknown:
                 metrics.geoip_unknown_total.inc(by=count)
         metrics.decision_seconds.observe((self._world.clock.mono_us() - began_us) / 1e6, times=len(pending))

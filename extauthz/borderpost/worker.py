@@ -28,6 +28,7 @@ from borderpost.answers import AnswerSettings
 from borderpost.audit.inputs import InputStore
 from borderpost.config.accounts import group_id, user_id
 from borderpost.config.sections import ServerSpec
+from borderpost.counters.tally import WorkerTally
 from borderpost.decision import View
 from borderpost.descriptors import descriptor_set
 from borderpost.live import Live, activations
@@ -101,8 +102,9 @@ class Worker:
         )
         self._health = HealthService({"": False, EXTERNAL_PROCESSOR_SERVICE: False, AUTHORIZATION_SERVICE: False})
         self._processor = Processor(
-            live=self._live, keeper=self._keeper, world=world, metrics=self._metrics, settings=answers_of(settings)
-        )
+            live=self._live, keeper=self._keeper, tally=WorkerTally(runtime, role.stream), world=world,
+            metrics=self._metrics, settings=answers_of(settings),
+        )  # fmt: skip
         self._listening = False
         self._draining = False
         self._replaced = False
@@ -201,6 +203,7 @@ class Worker:
             self._metrics.snapshot_generation.set(self._live.generation)
             self._metrics.snapshot_age_seconds.set(max(0, mono_us - self._page.steward_beat_us) / 1e6)
             self._metrics.clock_ahead_seconds.set(self._world.ahead_of_wall_us() / 1e6)
+            self._metrics.shadow_broken.set(self._live.shadow_broken)
             self._metrics.flush()
             self._notice_orphanhood(mono_us)
             await asyncio.sleep(_BEAT_S)

@@ -279,7 +279,25 @@ class Metrics:
     policy_info = _gauge("steward", "Always 1; the label is the digest of the policy in force.", "digest")
     events_in_force = _gauge("steward", "Legal events in force now.")
     reload_total = _counter("steward", "Reloads of configuration, events or GeoIP, by result.", "what", "result")
+    reload_stale = _gauge("steward", "1 while the newest on the disk is refused and the last good one in force.", "what")
+    reload_taken_timestamp_seconds = _gauge("steward", "When the one in force was taken, Unix time.", "what")
+    rollback_refused_total = _counter(
+        "steward", "Refusals of law, events or a GeoIP database older than what was seen before.", "what"
+    )
+    pack_review_overdue_days = _gauge("steward", "Days since the pack's review date, 0 before it.", "pack")
     geoip_age_days = _gauge("steward", "Days since the GeoIP database was built.")
+
+    # Counting for threshold laws.
+    counter_total = _gauge("steward", "Requests counted in the current window, the fleet's included.", "counter")
+    counter_share = _gauge("steward", "That count as a share of the next threshold; 1 when all are reached.", "counter")
+    counter_fleet_age_seconds = _gauge("steward", "Time since the fleet's count was last exchanged.")
+    counter_save_failures_total = _counter("steward", "Times the count could not be brought to stable storage.")
+
+    # The shadow.
+    shadow_divergence_total = _counter(
+        "worker", "Requests on which the shadow differs from the law in force, by how.", "kind"
+    )
+    shadow_broken = _gauge("worker", "1 while any worker cannot use the published shadow: nothing is compared.")
 
     # Processes.
     worker_up = _gauge("steward", "1 while the worker runs and is ready, else 0.", "worker")

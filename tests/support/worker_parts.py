@@ -12,6 +12,7 @@ from typing import Any
 from borderpost.answers import AnswerSettings
 from borderpost.audit.inputs import InputStore
 from borderpost.config import Loaded, load_config
+from borderpost.counters.tally import WorkerTally
 from borderpost.decision import View
 from borderpost.live import Live, activations
 from borderpost.processor import Processor
@@ -132,8 +133,9 @@ class WorkerParts:
             adopt=self._adopt,
         )
         self.processor = Processor(
-            live=self.live, keeper=self.keeper, world=world, metrics=self.metrics, settings=ANSWERS
-        )
+            live=self.live, keeper=self.keeper, tally=WorkerTally(runtime, 0), world=world, metrics=self.metrics,
+            settings=ANSWERS,
+        )  # fmt: skip
 
     def _adopt(self, view: View, changed: frozenset[str]) -> None:
         self.adopted.append((view, changed))

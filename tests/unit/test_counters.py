@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from borderpost.config.counters import CountersSection
 from borderpost.counters import counting
 from borderpost.counters.book import Book, Others, read_book
-from borderpost.counters.config import CountersSpec
 from borderpost.counters.counting import Counting, event_id, reached_at
 from borderpost.counters.tally import WorkerTally, read_tallies
 from borderpost.counters.windows import month_at, window_at
@@ -69,13 +68,13 @@ class OwnList:
         self.events: list[LegalEvent] = []
         self.error: BorderpostError | None = None
 
-    def has(self, event_id: str) -> bool:
-        return any(event.id == event_id for event in self.events)
-
-    def add_own(self, event: LegalEvent) -> None:
+    def add(self, event: LegalEvent) -> bool:
         if self.error is not None:
             raise self.error
+        if any(known.id == event.id for known in self.events):
+            return False
         self.events.append(event)
+        return True
 
 
 class Office:
@@ -87,7 +86,7 @@ class Office:
         self.world = World(clock=self.clock, disk=self.disk)
         self.folder = folder
         self.law = law
-        self.spec = CountersSpec(**{"directory": folder / "counters", "headroom_percent": 0.0, **spec})
+        self.spec = CountersSection(**{"directory": folder / "counters", "headroom_percent": 0.0, **spec})
         self.list = OwnList()
         self.metrics: Metrics = local_metrics()
         self.counting = self.begin()
@@ -95,7 +94,7 @@ class Office:
     def begin(self) -> Counting:
         """Begin as a steward does that starts."""
         self.counting = Counting(
-            self.spec, self.folder, law=lambda: self.law, events=self.list, world=self.world, metrics=self.metrics
+            self.spec, self.folder, law=lambda: self.law, add=self.list.add, world=self.world, metrics=self.metrics
         )
         return self.counting
 
@@ -407,7 +406,7 @@ def test_two_stewards_of_one_mark_read_each_count_once(tmp_path: Path) -> None:
         WorkerTally(tmp_path, 0).close()
         (tally,) = read_tallies(tmp_path)
         marks.add(tally.mark)
-        os.unlink(tmp_path / "tally" / "0")
+        (tmp_path / "tally" / "0").unlink()
     assert len(marks) == 3
 
 

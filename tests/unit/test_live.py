@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from borderpost import decision, live
+from borderpost import lawful_answer, live
 from borderpost.regions.signals import RegionSignal, Signals, State
 from borderpost.snapshots import SharedPage
 from borderpost_base.world import SystemClock
@@ -85,7 +85,7 @@ def test_other_signals_swap_the_view_and_keep_the_memory_of_law(tmp_path: Path) 
             second = await parts.take()
             assert parts.adopted[-1] == (second, frozenset({"signals"}))
             assert second.compiled is first.compiled
-            assert second._laws is first._laws
+            assert second._law is first._law
             assert second._decisions is not first._decisions
             assert (await parts.ask()).cluster == "eu-2"
 
@@ -101,7 +101,7 @@ def test_another_law_swaps_the_view_and_forgets(tmp_path: Path) -> None:
             parts.reload(OTHER_LAW)
             second = await parts.take()
             assert parts.adopted[-1][1] == {"policy"}
-            assert second._laws is not first._laws
+            assert second._law is not first._law
             assert second.inputs["policy"] != first.inputs["policy"]
             assert second.geo is first.geo
 
@@ -110,7 +110,7 @@ def test_another_law_swaps_the_view_and_forgets(tmp_path: Path) -> None:
 
 def test_an_event_does_not_wait_for_a_slow_law(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
-    compiled = decision.compile_policy
+    compiled = lawful_answer.compile_policy
 
     def slow(*arguments: Any) -> Any:
         assert go_on.wait(20)
@@ -121,7 +121,7 @@ def test_an_event_does_not_wait_for_a_slow_law(tmp_path: Path, monkeypatch: pyte
         async with worker_parts(tmp_path, changes={"events": {"file": "events.yaml"}}) as parts:
             first = parts.live.view
             assert first is not None
-            monkeypatch.setattr(decision, "compile_policy", slow)
+            monkeypatch.setattr(lawful_answer, "compile_policy", slow)
             write_events(tmp_path, EVENT)
             parts.reload(OTHER_LAW)
             try:

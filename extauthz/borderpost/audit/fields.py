@@ -79,9 +79,13 @@ _INPUTS = Shape(
         _optional("signals", DIGEST, "The snapshot of health and latency that ranked the regions."),
         Field("catalog", DIGEST, "The catalogue of regions."),
         _optional("geoip", DIGEST, "The GeoIP database, where one is in use."),
+        _optional("anonymisers", DIGEST, "What is known of anonymisers and hosting networks, where anything is."),
+        _optional("shadow", DIGEST, "The policy that is weighed beside and binds nobody, where one is."),
         Field("engine", ENGINE, "The version of the code that decided."),
     )
 )
+
+_MODE = Choice(("legal-first", "hybrid", "performance-first"))
 
 _EVIDENCE = Shape(
     (
@@ -89,6 +93,11 @@ _EVIDENCE = Shape(
         Field("val", PLACE, "The place it names."),
         Field("trust", Choice(("verified", "asserted", "inferred")), "How far the source is believed."),
         _optional("subdivision_unknown", Boolean(), "True where the source knows the country only."),
+        _optional(
+            "doubt",
+            Choice(("anonymiser", "hosting", "confidence")),
+            "Why it is not believed: it calls for embargoes only.",
+        ),
     )
 )
 
@@ -100,6 +109,8 @@ _JURISDICTION = Shape(
         _optional("conflict", REASON, "How sources disagreed, such as `token-vs-geoip`."),
         Field("rule", NAME, "The conflict rule, `narrowing-only`."),
         Field("subdivision_unknown", Boolean(), "True where a subdivision would have mattered and was not known."),
+        _optional("mode", _MODE, "The mode that held; absent for `legal-first`."),
+        _optional("mode_set", _MODE, "The strictest mode that tenant and route set, where one does."),
     )
 )
 
@@ -107,7 +118,7 @@ _CANDIDATE = Shape(
     (
         Field("r", NAME, "Region."),
         Field("ok", Boolean(), "True if legal and able to serve."),
-        _optional("why", REASON, "Why not."),
+        _optional("why", Choice(("down",)), "Why not: its probe says that it cannot serve."),
         _optional("lat_us", COUNT, "Latency it was ranked by, microseconds."),
     )
 )
@@ -122,6 +133,20 @@ _OUT = Shape(
         _optional("status", Integer(100, 599), "HTTP status of a refusal."),
         _optional("code", Text("error code", re.compile(r"BP\d{4}"), 6), "Error code of a refusal."),
         _optional("reason", REASON, "The particular reason of a refusal."),
+    )
+)
+
+_SHADOW = Shape(
+    (
+        Field(
+            "kind",
+            Choice(("widened", "narrowed", "region", "reason", "basis", "failed")),
+            "How its answer differs: it routes what was refused, refuses what was routed, names another region, "
+            "another reason, other bases; `failed` if it could not be asked.",
+        ),
+        _optional("r", NAME, "The region that it would have chosen."),
+        _optional("basis", BASES, "The bases that allow that region by it."),
+        _optional("reason", REASON, "The reason for which it would have refused."),
     )
 )
 
@@ -141,6 +166,11 @@ _DECISION = Shape(
         Field("class", ListOf(NAME, limits.DATA_CLASSES_MAX), "Data classes that counted, sorted."),
         _optional("model", LINE, "The model asked for."),
         _optional("tenant", LABEL, "The tenant, where known by verified means."),
+        _optional("purpose", LABEL, "What the request is for, where known by trusted means."),
+        _optional(
+            "stale", Boolean(), "True where the legal events were older than allowed: no revocable basis counted."
+        ),
+        _optional("shadow", _SHADOW, "What the shadow says, where it differs; absent with `inputs.shadow`: it agrees."),
         Field("inputs", _INPUTS, "What the decision was made from, by digest: what replay needs."),
         Field("seed", SEED, "Breaks ties between equal regions, the same way again in replay."),
         Field("here", PLACE, "This gateway's own place, which is a processor too."),
@@ -181,7 +211,7 @@ _TYPES: tuple[RecordType, ...] = (
             (
                 Field("digest", DIGEST, "The bundle."),
                 _optional("generation", COUNT, "Number of the snapshot that brought it."),
-                _optional("packs", ListOf(NAME, 32), "Names of its packs."),
+                _optional("packs", ListOf(NAME, limits.POLICY_PACKS_MAX), "Names of its packs."),
             )
         ),
     ),
@@ -219,6 +249,16 @@ _TYPES: tuple[RecordType, ...] = (
                 Field("digest", DIGEST, "The database file."),
                 _optional("kind", LINE, "`database_type` of its metadata."),
                 _optional("built_at", Stamp(), "`build_epoch` of its metadata."),
+            )
+        ),
+    ),
+    RecordType(
+        "anonymisers.activate",
+        "Files that flag anonymisers and hosting networks came into use.",
+        Shape(
+            (
+                Field("digest", DIGEST, "The list of the files."),
+                Field("files", ListOf(DIGEST, limits.ANONYMISER_FILES_MAX), "The files, sorted."),
             )
         ),
     ),
@@ -330,3 +370,6 @@ def named_inputs(record: Mapping[str, Any]) -> Iterator[str]:
                 yield value
     elif kind in {"policy.activate", "legal_event.apply", "catalog.activate", "geoip.activate"}:
         yield record["digest"]
+    elif kind == "anonymisers.activate":
+        yield record["digest"]
+        yield from record["files"]

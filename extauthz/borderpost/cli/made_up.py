@@ -11,9 +11,10 @@ from borderpost.catalog import Catalog
 from borderpost.cli.explanation import Explanation
 from borderpost.cli.options import pairs
 from borderpost.config import Loaded
-from borderpost.decision import CompiledLaw, View
+from borderpost.decision import View
 from borderpost.facts import RawRequest
-from borderpost.geoip import GeoAnswer, GeoDatabase
+from borderpost.facts.request import ISSUER_CLAIM, MALFORMED_CLAIM
+from borderpost.geoip import Anonymisers, GeoAnswer, GeoDatabase
 from borderpost.policy.codes import split_code
 from borderpost.policy.fields import parse_instant, to_us
 from borderpost.regions.signals import RegionSignal, Signals, State
@@ -41,7 +42,9 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
     """Decide a request that the arguments make up. Raises BorderpostError BP0004 or BP0207 for a wrong argument."""
     at_us = to_us(parse_instant(arguments.at)) if arguments.at is not None else World().now_us()
     signals = _signals(loaded, arguments, at_us)
-    view = view_of(loaded, _geo(loaded, arguments.country), signals)
+    stated = arguments.country is not None
+    anonymisers = Anonymisers() if stated else Anonymisers.open(loaded.config.geoip.anonymisers)
+    view = view_of(loaded, _geo(loaded, arguments.country), signals, anonymisers)
     decision = view.answer(_request(loaded, arguments, view.extractor.headers), at_us)
     return Explanation(
         at_us=at_us,
@@ -57,7 +60,7 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
     )
 
 
-def view_of(loaded: Loaded, geo: GeoDatabase, signals: Signals) -> View:
+def view_of(loaded: Loaded, geo: GeoDatabase, signals: Signals, anonymisers: Anonymisers | None = None) -> View:
     """Return everything that decides, compiled from a configuration as a worker compiles it from a snapshot."""
     catalog = Catalog.of(loaded.regions, loaded.config.ranking)
     parts = {
@@ -67,7 +70,8 @@ def view_of(loaded: Loaded, geo: GeoDatabase, signals: Signals) -> View:
         "signals": signals.digest,
         "geoip": geo.digest,
     }
-    return View.of(CompiledLaw.of(loaded.bundle, catalog), loaded.events, signals, geo, parts)
+    law = CompiledLaw.of(loaded.bundle, catalog)
+    return View.of(law, loaded.events, signals, geo, parts, anonymisers=anonymisers)
 
 
 def _geo(loaded: Loaded, stated: str | None) -> GeoDatabase:
@@ -95,6 +99,8 @@ def _request(loaded: Loaded, arguments: argparse.Namespace, read: Iterable[str])
     if token is None and claims:
         raise BorderpostError("BP0004", "`evidence.token` is null, so no claim is read", place=Place("--claim"))
     known = {token.residency_claim, token.tenant_claim} if token is not None else set()
+    if token is not None and token.issuers:
+        known.add(ISSUER_CLAIM)
     unread = sorted(set(claims) - known)
     if unread:
         mend = f"claims that are read: {', '.join(sorted(known))}"
@@ -104,6 +110,7 @@ def _request(loaded: Loaded, arguments: argparse.Namespace, read: Iterable[str])
         headers=tuple((name, value.encode()) for name, value in given if name in wanted),
         residency_claim=claims.get(token.residency_claim) if token is not None else None,
         tenant_claim=claims.get(token.tenant_claim) if token is not None else None,
+        issuer=claims.get(ISSUER_CLAIM, MALFORMED_CLAIM) if claims and ISSUER_CLAIM in known else None,
         sans=tuple(arguments.san),
         route=arguments.route,
     )

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from borderpost.audit.config import AuditSpec
+from borderpost.config.counters import CountersSection
 from borderpost.config.events import EventsSection
 from borderpost.config.keys import config_keys
 from borderpost.config.operation import AnswersSpec, RuntimeSpec
 from borderpost.config.sections import AdminSpec, LogsSpec, ServerSpec
+from borderpost.config.shadow import ShadowSection
 from borderpost.geoip.config import GeoipSpec
 from borderpost.policy.fields import Identifier, Label
 from borderpost.policy.schema import (
@@ -49,6 +51,9 @@ class Config(StrictModel):
     policy: PolicySection = PolicySection()
     """The law: packs, and rules of your own that can only narrow them."""
 
+    shadow: ShadowSection = ShadowSection()
+    """What is weighed beside the law and binds nobody: a policy before it is put into force."""
+
     evidence: EvidenceSpec = EvidenceSpec()
     """Which evidence about the data subject's place is read, and what holds where it does not say enough."""
 
@@ -60,6 +65,9 @@ class Config(StrictModel):
 
     events: EventsSection = EventsSection()
     """Where legal events are read from."""
+
+    counters: CountersSection = CountersSection()
+    """Where uses of legal bases with a threshold are counted."""
 
     geoip: GeoipSpec = GeoipSpec()
     """Where countries of client addresses come from."""

@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from borderpost.config.counters import CountersRedisSpec, CountersSection
 from borderpost.counters.book import Book
-from borderpost.counters.config import CountersSpec
 from borderpost.counters.fleet import Fleet
 from borderpost.counters.tally import read_tallies
 from borderpost.counters.windows import Window, window_at
@@ -57,37 +57,27 @@ class CountedLaw(Protocol):
         ...
 
 
-class OwnEvents(Protocol):
-    """The list of events as this gateway adds to it."""
-
-    def has(self, event_id: str) -> bool:
-        """Say whether an event of this id is on the list."""
-        ...
-
-    def add_own(self, event: LegalEvent) -> None:
-        """Put an event of this gateway's own on the list and publish it. Raises BorderpostError or OSError."""
-        ...
-
-
-class LawOf(Protocol):
-    """Gives the law in force, which a reload may change."""
-
-    def __call__(self) -> CountedLaw:
-        """Return it."""
-        ...
+AddOwn = Callable[[LegalEvent], bool]
+"""Puts an event of this gateway's own on the list and publishes it; False where one of its id is there already. Raises
+BorderpostError or OSError."""
 
 
 class Counting:
     """The count of one instance. Used on the steward's loop."""
 
     def __init__(
-        self, spec: CountersSpec, runtime: Path, *, law: LawOf, events: OwnEvents, world: World, metrics: Metrics
-    ) -> None:
-        """Read what was kept. Raises BorderpostError BP1101 if that is damaged."""
+        self, spec: CountersSection, runtime: Path, *, law: Callable[[], CountedLaw], add: AddOwn,
+        world: World, metrics: Metrics,
+    ) -> None:  # fmt: skip
+        """Read what was kept. Raises BorderpostError BP1101 if that is damaged.
+
+        `law` gives the law in force, which a reload may change.
+        """
         self._spec = spec
         self._runtime = runtime
         self._law = law
-        self._events = events
+        self._add = add
+        self._made: set[str] = set()
         self._world = world
         self._metrics = metrics
         self._log = get_logger("counters")
@@ -101,7 +91,7 @@ class Counting:
         """Look, save and exchange until cancelled; then look and save once more."""
         tasks = [asyncio.create_task(self._keep_looking()), asyncio.create_task(self._keep_saving())]
         if self._spec.redis is not None:
-            tasks.append(asyncio.create_task(self._keep_exchanging(Fleet(self._spec.redis, self.book.replica))))
+            tasks.append(asyncio.create_task(self._keep_exchanging(self._spec.redis)))
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -118,7 +108,10 @@ class Counting:
             now_us = self._world.now_us()
             self._measure(now_us)
             for event in self._due(now_us):
-                self._events.add_own(event)
+                added = self._add(event)
+                self._made.add(event.id)
+                if not added:
+                    continue  # a steward before this one made it
                 self._log.warning(
                     "threshold reached", counter=event.counter, threshold=event.count, id=event.id,
                     effective_from=format_instant(event.effective_from),
@@ -151,8 +144,8 @@ class Counting:
         else:
             self._told.pop("save", None)
 
-    async def _keep_exchanging(self, fleet: Fleet) -> None:
-        assert self._spec.redis is not None
+    async def _keep_exchanging(self, spec: CountersRedisSpec) -> None:
+        fleet = Fleet(spec, self.book.replica)
         try:
             while True:
                 try:
@@ -163,10 +156,8 @@ class Counting:
                 else:
                     self._fleet_heard_us = self._world.clock.mono_us()
                     self._told.pop("fleet", None)
-                self._metrics.counter_fleet_age_seconds.set(
-                    (self._world.clock.mono_us() - self._fleet_heard_us) / 1e6
-                )
-                await asyncio.sleep(self._spec.redis.interval_s)
+                self._metrics.counter_fleet_age_seconds.set((self._world.clock.mono_us() - self._fleet_heard_us) / 1e6)
+                await asyncio.sleep(spec.interval_s)
         finally:
             await fleet.close()
 
@@ -188,7 +179,7 @@ class Counting:
                 for threshold in thresholds:
                     if total < reached_at(threshold, self._spec.headroom_percent):
                         break
-                    if not self._events.has(event_id(counter_id, threshold, window)):
+                    if event_id(counter_id, threshold, window) not in self._made:
                         yield _reached(counter, threshold, total, window, from_us, now_us)
 
     def _tell(self, what: str, error: BorderpostError | OSError) -> None:

@@ -1,7 +1,7 @@
 """Counting together: gateways of one controller write what each has counted into one Redis hash, and read the rest.
 
-    <key>  `<counter>/<month>/<replica>`   what this gateway has counted, absolute
-           `seen/<replica>`                when it last wrote, seconds since the epoch
+    <hash>  `<counter>/<month>/<replica>`   what this gateway has counted, absolute
+            `seen/<replica>`                when it last wrote, seconds since the epoch
 
 Each gateway writes only fields of its own, and absolute values: a write that is repeated, or that comes twice, changes
 nothing. The total is the sum over gateways, those included that have gone. Counts only rise, so a value that has gone
@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+import redis.asyncio
 
+from borderpost.config.counters import CountersRedisSpec
 from borderpost.counters.book import Others
-from borderpost.counters.config import SharedCounts
+from borderpost.redis_link import LINK_ERRORS, loop_client
 from borderpost_base.errors import BorderpostError
 
 _SEEN = "seen"
@@ -28,30 +28,35 @@ _ALIVE_S = 300
 class Fleet:
     """This gateway's part in the fleet's count."""
 
-    def __init__(self, spec: SharedCounts, replica: str) -> None:
-        self._key = spec.key
+    def __init__(self, spec: CountersRedisSpec, replica: str) -> None:
+        self._spec = spec
         self._replica = replica
-        self._redis: Any = Redis.from_url(
-            spec.url, socket_timeout=spec.timeout_s, socket_connect_timeout=spec.timeout_s, decode_responses=True
-        )
+        self._client: redis.asyncio.Redis | None = None
 
     async def exchange(self, own: Mapping[str, int], before: Others, now_us: int) -> Others:
         """Write what this gateway has counted, by `counter/month`, and return what the others have.
 
         `before` is what was known of them. Raises BorderpostError BP1102 where the server cannot be had, or holds
-        what no gateway writes. The message has no part of the URL: it may hold a password.
+        what no gateway writes.
         """
         own = dict(own)  # it goes on being counted while we wait
-        fields: dict[str, int] = {f"{name}/{self._replica}": count for name, count in own.items()}
+        fields: dict[Any, Any] = {f"{name}/{self._replica}": count for name, count in own.items()}
         fields[f"{_SEEN}/{self._replica}"] = now_us // 1_000_000
         try:
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.hset(self._key, mapping=fields)
-                pipeline.hgetall(self._key)
+            if self._client is None:
+                self._client = loop_client(self._spec)
+            async with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.hset(self._spec.hash, mapping=fields)
+                pipeline.hgetall(self._spec.hash)
                 _, found = await pipeline.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            raise BorderpostError("BP1102", f"the server cannot be had: {type(error).__name__}") from error
-        return self._others(found, own, before, now_us // 1_000_000)
+            told = {field.decode(): value.decode() for field, value in found.items()}
+        except LINK_ERRORS as error:
+            await self.close()
+            raise BorderpostError("BP1102", f"{self._spec.url}: {type(error).__name__}") from error
+        except BaseException:
+            await self.close()
+            raise
+        return self._others(told, own, before, now_us // 1_000_000)
 
     def _others(self, found: Mapping[str, str], own: Mapping[str, int], before: Others, now_s: int) -> Others:
         counts: dict[str, int] = {}
@@ -71,5 +76,7 @@ class Fleet:
         return Others(replicas=alive, counts=counts, own=own)
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._redis.aclose()
+        """Close the connection; the next exchange makes another."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()

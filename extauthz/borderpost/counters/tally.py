@@ -55,7 +55,7 @@ class WorkerTally:
         elif version != _VERSION:
             raise BorderpostError("BP1103", f"it is of version {version}", place=self._place)
         self._words = memoryview(self._map).cast("Q")
-        self._slots: dict[str, int] = {name: word for name, word in _slots(self._map)}
+        self._slots = dict(_slots(self._map))
         self._current: dict[tuple[str, str], tuple[int, int]] = {}
         """The word that counts, and until when, by counter and zone."""
 

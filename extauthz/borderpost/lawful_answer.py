@@ -1,0 +1,60 @@
+"""From law to answer: policy and catalogue compiled for each other, and what they say a request is to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from borderpost.answers import Answer, Refusal, Route
+from borderpost.catalog import Catalog
+from borderpost.policy.bundle import PolicyBundle
+from borderpost.policy.compile import CompiledPolicy, compile_policy
+from borderpost.policy.model import Facts, Law, Ruling
+from borderpost.regions.rank import LatencyTable, Ranking, areas_of, rank
+from borderpost.regions.signals import Signals
+
+_CODE_OF_REASON = {
+    "embargo": "BP0802",
+    "here-not-allowed": "BP0803",
+    "sink-not-allowed": "BP0803",
+    "evidence-required": "BP0804",
+    "unknown-code": "BP0805",
+    "unknown-subject": "BP0805",
+    "subdivision-unknown": "BP0805",
+    "unknown-class": "BP0811",
+}
+"""Error code of a law's reason (the part before a colon); any other refusal by law is BP0801."""
+
+_STATUS_OF_RULING = {Ruling.FORBIDDEN: 451, Ruling.EVIDENCE: 403}
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledLaw:
+    """Policy and catalogue, compiled for each other: what takes time to build and seldom changes."""
+
+    bundle: PolicyBundle
+    catalog: Catalog
+    policy: CompiledPolicy
+    table: LatencyTable
+    clusters: Mapping[str, str]
+    """Region id to Envoy cluster name."""
+    places: Mapping[str, str]
+    """Region id to ISO code."""
+
+    @classmethod
+    def of(cls, bundle: PolicyBundle, catalog: Catalog) -> CompiledLaw:
+        """Compile. Raises Problems or BorderpostError where the two do not fit each other."""
+        policy = compile_policy(bundle, catalog.regions)
+        return cls(bundle, catalog, policy, catalog.latency_table(bundle), catalog.clusters, catalog.places)
+
+    def answer(self, facts: Facts, law: Law, signals: Signals) -> tuple[Answer, Ranking | None]:
+        """Return what the law and these signals come to; no ranking where there was nothing to rank."""
+        jurisdiction = ",".join(law.effective) or "-"
+        if law.ruling is not Ruling.LEGAL:
+            code = _CODE_OF_REASON.get(law.reason.partition(":")[0], "BP0801")
+            return Refusal(_STATUS_OF_RULING[law.ruling], code, law.reason, jurisdiction, law.regimes), None
+        ranking = rank(law.legal, areas_of(facts.evidence), self.table, signals)
+        if ranking.chosen is None:
+            return Refusal(503, "BP0806", "no-legal-region-up", jurisdiction, law.regimes), ranking
+        region = ranking.chosen
+        return Route(region, self.clusters[region], jurisdiction, law.bases[region]), ranking
