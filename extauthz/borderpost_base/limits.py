@@ -122,6 +122,7 @@ REFUSAL_REASONS_MAX = _limit(
     "refusal_reasons_max", 24, "reasons a record", "counts by reason beyond this are added up as `other`"
 )
 FINDINGS_MAX = _limit("findings_max", 1000, "findings a report", "a log that is all damage is told by its first lines")
+POLICY_PACKS_MAX = _limit("policy_packs_max", 64, "packs", "the record of a policy's activation names each of them")
 POLICY_PLACES_MAX = _limit(
     "policy_places_max", 65_536, "places", "groups are bit masks over every place that policy tells apart"
 )

@@ -14,6 +14,7 @@ from borderpost.policy.built_in import PACKS, STARTER
 from borderpost.policy.bundle import PolicyBundle, build_bundle
 from borderpost.policy.pack import PolicyPack
 from borderpost.policy.schema import Here
+from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Problems
 
 REGIME = {"id": "house", "title": "t", "source": "s", "applies_when": {"subject_in": "EEA", "data": ["health"]}}
@@ -153,6 +154,9 @@ def test_a_redefinition_in_a_built_in_pack_is_shown_in_that_pack(tmp_path: Path)
     assert (error.code, error.place.file) == ("BP0206", "base (built in)")
 
 
-def test_as_many_packs_as_records_can_name() -> None:
-    """`policy.activate` records name each pack."""
-    assert len(PACKS) <= 32
+def test_no_more_packs_than_a_record_can_name(tmp_path: Path) -> None:
+    own = {f"p{number}": pack(f"p{number}") for number in range(limits.POLICY_PACKS_MAX - len(PACKS) + 1)}
+    names = [f"{name}.yaml" for name in own]
+    assert len(ids(tmp_path, "world", *names[1:], **own)) == limits.POLICY_PACKS_MAX
+    error = problem(tmp_path, "world", *names)
+    assert (error.code, error.place.key) == ("BP0217", "policy.packs")

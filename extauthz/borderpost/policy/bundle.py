@@ -24,6 +24,7 @@ from borderpost.policy.schema import (
     Sink,
     TenantSpec,
 )
+from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
 from borderpost_base.strict import StrictModel, YamlDocument, validate
 
@@ -86,6 +87,9 @@ class PolicyBundle(StrictModel):
         return self
 
     def _findings(self) -> Iterator[check.Finding]:
+        if len(self.packs) > limits.POLICY_PACKS_MAX:
+            detail = f"{len(self.packs)} packs; the most is {limits.POLICY_PACKS_MAX}"
+            yield ("policy", "packs"), BorderpostError("BP0217", detail)
         before = check.Vocabulary()
         ids: set[str] = set()
         for index, pack in enumerate(self.packs):

@@ -106,8 +106,8 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP0217",
         "policy too large",
-        "The policy or the list of regions exceeds a bound that protects the compiler.",
-        "Name fewer subdivisions, or split the deployment.",
+        "The policy, its list of packs or the list of regions exceeds a bound that protects the compiler or the records.",
+        "Name fewer subdivisions, join packs, or split the deployment.",
     ),
     ErrorSpec(
         "BP0219",
