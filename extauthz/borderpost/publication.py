@@ -9,45 +9,63 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import orjson
-
+from borderpost.anonymiser_files import WHAT as ANONYMISERS
+from borderpost.anonymiser_files import AnonymiserFiles
 from borderpost.catalog import Catalog
 from borderpost.config import Loaded
-from borderpost.config.load import load_events
-from borderpost.geoip import GeoDatabase
-from borderpost.policy.events import EventList, compile_events
+from borderpost.config.event_list import load_events
+from borderpost.geoip import EMBEDDED, GeoDatabase
+from borderpost.geoip.database import EMBEDDED_PATH
+from borderpost.geoip_parts import describe_anonymisers, describe_geoip
+from borderpost.policy.bundle import PolicyBundle
+from borderpost.policy.events import EventList
 from borderpost.regions.probe import Prober
 from borderpost.regions.probe_once import ProbeResult
 from borderpost.regions.signals import Signals, State
+from borderpost.rollback import Settled, refuse_older_database, refuse_older_packs
+from borderpost.seen import marks_of
 from borderpost.snapshots import ALWAYS_FRESH_US, SnapshotWriter
+from borderpost.uptake import Uptake
+from borderpost.watch import FileMark, FileWatch, mark_of
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.logs import get_logger
 from borderpost_base.metrics import Metrics
 from borderpost_base.world import World
 
-FileMark = tuple[int, int, int] | None
-"""Inode, size and modification time (ns) of a file, by which a change is noticed; None if it is not there."""
-
 
 class Publication:
     """The parts of the snapshot, and the watch over where they come from. Used on the steward's loop."""
 
-    def __init__(self, loaded: Loaded, writer: SnapshotWriter, *, world: World, metrics: Metrics) -> None:
-        self._loaded = loaded
-        self._events = loaded.events
+    def __init__(
+        self, settled: Settled, writer: SnapshotWriter, *, world: World, metrics: Metrics, uptake: Uptake
+    ) -> None:
+        self._loaded = settled.loaded
+        self._events = settled.loaded.events
+        self._packs = dict(settled.packs)
         self._writer = writer
         writer.page.keep_events_fresh(ALWAYS_FRESH_US)
         self._world = world
         self._metrics = metrics
+        self._uptake = uptake
         self._log = get_logger("publication")
-        self._geo = GeoDatabase.open(loaded.config.geoip.database)
-        self._geo_mark = _mark(self._geo.path)
+        self._geo = settled.geo
+        self._geo_watch = FileWatch(_geoip_files(self._loaded))
+        self._anonymisers = AnonymiserFiles(self._loaded.config.geoip.anonymisers)
         self._events_mark: FileMark = None  # looked at anew: it may have changed since it was loaded
         self._unpublished = ""
         self._prober = self._make_prober()
         self._signals = Signals.empty(self._world.randomness.token(8).hex(), world.now_us())
         self._digests: dict[str, str] = {}
+        for what in ("config", "events", "geoip", ANONYMISERS):
+            self._uptake.taken(what)
+        for what, error in (settled.refused or {}).items():
+            self._uptake.refused(what, error)
         self._warn_if_old()
+
+    @property
+    def bundle(self) -> PolicyBundle:
+        """Return the law in force."""
+        return self._loaded.bundle
 
     @property
     def probed(self) -> bool:
@@ -70,17 +88,18 @@ class Publication:
     def publish(self) -> None:
         """Publish everything as it stands now. Raises OSError if the runtime directory refuses."""
         catalog = Catalog.of(self._loaded.regions, self._loaded.config.ranking)
-        geoip = {"path": str(self._geo.path), "digest": self._geo.digest}
-        digests = self._writer.publish(
-            {
-                "policy": self._loaded.bundle.canonical(),
-                "catalog": catalog.canonical(),
-                "events": self._events.canonical(),
-                "signals": self._signals.canonical(),
-                "geoip": orjson.dumps(geoip, option=orjson.OPT_SORT_KEYS),
-            },
-            beat_us=self._world.clock.mono_us(),
-        )
+        parts = {
+            "policy": self._loaded.bundle.canonical(),
+            "catalog": catalog.canonical(),
+            "events": self._events.canonical(),
+            "signals": self._signals.canonical(),
+            "geoip": describe_geoip(self._geo),
+        }
+        if self._anonymisers.current:
+            parts[ANONYMISERS] = describe_anonymisers(self._anonymisers.current)
+        if self._loaded.shadow is not None:
+            parts["shadow"] = self._loaded.shadow.canonical()
+        digests = self._writer.publish(parts, beat_us=self._world.clock.mono_us())
         changed = sorted(part for part, digest in digests.items() if self._digests.get(part) != digest)
         self._digests = digests
         self._metrics.policy_info.set_only(1, digests["policy"])
@@ -103,45 +122,55 @@ class Publication:
     def replace(self, loaded: Loaded) -> None:
         """Take another configuration: its law, regions, ranking, events and GeoIP database.
 
-        Raises BorderpostError if it cannot be taken: a list of events that rewrites the past, a GeoIP database that
-        is none. Nothing has changed then.
+        Raises BorderpostError or Problems if it cannot be taken: a pack or a GeoIP database older than one seen, a
+        list of events that rewrites the past, a GeoIP database that is none. Nothing has changed then.
         """
+        refuse_older_packs(loaded, self._packs)
         self._refuse_shorter(loaded.events)
         probes_stay = loaded.config.ranking.probes == self._loaded.config.ranking.probes
+        watch = FileWatch(_geoip_files(loaded))
         geo = GeoDatabase.open(loaded.config.geoip.database)
-        self._loaded, self._events, self._geo = loaded, loaded.events, geo
-        self._geo_mark, self._events_mark = _mark(geo.path), None
+        refuse_older_database(geo, self._geo.build_epoch_s)
+        anonymisers = self._anonymisers.replaced(loaded.config.geoip.anonymisers)
+        self._loaded, self._events, self._geo, self._anonymisers = loaded, loaded.events, geo, anonymisers
+        self._packs.update(marks_of(loaded.bundle))
+        self._geo_watch, self._events_mark = watch, None
+        for what in ("config", "events", "geoip", ANONYMISERS):
+            self._uptake.taken(what, anew=what == "config")
         if not probes_stay:
             asyncio.get_running_loop().create_task(self._swap_prober())
         self._try_publish()
         self._log.info("configuration taken", policy=loaded.bundle.digest)
 
     async def look_for_changes(self) -> None:
-        """Look whether the events file or the GeoIP database is another than before, and publish if so.
+        """Look whether the events file, the GeoIP database or the anonymisers are others than before; publish if so.
 
         What could not be published before is tried again.
         """
         if self._unpublished:
             self._try_publish()
         file = self._loaded.config.events.file
-        if (mark := _mark(file)) != self._events_mark and file is not None:
+        if (mark := mark_of(file)) != self._events_mark and file is not None:
             self._events_mark = mark
             await self._take_events(file)
-        if (mark := _mark(self._geo.path)) != self._geo_mark:
-            self._geo_mark = mark
+        if self._geo_watch.changed():
+            self._geo_watch.take(_geoip_files(self._loaded))
             await self._take_geoip()
+        if await self._anonymisers.look(self._uptake):
+            self._warn_if_old()
+            self._try_publish()
 
     async def _take_events(self, file: Path) -> None:
         try:
-            events = await asyncio.to_thread(load_events, file, self._loaded.regions)
+            events = await asyncio.to_thread(load_events, self._loaded.config.events, self._loaded.regions)
             self._refuse_shorter(events)
         except (BorderpostError, Problems) as error:
-            self._told_refused("events", error)
+            self._uptake.refused("events", error)
             return
+        self._uptake.taken("events", anew=events.digest != self._events.digest)
         if events.digest == self._events.digest:
             return
         self._events = events
-        self._metrics.reload_total.inc("events", "taken")
         self._try_publish()
         self._log.info("events taken", count=len(events.events), digest=events.digest)
 
@@ -154,19 +183,16 @@ class Publication:
 
     async def _take_geoip(self) -> None:
         try:
-            self._geo = await asyncio.to_thread(GeoDatabase.open, self._loaded.config.geoip.database)
+            geo = await asyncio.to_thread(GeoDatabase.open, self._loaded.config.geoip.database)
+            refuse_older_database(geo, self._geo.build_epoch_s)
         except BorderpostError as error:
-            self._told_refused("geoip", error)
+            self._uptake.refused("geoip", error)
             return
-        self._metrics.reload_total.inc("geoip", "taken")
+        self._geo = geo
+        self._uptake.taken("geoip")
         self._warn_if_old()
         self._try_publish()
         self._log.info("GeoIP database taken", digest=self._geo.digest)
-
-    def _told_refused(self, what: str, error: BorderpostError | Problems) -> None:
-        self._metrics.reload_total.inc(what, "refused")
-        for problem in error.errors if isinstance(error, Problems) else (error,):
-            self._log.error(f"{what} not taken: the last good one stays", **problem.as_dict())
 
     def _make_prober(self) -> Prober:
         return Prober(
@@ -186,9 +212,10 @@ class Publication:
         self._metrics.probe_total.inc(region, result.outcome)
 
     def _warn_if_old(self) -> None:
-        old = self._geo.too_old(self._loaded.config.geoip.max_age_days, self._world.now_us())
-        if old is not None:
-            self._log.warning(old.spec.title, **old.as_dict())
+        for file in (self._geo, *self._anonymisers.current.databases):
+            old = file.too_old(self._loaded.config.geoip.max_age_days, self._world.now_us())
+            if old is not None:
+                self._log.warning(old.spec.title, **old.as_dict())
 
     def set_gauges(self) -> None:
         """Bring the gauges up to date, for a scrape."""
@@ -196,16 +223,11 @@ class Publication:
             self._metrics.region_up.set(float(signal.state is not State.DOWN), region)
             if signal.latency_us is not None:
                 self._metrics.region_latency_seconds.set(signal.latency_us / 1e6, region)
-        in_force, _ = compile_events(self._events, self._loaded.regions).suspended(self._world.now_us())
+        in_force = self._events.in_force(self._world.now_us())
         self._metrics.events_in_force.set(len(in_force))
         self._metrics.geoip_age_days.set(self._geo.age_days(self._world.now_us()))
 
 
-def _mark(path: Path | None) -> FileMark:
-    if path is None:
-        return None
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+def _geoip_files(loaded: Loaded) -> list[Path]:
+    database = loaded.config.geoip.database
+    return [EMBEDDED_PATH if database == EMBEDDED else Path(database)]

@@ -4,7 +4,8 @@ It reads the configuration, publishes snapshots for the workers, keeps the worke
 watches the events file and the GeoIP database, and serves the admin endpoints. It never sees a request.
 
     SIGTERM, SIGINT   drain: readiness goes, workers answer what they have, close their epochs, end
-    SIGHUP            read the configuration again; the last good one stays in force if it has a mistake. Workers follow
+    SIGHUP            read the configuration again, as is done where its file or a pack's has changed
+                      (`runtime.watch_config`); the last good one stays in force if it has a mistake. Workers follow
                       the law and the regions by a snapshot; if they have to be started anew for another part of it
                       (`server`, `audit`, certificates…), they are, one after another, each before the last one goes
     SIGUSR2           start every worker anew, in the same way, whatever has changed
@@ -22,12 +23,17 @@ from pathlib import Path
 
 import uvloop
 
-from borderpost.admin.app import AdminServer, Check, make_app
+from borderpost.admin.app import AdminServer, make_app
 from borderpost.config import Loaded, load_config
+from borderpost.health import Check
 from borderpost.publication import Publication
+from borderpost.reviews import Reviews
+from borderpost.rollback import Settled, settle
 from borderpost.runtime_directory import ReloadOutcome, RuntimeDirectory
 from borderpost.snapshots import SharedPage, SnapshotWriter, WorkerState
 from borderpost.supervisor import Seat, Supervisor
+from borderpost.uptake import Uptake
+from borderpost.watch import FileWatch
 from borderpost.worker_settings import clear_settings, refuse_unreloadable, settings_of
 from borderpost_base import metrics as base_metrics
 from borderpost_base.errors import BorderpostError, Place, Problems
@@ -40,30 +46,51 @@ _KILL_AFTER_DRAIN_S = 10.0
 """How long after `server.drain_s` a worker may take to close its epoch before it is killed."""
 
 
-def serve(config_path: Path, overrides: Mapping[str, str]) -> int:
-    """Run until told to stop; return the exit code. Raises BorderpostError or Problems if it cannot start."""
-    loaded = load_config(config_path, overrides)
+def serve(config_path: Path, overrides: Mapping[str, str], *, accept_older: bool = False) -> int:
+    """Run until told to stop; return the exit code. Raises BorderpostError or Problems if it cannot start.
+
+    `accept_older` begins with what is configured even where the audit log has seen newer.
+    """
+    source = Source(config_path, overrides)
+    loaded = source.load()
     loaded.config.logs.apply("steward")
+    world = World()
     with RuntimeDirectory(loaded.config.runtime.directory) as runtime:
-        return uvloop.run(Steward(loaded, runtime, config_path, overrides, World()).run())
+        settled = settle(loaded, world, accept_older=accept_older)
+        return uvloop.run(Steward(settled, runtime, source, world).run())
+
+
+class Source:
+    """Where the configuration comes from, and a watch over it: its file, and those of its packs."""
+
+    def __init__(self, path: Path, overrides: Mapping[str, str]) -> None:
+        self.watch = FileWatch()
+        self._path = path
+        self._overrides = overrides
+
+    def load(self) -> Loaded:
+        """Read it; what changes from now on is a change. Raises BorderpostError or Problems."""
+        self.watch.take([self._path])
+        return load_config(self._path, self._overrides, before_packs=self.watch.add)
 
 
 class Steward:
     """The steward of one instance."""
 
-    def __init__(
-        self, loaded: Loaded, runtime: Path, config_path: Path, overrides: Mapping[str, str], world: World
-    ) -> None:
-        self._config = loaded.config
+    def __init__(self, settled: Settled, runtime: Path, source: Source, world: World) -> None:
+        self._config = settled.loaded.config
         self._runtime = runtime
-        self._config_path = config_path
-        self._overrides = overrides
+        self._source = source
         self._world = world
         self._log = get_logger("steward")
         self._metrics = base_metrics.steward_metrics()
         self._metrics_directory = runtime / "metrics"
         self._page = SharedPage(runtime / "page", create=True)
-        self._publication = Publication(loaded, SnapshotWriter(runtime, self._page), world=world, metrics=self._metrics)
+        self._uptake = Uptake(self._metrics, world)
+        self._reviews = Reviews(self._metrics)
+        self._publication = Publication(
+            settled, SnapshotWriter(runtime, self._page), world=world, metrics=self._metrics, uptake=self._uptake
+        )
         self._supervisor = Supervisor(
             runtime=runtime,
             count=self._config.server.workers,
@@ -150,6 +177,14 @@ class Steward:
         while True:
             await asyncio.sleep(self._config.runtime.watch_s)
             await self._publication.look_for_changes()
+            self._reviews.look(
+                self._publication.bundle,
+                grace_days=self._config.policy.review_grace_days,
+                now_us=self._world.now_us(),
+            )
+            if self._config.runtime.watch_config and not self._reloading.locked() and self._source.watch.changed():
+                self._log.info("configuration changed on the disk")
+                self._reload_soon(False)
 
     def _reload_soon(self, anew: bool) -> None:
         reload = asyncio.create_task(self._start_anew() if anew else self._reload())
@@ -159,17 +194,15 @@ class Steward:
     async def _reload(self) -> None:
         async with self._reloading:
             try:
-                loaded = await asyncio.to_thread(load_config, self._config_path, self._overrides)
+                loaded = await asyncio.to_thread(self._source.load)
                 refuse_unreloadable(self._config, loaded.config)
                 settings = settings_of(loaded.config).write(self._runtime)
                 self._publication.replace(loaded)
             except (BorderpostError, Problems, OSError) as error:
-                told = self._tell_refused("config", "configuration not taken: the last good one stays", error)
-                self._note_outcome("refused", "kept", told)
+                self._note_outcome("refused", "kept", self._uptake.refused("config", as_told(error)))
                 return
             self._config = loaded.config
             loaded.config.logs.apply("steward")
-            self._metrics.reload_total.inc("config", "taken")
             if all(seat.settings == settings for seat in self._supervisor.seats):
                 self._note_outcome("taken", "kept", ())
             else:
@@ -186,22 +219,10 @@ class Steward:
             await self._supervisor.replace_all(settings, grace_s=grace_s)
             clear_settings(self._runtime, but=settings)
         except (BorderpostError, OSError) as error:
-            told = self._tell_refused("workers", "workers not replaced: those before them serve on", error)
-            self._note_outcome(configuration, "not replaced", told)
+            self._note_outcome(configuration, "not replaced", self._uptake.refused("workers", as_told(error)))
             return
-        self._metrics.reload_total.inc("workers", "taken")
+        self._uptake.taken("workers")
         self._note_outcome(configuration, "replaced", ())
-
-    def _tell_refused(
-        self, what: str, event: str, error: BorderpostError | Problems | OSError
-    ) -> Sequence[BorderpostError]:
-        self._metrics.reload_total.inc(what, "refused")
-        if isinstance(error, OSError):
-            error = BorderpostError("BP0604", str(error))
-        told = error.errors if isinstance(error, Problems) else (error,)
-        for problem in told:
-            self._log.error(event, **problem.as_dict())
-        return told
 
     def _note_outcome(self, configuration: str, workers: str, problems: Sequence[BorderpostError]) -> None:
         """Leave word for whoever asked (`borderpost reload`)."""
@@ -216,11 +237,12 @@ class Steward:
     def checks(self) -> list[Check]:
         """Return the conditions of readiness, each with what was seen."""
         checks = [
-            Check("steward/serving", not self._draining, "draining" if self._draining else "serving"),
-            Check("regions/probed", self._publication.probed, "first round of probes done"
-                  if self._publication.probed else "first round of probes under way"),
+            Check.that("steward/serving", not self._draining, "draining" if self._draining else "serving"),
+            Check.that("regions/probed", self._publication.probed, "first round of probes done"
+                       if self._publication.probed else "first round of probes under way"),
         ]  # fmt: skip
-        return checks + [self._worker_check(seat) for seat in self._supervisor.seats]
+        checks += [self._worker_check(seat) for seat in self._supervisor.seats]
+        return checks + self._uptake.checks() + self._reviews.checks()
 
     def _worker_check(self, seat: Seat) -> Check:
         signs = self._page.worker(seat.stream)
@@ -228,17 +250,22 @@ class Steward:
         disk_s = signs.silent_us / 1e6
         name = f"worker-{seat.index}"
         if signs.state is not WorkerState.SERVING:
-            return Check(name, False, signs.state.name.lower())
+            return Check.that(name, False, signs.state.name.lower())
         # A commit in the worker's own loop hangs that with the disk, so both are allowed the same time.
         if silent_s > self._config.runtime.hung_disk_s:
-            return Check(name, False, f"no sign of life for {silent_s:.1f} s")
+            return Check.that(name, False, f"no sign of life for {silent_s:.1f} s")
         if disk_s > self._config.runtime.hung_disk_s:
-            return Check(name, False, f"the audit log's disk has not answered for {disk_s:.1f} s")
-        return Check(name, True, "serving")
+            return Check.that(name, False, f"the audit log's disk has not answered for {disk_s:.1f} s")
+        return Check.that(name, True, "serving")
 
     def exposition(self) -> bytes:
         """Return the text of `/metrics`."""
         for seat in self._supervisor.seats:
-            self._metrics.worker_up.set(float(self._worker_check(seat).passed), str(seat.index))
+            self._metrics.worker_up.set(float(self._worker_check(seat).holds), str(seat.index))
         self._publication.set_gauges()
         return base_metrics.exposition(self._metrics, self._metrics_directory)
+
+
+def as_told(error: BorderpostError | Problems | OSError) -> BorderpostError | Problems:
+    """Return the error with a code; what the runtime directory's disk says has one of its own."""
+    return BorderpostError("BP0604", str(error)) if isinstance(error, OSError) else error

@@ -1,14 +1,14 @@
 """The admin endpoints: `/livez`, `/readyz` and `/metrics`, for probes and Prometheus, on loopback.
 
 `/livez` says that the steward's loop turns. `/readyz` says that every worker can decide and record now; it is
-what takes an instance out of service. Both answer `text/plain` (or JSON with `?verbose`), 200 or 503.
+what takes an instance out of service, and lists beside it what somebody should look at. Both answer `text/plain` (or
+JSON with `?verbose`), 200 or 503.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -18,16 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One condition of readiness."""
-
-    name: str
-    """Stable, such as `worker-0/serving`."""
-    passed: bool
-    detail: str
-    """What was seen, for a person."""
+from borderpost.health import Check, Outcome
 
 
 def make_app(*, checks: Callable[[], list[Check]], metrics: Callable[[], bytes]) -> Starlette:
@@ -38,16 +29,17 @@ def make_app(*, checks: Callable[[], list[Check]], metrics: Callable[[], bytes])
 
     async def readyz(request: Request) -> Response:
         seen = checks()
-        ready = all(check.passed for check in seen)
+        ready = all(check.holds for check in seen)
         status = 200 if ready else 503
         if "verbose" in request.query_params:
             body: dict[str, Any] = {
                 "ready": ready,
-                "checks": [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in seen],
+                "checks": [{"name": c.name, "outcome": c.outcome, "detail": c.detail} for c in seen],
             }
             return Response(orjson.dumps(body) + b"\n", status_code=status, media_type="application/json")
-        failed = [f"{check.name}: {check.detail}" for check in seen if not check.passed]
-        return PlainTextResponse("ok\n" if ready else "\n".join(failed) + "\n", status_code=status)
+        failed = [f"{check.name}: {check.detail}" for check in seen if not check.holds]
+        warnings = [f"warning: {c.name}: {c.detail}" for c in seen if c.outcome is Outcome.WARNING]
+        return PlainTextResponse("\n".join([*(failed or ["ok"]), *warnings]) + "\n", status_code=status)
 
     async def prometheus(_request: Request) -> Response:
         return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")

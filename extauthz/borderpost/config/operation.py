@@ -22,7 +22,12 @@ class RuntimeSpec(StrictModel):
     event may have come that they cannot have heard of."""
 
     watch_s: float = Field(default=0.2, ge=0.05, le=60.0)
-    """How often the steward looks whether the events file or the GeoIP database has changed."""
+    """How often the steward looks whether the configuration, a pack, the events file or the GeoIP database has
+    changed. All but events are taken once two looks have seen the same, so that nothing half written is."""
+
+    watch_config: bool = True
+    """Whether a changed configuration or pack is taken as soon as it lies there, as by SIGHUP; false waits for the
+    signal or for `borderpost reload`."""
 
     hung_disk_s: float = Field(default=2.0, ge=0.1, le=60.0)
     """How long a worker's disk may be silent in one commit, or the worker itself, before readiness is taken away."""

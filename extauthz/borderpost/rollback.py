@@ -1,0 +1,116 @@
+"""Nothing older than what was seen is taken: not at start, where the log tells, and not while running.
+
+At start, an older pack or database is refused and the newer one comes back from the store beside the log; a list of
+events that forgets something is met in the same way by the law book. A first start has no log and takes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from borderpost.audit.inputs import InputStore
+from borderpost.config import Loaded
+from borderpost.geoip import GeoDatabase
+from borderpost.geoip.mmdb import MaxMindFile
+from borderpost.policy.bundle import check_regions
+from borderpost.policy.events import EventList
+from borderpost.seen import PackMark, SeenInput, SeenStore, last_inputs, marks_of
+from borderpost_base.errors import BorderpostError, Place, Problems
+from borderpost_base.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a steward begins with: what is configured, but for what the log has seen newer."""
+
+    loaded: Loaded
+    """The configuration, with the law that is to be in force."""
+    geo: GeoDatabase
+    """The GeoIP database that is to be in force."""
+    packs: Mapping[str, PackMark]
+    """How far packs have come, by id: nothing older is taken."""
+    events: EventList | None = None
+    """The list of legal events that was last in force; None where the log knows of none."""
+    refused: Mapping[str, BorderpostError | Problems] | None = None
+    """Why something configured is not in force, by what it is (`config`, `geoip`); None where all is."""
+
+    @classmethod
+    def as_configured(cls, loaded: Loaded) -> Settled:
+        """Take everything as it is configured. Raises BorderpostError for a GeoIP database that is none."""
+        return cls(loaded, GeoDatabase.open(loaded.config.geoip.database), marks_of(loaded.bundle))
+
+
+def settle(loaded: Loaded, world: World, *, accept_older: bool = False) -> Settled:
+    """Compare what is configured with what the audit log has seen, and keep what is newer.
+
+    Reads the log's end and, where something differs, the store beside it. `accept_older` takes what is configured,
+    whatever the log has seen. Raises BorderpostError BP0613 where the store lacks what the log names, Problems where
+    the law that was seen does not fit the regions that are configured, and as `Settled.as_configured`.
+    """
+    settled = Settled.as_configured(loaded)
+    if accept_older:
+        return settled
+    inputs = InputStore(loaded.config.audit.directory, world)
+    seen = last_inputs(loaded.config.audit.directory)
+    store = SeenStore(inputs)
+    refused: dict[str, BorderpostError | Problems] = {}
+    if "policy" in seen and seen["policy"].digest != loaded.bundle.digest:
+        settled = _settle_policy(settled, seen["policy"], store, refused)
+    if "geoip" in seen and seen["geoip"].digest != settled.geo.digest:
+        settled = _settle_geoip(settled, seen["geoip"], store, refused)
+    events = store.events(seen["events"]) if "events" in seen else None
+    return replace(settled, events=events, refused=refused or None)
+
+
+def _settle_policy(
+    settled: Settled, seen: SeenInput, store: SeenStore, refused: dict[str, BorderpostError | Problems]
+) -> Settled:
+    loaded = settled.loaded
+    marks = store.pack_marks(seen)
+    try:
+        refuse_older_packs(loaded, marks)
+    except Problems as older:
+        bundle = store.bundle(seen)
+        check_regions(bundle, loaded.regions)
+        refused["config"] = older
+        loaded = replace(loaded, bundle=bundle)
+    return replace(settled, loaded=loaded, packs={**marks, **marks_of(loaded.bundle)})
+
+
+def _settle_geoip(
+    settled: Settled, seen: SeenInput, store: SeenStore, refused: dict[str, BorderpostError | Problems]
+) -> Settled:
+    try:
+        refuse_older_database(settled.geo, store.geoip_built_s(seen))
+    except BorderpostError as older:
+        if older.code != "BP0611":
+            raise
+        refused["geoip"] = older
+        settled.geo.close()
+        return replace(settled, geo=GeoDatabase.open(store.geoip_path(seen)))
+    return settled
+
+
+def refuse_older_packs(loaded: Loaded, seen: Mapping[str, PackMark]) -> None:
+    """Raise Problems with a BP0610 for each pack that is older than the one seen."""
+    place = Place(str(loaded.path), key="policy.packs")
+    older = [
+        BorderpostError("BP0610", f"pack `{name}` is {mark}; seen was {seen[name]}", place=place)
+        for name, mark in marks_of(loaded.bundle).items()
+        if name in seen and mark < seen[name]
+    ]
+    if older:
+        raise Problems(older)
+
+
+def refuse_older_database(geo: MaxMindFile, seen_built_s: int) -> None:
+    """Raise BorderpostError BP0611 for a database that was built before the one seen (seconds since 1970)."""
+    if geo.build_epoch_s < seen_built_s:
+        detail = f"built {_instant(geo.build_epoch_s)}; seen was one built {_instant(seen_built_s)}"
+        raise BorderpostError("BP0611", detail, place=Place(str(geo.path)))
+
+
+def _instant(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat()
