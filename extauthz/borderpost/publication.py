@@ -32,6 +32,9 @@ from borderpost_base.logs import get_logger
 from borderpost_base.metrics import Metrics
 from borderpost_base.world import World
 
+_PARTS = ("config", "events", "geoip", ANONYMISERS)
+"""What is taken whole or not at all, each by itself."""
+
 
 class Publication:
     """The parts of the snapshot, and the watch over where they come from. Used on the steward's loop."""
@@ -56,8 +59,8 @@ class Publication:
         self._prober = self._make_prober()
         self._signals = Signals.empty(self._world.randomness.token(8).hex(), world.now_us())
         self._digests: dict[str, str] = {}
-        for what in ("config", "events", "geoip", ANONYMISERS):
-            self._uptake.taken(what)
+        for what in _PARTS:
+            self._uptake.begins(what)
         for what, error in (settled.refused or {}).items():
             self._uptake.refused(what, error)
         self._warn_if_old()
@@ -135,8 +138,9 @@ class Publication:
         self._loaded, self._events, self._geo, self._anonymisers = loaded, loaded.events, geo, anonymisers
         self._packs.update(marks_of(loaded.bundle))
         self._geo_watch, self._events_mark = watch, None
-        for what in ("config", "events", "geoip", ANONYMISERS):
-            self._uptake.taken(what, anew=what == "config")
+        self._uptake.taken("config")
+        for what in _PARTS:
+            self._uptake.current(what)
         if not probes_stay:
             asyncio.get_running_loop().create_task(self._swap_prober())
         self._try_publish()
@@ -167,10 +171,11 @@ class Publication:
         except (BorderpostError, Problems) as error:
             self._uptake.refused("events", error)
             return
-        self._uptake.taken("events", anew=events.digest != self._events.digest)
         if events.digest == self._events.digest:
+            self._uptake.current("events")
             return
         self._events = events
+        self._uptake.taken("events")
         self._try_publish()
         self._log.info("events taken", count=len(events.events), digest=events.digest)
 

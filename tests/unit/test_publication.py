@@ -159,11 +159,13 @@ def test_another_geoip_database_is_taken_and_a_damaged_one_is_not(tmp_path: Path
             path = tmp_path / "country.mmdb"
             (tmp_path / "damaged").write_bytes(path.read_bytes()[:100])
             (tmp_path / "damaged").rename(path)
+            assert await looked(parts) == []  # it may still be being written
             told = await looked(parts)
             assert any("geoip not taken" in line["event"] for line in told)
             assert (await parts.ask()).cluster == "eu-1"
             networks = {"212.58.244.0/24": {"country": {"iso_code": "IR"}}}
             write_mmdb(tmp_path / "other", networks, database_type="GeoIP2-Country").rename(path)
+            await looked(parts)
             await looked(parts)
             assert (await parts.ask()).refusal[0] == 451
 
