@@ -108,16 +108,24 @@ def test_check_config_in_order(folder: Path, capsys: pytest.CaptureFixture[str])
     assert told["regions"] == ["eu-central-1", "us-east-1"]
 
 
+def test_check_config_warns_of_locations_that_nobody_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "borderpost.yaml").write_text(CONFIG.replace("retention: same", "retention: unknown"))
+    code, out, err = run(capsys, "check-config")
+    assert (code, "in order" in out) == (0, True)
+    assert err.count("warning[BP0110]") == 2
+    assert "`us-east-1` does not say its retention" in err
+
+
 def test_check_config_with_findings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "borderpost.yaml").write_text(CONFIG + "server: {wrokers: 1}\nadmin: {port: -1}\n")
     code, out, err = run(capsys, "check-config")
     assert (code, out) == (1, "")
-    assert "error[BP0102]: unknown key\n  --> borderpost.yaml:5:10: server.wrokers\n" in err
+    assert "error[BP0102]: unknown key\n  --> borderpost.yaml:6:10: server.wrokers\n" in err
     assert "hint: did you mean `workers`?" in err
     code, out, err = run(capsys, "check-config", "--json")
     assert (code, err) == (1, "")
     told = json.loads(out)["errors"]
-    assert {(x["code"], x["place"]["line"]) for x in told} == {("BP0102", 5), ("BP0104", 6)}
+    assert {(x["code"], x["place"]["line"]) for x in told} == {("BP0102", 6), ("BP0104", 7)}
 
 
 def test_check_config_opens_the_geoip_database(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

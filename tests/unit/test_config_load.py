@@ -330,3 +330,14 @@ def test_a_file_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
 def test_every_key_has_a_description_of_its_own() -> None:
     bare = [key.dotted for key in config_keys(Config) if not key.description]
     assert not bare
+
+
+def test_own_places_are_held_to_the_law_at_load_where_that_is_asked(tmp_path: Path) -> None:
+    text = MINIMAL.replace("country: DE, subdivision: DE-HE", "country: CN") + "sinks: {bucket: {country: US}}\n"
+    load(tmp_path, text)
+    asked = text + "policy: {processors: {checked: at-load, subjects: EEA}}\n"
+    found = problems(tmp_path, asked)
+    assert found.keys() == {"BP0223 here", "BP0223 sinks.bucket"}
+    assert all(error.place.line for error in found.values())
+    assert "eu-gdpr" in found["BP0223 here"].detail
+    load(tmp_path, asked.replace("subjects: EEA", "subjects: [BO]"))

@@ -1,21 +1,23 @@
 """Say what is wrong with a configuration: the file, its packs, its events, and how they fit together.
 
-Every mistake is told at once, with its line, and the GeoIP database is opened. Exit 0: it can be served, with
+Every mistake is told at once, with its line, and the files of GeoIP are opened. Exit 0: it can be served, with
 warnings on stderr. Exit 1: mistakes were found. Exit 2: the file could not be read.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from borderpost.cli.options import add_config, add_json, config_path, load
 from borderpost.cli.output import CLEAN, COULD_NOT_RUN, FINDINGS, Output, errors_of
-from borderpost_base.errors import BorderpostError, Problems
+from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.world import World
 
 if TYPE_CHECKING:
     from borderpost.geoip import GeoipSpec
+    from borderpost.policy.schema import RegionSpec
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +30,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Load the configuration as `serve` would; print what it amounts to, or what is wrong."""
     try:
         loaded = load(arguments)
-        warnings = _look_at_geoip(loaded.config.geoip)
+        warnings = [*_look_at_geoip(loaded.config.geoip), *_unknown_locations(loaded.regions)]
     except (BorderpostError, Problems) as error:
         errors = errors_of(error)
         output.errors(errors)
@@ -54,10 +56,22 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _look_at_geoip(spec: GeoipSpec) -> list[BorderpostError]:
-    """Open the database as a worker would (raises BP03xx) and return what is to be warned of."""
-    from borderpost.geoip import GeoDatabase
+    """Open the databases as a worker would (raises BP03xx) and return what is to be warned of."""
+    from borderpost.geoip import Anonymisers, GeoDatabase
 
-    database = GeoDatabase.of(spec)
-    old = database.too_old(spec.max_age_days, World().now_us())
+    database, anonymisers = GeoDatabase.of(spec), Anonymisers.open(spec.anonymisers)
+    now_us = World().now_us()
+    old = [file.too_old(spec.max_age_days, now_us) for file in (database, *anonymisers.databases)]
     database.close()
-    return [old] if old is not None else []
+    anonymisers.close()
+    return [warning for warning in old if warning is not None]
+
+
+def _unknown_locations(regions: Mapping[str, RegionSpec]) -> list[BorderpostError]:
+    """Return a warning for each location of which nobody says where it is."""
+    return [
+        BorderpostError("BP0110", f"`{name}` does not say its {key}", place=Place(key=f"regions.{name}.{key}"))
+        for name, spec in regions.items()
+        for key in ("retention", "telemetry")
+        if getattr(spec, key) == "unknown"
+    ]

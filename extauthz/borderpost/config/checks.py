@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from borderpost.config.accounts import group_id, user_id
 from borderpost.config.model import Config
 from borderpost.policy.bundle import PolicyBundle
+from borderpost.policy.compile import compile_policy
+from borderpost.policy.own_processors import check_own_processors
+from borderpost.policy.schema import RegionSpec
 from borderpost_base.errors import BorderpostError
 from borderpost_base.yaml_source import KeyPath, YamlDocument, dotted
 
@@ -26,6 +29,19 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
             place = document.place(paths.get(error.place.key or "", ("ranking",)))
             found.append(BorderpostError(error.code, error.detail, place=place, mend=error.mend))
     return found
+
+
+def own_processor_checks(
+    bundle: PolicyBundle, regions: Mapping[str, RegionSpec], document: YamlDocument, now_us: int
+) -> list[BorderpostError]:
+    """Return where the law in force now does not let this gateway or a sink see what they would, if that is to be
+    known at load (`policy.processors`). Raises Problems or BorderpostError for what does not compile."""
+    if bundle.inline.processors.checked != "at-load":
+        return []
+    return [
+        BorderpostError(error.code, error.detail, place=document.place(path), mend=error.mend)
+        for path, error in check_own_processors(compile_policy(bundle, regions), now_us)
+    ]
 
 
 def _clusters(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:

@@ -51,4 +51,11 @@ TABLE: tuple[ErrorSpec, ...] = (
         "A section names a sink that is not described: nobody could say whether the law allows its place.",
         "Describe it under `sinks`: country, operator, contracts.",
     ),
+    ErrorSpec(
+        "BP0110",
+        "location unknown",
+        "It is not said where a region keeps what it is sent, or where its telemetry goes. Unknown counts as anywhere, "
+        "which no regime that denies by default allows.",
+        "Read the provider's contract and set `retention` and `telemetry` of the region, or `region_defaults`.",
+    ),
 )
