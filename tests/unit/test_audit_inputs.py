@@ -106,6 +106,16 @@ def test_prune_keeps_what_segments_name_and_what_is_young(tmp_path: Path) -> Non
     assert store(tmp_path / "none").prune(set()) == []
 
 
+def test_prune_keeps_what_a_named_list_names(tmp_path: Path) -> None:
+    inputs = store(tmp_path)
+    files = [inputs.put(data) for data in (b"one", b"two")]
+    listed, other = inputs.put(b'{"files":["%b","%b"]}' % tuple(map(str.encode, files))), inputs.put(b"other")
+    for digest in (*files, listed, other):
+        os.utime(inputs.path(digest), (0, 0))
+    assert inputs.prune({listed, "sha256:" + "0" * 64}) == [other]
+    assert sorted(inputs.prune(set())) == sorted([*files, listed])
+
+
 def test_every_decision_is_found_by_its_id(tmp_path: Path) -> None:
     ids: dict[str, str] = {}
     for stream in ("worker-0", "worker-1"):

@@ -23,6 +23,8 @@ _PREFIX = "sha256:"
 _CHUNK_BYTES = 1 << 20
 _MODE = 0o440
 _DIGESTS = re.compile(rb"sha256:[0-9a-f]{64}")
+_NAMING_BYTES_MAX = 4096
+"""Inputs up to this size may be lists of other inputs: a record names the list, and the list what is on it."""
 
 
 class InputStore:
@@ -79,11 +81,12 @@ class InputStore:
     def prune(self, named: set[str], *, younger_than_s: float = 3600.0) -> list[str]:
         """Remove inputs that no record names, and return their names.
 
-        `named` is what the segments name (`inputs_named_in`). Files younger than `younger_than_s` stay: an input
-        is stored before the first record that names it. Raises OSError.
+        `named` is what the segments name (`inputs_named_in`); what a list among those names stays too. Files younger
+        than `younger_than_s` stay: an input is stored before the first record that names it. Raises OSError.
         """
         if not self.directory.is_dir():
             return []
+        named = named.union(*map(self._named_by, named))
         oldest_kept_s = self._world.clock.wall_us() / 1e6 - younger_than_s
         gone = []
         for path in sorted(self.directory.iterdir()):
@@ -92,6 +95,13 @@ class InputStore:
                 gone.append(_PREFIX + path.name)
         self._world.disk.fsync_dir(self.directory)
         return gone
+
+    def _named_by(self, digest: str) -> set[str]:
+        """Return the inputs that an input names, if it is short enough to be a list of them."""
+        path = self.path(digest)
+        if not path.is_file() or path.stat().st_size > _NAMING_BYTES_MAX:
+            return set()
+        return {name.decode() for name in _DIGESTS.findall(path.read_bytes())}
 
     def _store(self, name: str, content: Callable[[], Iterator[bytes]]) -> None:
         path = self.directory / name

@@ -15,6 +15,7 @@ from borderpost.decision import View
 from borderpost.facts import RawRequest
 from borderpost.facts.request import ISSUER_CLAIM, MALFORMED_CLAIM
 from borderpost.geoip import Anonymisers, GeoAnswer, GeoDatabase
+from borderpost.lawful_answer import CompiledLaw
 from borderpost.policy.codes import split_code
 from borderpost.policy.fields import parse_instant, to_us
 from borderpost.regions.signals import RegionSignal, Signals, State

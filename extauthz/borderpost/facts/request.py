@@ -17,7 +17,7 @@ from borderpost_base import limits
 
 MALFORMED_CLAIM: Final = ""
 """Stands for a claim that is there and is no text; no claim that holds is empty."""
-_ISSUER_CLAIM: Final = "iss"
+ISSUER_CLAIM: Final = "iss"
 """RFC 7519, section 4.1.1."""
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]+")
@@ -112,7 +112,7 @@ def read_claims(filter_metadata: Mapping[str, Struct], token: TokenSource | None
         return Claims(MALFORMED_CLAIM, MALFORMED_CLAIM, issuer)
     claims = payload.struct_value.fields
     if token.issuers:
-        issuer = _claim(claims, _ISSUER_CLAIM) or MALFORMED_CLAIM
+        issuer = _claim(claims, ISSUER_CLAIM) or MALFORMED_CLAIM
     return Claims(_claim(claims, token.residency_claim), _claim(claims, token.tenant_claim), issuer)
 
 
