@@ -33,7 +33,7 @@ class Scopes:
     def draw(self, random: Random, name: str) -> list[str]:
         """Return one or two values for a part of a scope."""
         pools: dict[str, Sequence[str]] = {
-            "regions": self.regions, "countries": self.places, "subjects": self.places, "data": self.data,
+            "regions": self.regions, "countries": [*self.places, *"***"], "subjects": self.places, "data": self.data,
             "regimes": self.regimes, "tenants": self.tenants, "models": self.models,
             "operators": ["Cloud A", "Cloud B"], "bases": ["a", "b", "c0", "open", "granted"],
         }  # fmt: skip
@@ -58,15 +58,13 @@ TYPES = [*_NEEDED, "injunction", "regulator_order", "threshold_reached", "lift"]
 
 
 def approvals(random: Random, days: Sequence[datetime]) -> list[dict[str, Any]]:
-    """Return none to three approvals, some of them by one signer or with one key."""
+    """Return mostly those of two people, else none to three, some of them by one signer or with one key."""
+    signers = [("ada", "a"), ("bob", "b")]
+    if random.random() < 0.4:
+        signers = [(random.choice(["ada", "bob"]), random.choice("ab")) for _ in range(random.randint(0, 3))]
     return [
-        {
-            "by": random.choice(["ada", "ada", "bob", "cyd"]),
-            "key": "sha256:" + random.choice("aaabc") * 64,
-            "at": random.choice(days),
-            "signature": SIGNATURE,
-        }
-        for _ in range(random.choice([0, 1, 2, 2, 3]))
+        {"by": by, "key": "sha256:" + key * 64, "at": random.choice(days), "signature": SIGNATURE}
+        for by, key in signers
     ]
 
 
@@ -94,6 +92,8 @@ def event(random: Random, number: int, scopes: Scopes, narrowing: Sequence[str])
     if kind in WIDENING:
         built["approvals"] = approvals(random, DAYS[:5])
     if kind == "adequacy_grant":
+        if random.random() < 0.5:
+            built["scope"]["countries"] = ["*"]
         built["basis"] = random.choice(["a", "granted"])
     if kind == "lift":
         built["ends"] = random.choice(narrowing)

@@ -103,7 +103,7 @@ class NaiveEvents:
         for _, event in self._of("adequacy_revoke", "injunction", "regulator_order"):
             scope = event.scope
             if self._is_there(event, region_id, region, locations) and self._is_meant(event, asked):
-                there = range(len(locations))
+                there = list(range(len(locations)))
                 if scope.countries and not scope.regions and not scope.operators:
                     there = [at for at in there if self._enters(locations[at], self._places.refs(scope.countries))]
                 found |= {(id_, basis, at) for id_ in scope.regimes or ("*",) for basis in scope.bases for at in there}

@@ -37,11 +37,14 @@ class NaivePlaces:
 
     def __init__(self, texts: Iterable[Any], groups: Mapping[str, Group]) -> None:
         """Cut the world by whatever looks like a code with a suffix, anywhere in `texts` (plain data)."""
-        self._suffixes: set[tuple[str, str]] = set()
+        self._suffixes: dict[str, set[str]] = {country: {""} for country in COUNTRIES}
         for text in texts:
             self._note(text)
         self._groups = groups
-        self.world: Spots = frozenset(spot for country in COUNTRIES for spot in self.of(country) or ())
+        self._spots = {country: self._cut(country, None) for country in COUNTRIES}
+        named = [(country, suffix) for country, all_of in self._suffixes.items() for suffix in all_of if suffix]
+        self._spots |= {f"{country}-{suffix}": self._cut(country, suffix) for country, suffix in named}
+        self.world: Spots = frozenset().union(*self._spots.values())
 
     def _note(self, data: Any) -> None:
         if isinstance(data, dict):
@@ -51,21 +54,27 @@ class NaivePlaces:
             for value in data:
                 self._note(value)
         elif isinstance(data, str) and data[:2] in COUNTRIES and data[2:3] == "-" and data not in OWN_CODE:
-            self._suffixes.add((data[:2], data[3:]))
+            self._suffixes[data[:2]].add(data[3:])
 
     def of(self, code: str) -> Spots | None:
         """Return every spot that a code may mean, None for one that is malformed or of no country (rule 1)."""
         code = OWN_CODE.get(code, code)
-        country, _, suffix = code.partition("-")
-        if country not in COUNTRIES or not re.fullmatch("[A-Z]{2}(-[A-Z0-9]{1,8})?", code):
-            return None
-        mine = [s for c, s in self._suffixes if c == country]
-        subdivisions = ["", *(s for s in mine if len(s) <= 3)]
-        jurisdictions = ["", *(s for s in mine if len(s) > 3)]
+        if code not in self._spots:
+            country, _, suffix = code.partition("-")
+            if country not in COUNTRIES or not re.fullmatch("[A-Z]{2}-[A-Z0-9]{1,8}", code):
+                return None
+            return self._cut(country, suffix)
+        return self._spots[code]
+
+    def _cut(self, country: str, suffix: str | None) -> Spots:
+        """Pair the subdivisions and jurisdictions of a country that a code (without suffix: the country's) may mean."""
+        named = self._suffixes[country]
+        subdivisions = [one for one in named if len(one) <= 3]
+        jurisdictions = [one for one in named if not one or len(one) > 3]
         if suffix and len(suffix) <= 3:
-            subdivisions = [suffix if suffix in subdivisions else ""]
+            subdivisions = [suffix if suffix in named else ""]
         elif suffix:
-            jurisdictions = [suffix if suffix in jurisdictions else ""]
+            jurisdictions = [suffix if suffix in named else ""]
         return frozenset(product([country], subdivisions, jurisdictions))
 
     def known(self, code: str) -> Spots:

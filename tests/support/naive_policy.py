@@ -71,7 +71,8 @@ class NaivePolicy:
         self.free |= {name for name, data_class in bundle.inline.data_classes.items() if data_class.rank == 0}
         regimes = [*(regime for pack in bundle.packs for regime in pack.regimes), *bundle.inline.regimes]
         self.regimes = sorted(regimes, key=lambda regime: regime.id)
-        texts = [model.model_dump(mode="json") for model in (bundle, *regions.values(), events)]
+        texts = [model.model_dump(mode="json") for model in (bundle, *regions.values())]
+        texts += [event.model_dump(mode="json") for event in events.events if drills or event.mode == "enforce"]
         self.places = NaivePlaces(texts, groups)
 
     def decide(self, facts: Facts, now: datetime, *, stale: bool = False) -> Answer:

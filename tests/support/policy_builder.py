@@ -62,7 +62,12 @@ class Court:
         drills: bool = False,
         tenants: tuple[str, ...] = (),
     ) -> None:
-        inline = {"regimes": list(regimes), "groups": dict(groups or {}), "no_regime": no_regime, "mode": mode}
+        inline: dict[str, Any] = {
+            "regimes": list(regimes),
+            "groups": dict(groups or {}),
+            "no_regime": no_regime,
+            "mode": mode,
+        }
         if not packs:
             inline["data_classes"] = {**CLASSES, **(classes or {})}
         self.bundle = PolicyBundle.model_validate(

@@ -173,7 +173,7 @@ def draw_world(random: Random) -> World:
     regimes = [regime(random, number, names) for number in range(random.randint(1, 6))]
     cuts = sorted(random.randint(0, len(regimes)) for _ in range(2))
     modes = [str(mode) for mode in Mode]
-    classes = {
+    classes: dict[str, dict[str, Any]] = {
         "public": {"rank": 0},
         "personal": {},
         "health": {"implies": ["personal"], "rank": 3},
