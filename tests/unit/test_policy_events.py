@@ -252,6 +252,21 @@ def test_a_drill_counts_in_shadow_only() -> None:
     assert Case(drill, drills=True).legal() == "de fr us-scc"
 
 
+def test_the_law_names_the_events_that_took_part() -> None:
+    case = Case(
+        event("adequacy_revoke", "revoked", scope={"bases": ["dpf"]}),
+        event("injunction", "fr-only", scope={"subjects": ["FR"], "countries": ["US"]}),
+        event("injunction", "nowhere", scope={"regions": ["elsewhere"]}),
+        event("region_suspend", "suspended", scope={"regions": ["gb"]}),
+        event("sanctions_add", "sanctions", scope={"subjects": ["BR"]}),
+    )
+    assert case.law(at=START - 1).events == ()
+    assert case.law().events == ("revoked", "suspended")
+    assert case.law("FR").events == ("fr-only", "revoked", "suspended")
+    assert case.law("IN").events == ("suspended",)
+    assert case.law("BR").events == ("sanctions",)
+
+
 MISTAKES: dict[str, dict[str, Any]] = {
     "no scope": event("injunction", scope={}),
     "a suspension without regions": event("region_suspend", scope={"countries": ["US"]}),

@@ -123,7 +123,8 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
     question = _read(facts, policy, subjects, effects, now_us, stale)
     case = _Case(facts, policy, events, effects, now_us, subjects, question, events_until)
     if embargoes := _embargoes(case):
-        return _forbid(case, "embargo", embargoes, NEVER_US)
+        sanctions = tuple([label.removeprefix("event/") for _, label in embargoes if label.startswith("event/")])
+        return _forbid(case, "embargo", embargoes, NEVER_US, sanctions)
     if refusal := _unread(case):
         until = min(question.until_us, events_until)
         return _without_law(refusal, question.effective, question.doubtful, question.mode, stale, until)
@@ -135,7 +136,8 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
     if weighed.own_refused is not None:
         refuser, reason = weighed.own_refused
         own: Layer = (policy.everyone, f"{refuser}/{reason}")
-        return _forbid(case, reason, (*weighed.refusals, own), weighed.until_us)
+        took_part = effects.took_part(concerning, question.applying)
+        return _forbid(case, reason, (*weighed.refusals, own), weighed.until_us, took_part)
     orders = effects.layers(concerning)
     legal = weighed.passing & ~_union(mask for mask, _ in orders) & policy.index.everyone
     bases = (*weighed.bases, (policy.everyone, NO_REGIME)) if uncovered else weighed.bases
@@ -153,6 +155,7 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
         valid_until_us=_dated(min(question.until_us, weighed.until_us, events_until)),
         mode=question.mode,
         stale=stale,
+        events=effects.took_part(concerning, question.applying) if effects.bits else (),
     )
 
 
@@ -373,7 +376,7 @@ def _disagreeing(said: dict[Source, _Subject], pairs: tuple[tuple[Source, Source
     return None
 
 
-def _forbid(case: _Case, reason: str, layers: tuple[Layer, ...], until_us: int) -> Law:
+def _forbid(case: _Case, reason: str, layers: tuple[Layer, ...], until_us: int, events: tuple[str, ...] = ()) -> Law:
     """Refuse every region for a reason that is not about regions."""
     policy, question = case.policy, case.question
     conflict, conflict_until = _conflict(case, 0)
@@ -390,6 +393,7 @@ def _forbid(case: _Case, reason: str, layers: tuple[Layer, ...], until_us: int) 
         valid_until_us=_dated(min(question.until_us, until_us, conflict_until, case.events_until_us)),
         mode=question.mode,
         stale=bool(question.flags & STALE),
+        events=events,
     )
 
 

@@ -6,10 +6,9 @@ is of three kinds: it refuses regions outright, it sanctions places, or it chang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from borderpost.policy.compile import CompiledPolicy
 from borderpost.policy.places import Place
 from borderpost.policy.reasons import Layer
 from borderpost.policy.regimes import STALE, CompiledRegime, Overlay, Verdict
@@ -42,13 +41,12 @@ class Effects:
     """Everything that events change in one interval. Filled while they are compiled; then only its memo grows."""
 
     __slots__ = (
-        "_policy",
         "_verdicts",
         "always",
+        "bits",
         "conditions",
         "embargoed",
         "granted",
-        "ids",
         "reached",
         "refusals",
         "remaining",
@@ -58,10 +56,9 @@ class Effects:
         "touching",
     )
 
-    def __init__(self, policy: CompiledPolicy, ids: tuple[str, ...]) -> None:
-        self._policy = policy
-        self.ids = ids
-        """Ids of the events in force, sorted."""
+    def __init__(self, bits: Mapping[str, int]) -> None:
+        self.bits = dict(sorted(bits.items()))
+        """The bit of each event in force in masks of events, by its id, sorted."""
         self.always = 0
         """Events that concern every request."""
         self.conditions: list[Condition] = []
@@ -123,6 +120,16 @@ class Effects:
     def layers(self, concerning: int) -> tuple[Layer, ...]:
         """Return what the events that concern a request refuse outright, in order of event id."""
         return tuple([(mask, label) for bit, mask, label in self.refusals if bit & concerning])
+
+    def took_part(self, concerning: int, applying: int) -> tuple[str, ...]:
+        """Return the ids of the events that concern a request and change a regime that applies, or refuse regions."""
+        mask = 0
+        for bit, processors, _ in self.refusals:
+            mask |= bit if processors else 0
+        for regime_bit, events in self.touching.items():
+            mask |= events if regime_bit & applying else 0
+        mask &= concerning
+        return tuple(sorted(event_id for event_id, bit in self.bits.items() if bit & mask))
 
     def sanctioning(self, subjects: list[Place], treatment: str) -> list[Sanction]:
         """Return the sanctions that a subject at any of these places is under."""

@@ -124,7 +124,7 @@ class CompiledEvents:
 
     def in_force(self, now_us: int) -> tuple[str, ...]:
         """Return the ids of the events in force at an instant that no other event has ended, sorted."""
-        return self.at(now_us)[0].ids
+        return tuple(self.at(now_us)[0].bits)
 
     def changed_between(self, before_us: int, now_us: int) -> list[str]:
         """Return the ids of events that took effect or ended in (before, now]."""
@@ -158,7 +158,7 @@ class CompiledEvents:
         ids = {dated.event.id: dated.bit for dated in active}
         lifted = sum({ids[dated.event.ends] for dated in active if dated.event.ends in ids})
         active = [dated for dated in active if not dated.bit & lifted]
-        effects = Effects(self.policy, tuple(sorted(dated.event.id for dated in active)))
+        effects = Effects({dated.event.id: dated.bit for dated in active})
         self._add_sanctions(effects, active)
         for dated in sorted(active, key=lambda dated: dated.event.id):
             event = dated.event
@@ -220,10 +220,12 @@ class CompiledEvents:
             effects.refusals.append((dated.bit, refused, f"event/{event.id}"))
             return
         locations = self._locations(event)
+        grants = [d.event for d in active if d.event.type == "adequacy_grant"]
+        granted = {f"{regime_id}/{grant.basis}" for grant in grants for regime_id in grant.scope.regimes}
         for regime in policy.named(self._regimes(scope.regimes)) if scope.regimes else policy.regimes:
-            for basis in sorted(set(scope.bases)):
-                revoked = (dated.bit, f"{regime.id}/{basis}", locations)
-                effects.revoked.setdefault(regime.bit, []).append(revoked)
+            labels = {f"{regime.id}/{basis}" for basis in scope.bases} & (regime.labels | granted)
+            for label in sorted(labels):
+                effects.revoked.setdefault(regime.bit, []).append((dated.bit, label, locations))
 
     def _restored_after(self, suspension: _Dated, active: Sequence[_Dated]) -> int:
         """Return the regions that a later event has restored."""

@@ -132,3 +132,6 @@ class Law:
     """The mode that held."""
     stale: bool = False
     """True where the list of legal events was older than allowed, so that no revocable basis counted."""
+    events: tuple[str, ...] = ()
+    """Ids of the legal events that concern the request and change what a law that applies to it says, or refuse some
+    region outright, sorted; whether the answer would be another without them is not asked."""
