@@ -91,6 +91,8 @@ def _out(answer: Answer, places: Mapping[str, str]) -> dict[str, Any]:
         return {
             "action": "route",
             "r": answer.region,
+    if facts.missing is not None:
+        fields["missing"] = facts.missing
             "cluster": answer.cluster,
             "cc": places[answer.region],
             "basis": answer.rule,

@@ -86,7 +86,7 @@ def memories(parts: WorkerParts) -> Iterator[tuple[str, Sized]]:
     """Yield everything that remembers by what a client sends."""
     view = parts.live.view
     assert isinstance(view, View)
-    yield from (("laws", view._laws), ("decisions", view._decisions), ("shared", view._shared._made))
+    yield from (("laws", view._law._known), ("decisions", view._decisions), ("shared", view._shared._made))
     yield from (("facts", view.extractor._remembered), ("addresses", view.locator._remembered))
     prepared = view.compiled.table.prepared(view.signals)
     yield from (("rankings", prepared.rankings), ("views", prepared._views), ("rows", view.compiled.table._names))

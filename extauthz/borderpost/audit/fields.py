@@ -85,11 +85,12 @@ _INPUTS = Shape(
     )
 )
 
+_SOURCE = Choice(("token", "mtls", "header", "geoip"))
 _MODE = Choice(("legal-first", "hybrid", "performance-first"))
 
 _EVIDENCE = Shape(
     (
-        Field("src", Choice(("token", "mtls", "header", "geoip")), "Source."),
+        Field("src", _SOURCE, "Source."),
         Field("val", PLACE, "The place it names."),
         Field("trust", Choice(("verified", "asserted", "inferred")), "How far the source is believed."),
         _optional("subdivision_unknown", Boolean(), "True where the source knows the country only."),
@@ -106,6 +107,7 @@ _JURISDICTION = Shape(
         Field("effective", ListOf(PLACE, 16), "Jurisdictions that counted, sorted."),
         Field("regimes", ListOf(NAME, 32), "Regimes that applied, sorted."),
         Field("evidence", ListOf(_EVIDENCE, 4), "What each source said."),
+        _optional("missing", _SOURCE, "Evidence that tenant or route requires and the request lacks."),
         _optional("conflict", REASON, "How sources disagreed, such as `token-vs-geoip`."),
         Field("rule", NAME, "The conflict rule, `narrowing-only`."),
         Field("subdivision_unknown", Boolean(), "True where a subdivision would have mattered and was not known."),

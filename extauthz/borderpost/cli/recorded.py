@@ -82,9 +82,16 @@ def facts_of(record: Mapping[str, Any]) -> Facts:
         Evidence(Source(piece["src"]), piece["val"], piece.get("subdivision_unknown", False))
         for piece in record["jur"]["evidence"]
     )
-    reason = record["out"].get("reason", "")
-    missing = reason.removeprefix(_MISSING) if reason.startswith(_MISSING) else None
-    return Facts(evidence, tuple(record["class"]), record.get("tenant"), record.get("model"), missing)
+    mode = record["jur"].get("mode_set")
+    return Facts(
+        evidence=evidence,
+        classes=tuple(record["class"]),
+        tenant=record.get("tenant"),
+        model=record.get("model"),
+        missing=record["jur"].get("missing"),
+        purpose=record.get("purpose"),
+        mode=None if mode is None else Mode(mode),
+    )
 
 
 def answer_of(record: Mapping[str, Any]) -> Answer:
