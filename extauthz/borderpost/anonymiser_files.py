@@ -48,7 +48,7 @@ class AnonymiserFiles:
             return False
         anew = found.digest != self.current.digest
         self.current = found
-        (uptake.taken if anew else uptake.current)(WHAT)
+        uptake.taken(WHAT, anew=anew)
         if anew:
             get_logger("publication").info("anonymisers taken", files=len(found.files), digest=found.digest)
         return anew

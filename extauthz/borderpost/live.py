@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from borderpost.audit.inputs import InputStore
@@ -19,9 +20,11 @@ from borderpost.geoip_parts import FILE_PARTS, take_anonymisers, take_geoip
 from borderpost.lawful_answer import CompiledLaw
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.events import EventList
+from borderpost.policy.fields import EPOCH, format_instant
 from borderpost.regions.signals import Signals
 from borderpost.shadow import Shadow, has_drills
 from borderpost.snapshots import SharedPage, SnapshotReader
+from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.logs import get_logger
 
@@ -197,7 +200,8 @@ def activations(view: View, changed: frozenset[str], generation: int) -> list[tu
     """Return (key, record type, fields) of the records that say what came into use."""
     found: list[tuple[str, str, dict[str, Any]]] = []
     if "policy" in changed:
-        packs = [pack.metadata.id for pack in view.compiled.bundle.packs]
+        metadata = [pack.metadata for pack in view.compiled.bundle.packs]
+        packs = [{"id": each.id, "version": each.version, "as_of": each.as_of.isoformat()} for each in metadata]
         fields = {"digest": view.inputs["policy"], "generation": generation, "packs": packs}
         found.append(("policy", "policy.activate", fields))
     if "catalog" in changed:
@@ -209,12 +213,25 @@ def activations(view: View, changed: frozenset[str], generation: int) -> list[tu
         found.append(("catalog", "catalog.activate", fields))
     if "geoip" in changed:
         kind = "".join(c if c.isprintable() else "?" for c in view.geo.database_type)[:64]
-        found.append(("geoip", "geoip.activate", {"digest": view.inputs["geoip"], "kind": kind}))
+        built_at = format_instant(EPOCH + timedelta(seconds=view.geo.build_epoch_s))
+        fields = {"digest": view.inputs["geoip"], "kind": kind, "built_at": built_at}
+        found.append(("geoip", "geoip.activate", fields))
     if "anonymisers" in changed:
         files = sorted({file.digest for file in view.anonymisers.files})
         fields = {"digest": view.inputs["anonymisers"], "files": files}
         found.append(("anonymisers", "anonymisers.activate", fields))
     if "events" in changed:
-        fields = {"digest": view.inputs["events"], "generation": generation}
+        fields = {"digest": view.inputs["events"], "generation": generation, **_list_fields(view.event_list)}
         found.append(("events", "legal_event.apply", fields))
     return found
+
+
+def _list_fields(events: EventList) -> dict[str, Any]:
+    """Return what the record of a list says beside its digest: where it ends, and what became known too late."""
+    fields: dict[str, Any] = {}
+    if events.file.head is not None:
+        fields |= {"head": events.file.head, "length": events.file.length}
+    late = [e.id for e in events.events if e.effective_from < e.recorded_at and e.mode == "enforce"]
+    if late:
+        fields["late"] = late[-limits.LATE_EVENTS_RECORDED_MAX :]
+    return fields

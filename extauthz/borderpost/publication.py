@@ -13,21 +13,20 @@ from borderpost.anonymiser_files import WHAT as ANONYMISERS
 from borderpost.anonymiser_files import AnonymiserFiles
 from borderpost.catalog import Catalog
 from borderpost.config import Loaded
-from borderpost.config.event_list import load_events
 from borderpost.geoip import EMBEDDED, GeoDatabase
 from borderpost.geoip.database import EMBEDDED_PATH
 from borderpost.geoip_parts import describe_anonymisers, describe_geoip
+from borderpost.law_watch import LawWatch
 from borderpost.policy.bundle import PolicyBundle
-from borderpost.policy.events import EventList
 from borderpost.regions.probe import Prober
 from borderpost.regions.probe_once import ProbeResult
 from borderpost.regions.signals import Signals, State
 from borderpost.rollback import Settled, refuse_older_database, refuse_older_packs
 from borderpost.seen import marks_of
-from borderpost.snapshots import ALWAYS_FRESH_US, SnapshotWriter
+from borderpost.snapshots import SnapshotWriter
 from borderpost.uptake import Uptake
-from borderpost.watch import FileMark, FileWatch, mark_of
-from borderpost_base.errors import BorderpostError, Problems
+from borderpost.watch import FileWatch
+from borderpost_base.errors import BorderpostError
 from borderpost_base.logs import get_logger
 from borderpost_base.metrics import Metrics
 from borderpost_base.world import World
@@ -43,10 +42,8 @@ class Publication:
         self, settled: Settled, writer: SnapshotWriter, *, world: World, metrics: Metrics, uptake: Uptake
     ) -> None:
         self._loaded = settled.loaded
-        self._events = settled.loaded.events
         self._packs = dict(settled.packs)
         self._writer = writer
-        writer.page.keep_events_fresh(ALWAYS_FRESH_US)
         self._world = world
         self._metrics = metrics
         self._uptake = uptake
@@ -54,7 +51,6 @@ class Publication:
         self._geo = settled.geo
         self._geo_watch = FileWatch(_geoip_files(self._loaded))
         self._anonymisers = AnonymiserFiles(self._loaded.config.geoip.anonymisers)
-        self._events_mark: FileMark = None  # looked at anew: it may have changed since it was loaded
         self._unpublished = ""
         self._prober = self._make_prober()
         self._signals = Signals.empty(self._world.randomness.token(8).hex(), world.now_us())
@@ -63,6 +59,11 @@ class Publication:
             self._uptake.begins(what)
         for what, error in (settled.refused or {}).items():
             self._uptake.refused(what, error)
+        self.law = LawWatch(
+            self._loaded, restored=settled.events, page=writer.page, world=world, metrics=metrics, uptake=uptake,
+            on_change=self._try_publish,
+        )  # fmt: skip
+        """The list of legal events, and where it comes from."""
         self._warn_if_old()
 
     @property
@@ -80,21 +81,28 @@ class Publication:
         """Return True unless there is something new that could not be published yet."""
         return not self._unpublished
 
-    def start_probes(self) -> None:
-        """Begin to probe the regions."""
+    def start(self) -> None:
+        """Begin to probe the regions and to follow the stream of legal events."""
         self._prober.start()
+        self.law.start()
 
-    async def stop_probes(self) -> None:
-        """End the probes."""
+    async def stop(self) -> None:
+        """End both."""
         await self._prober.stop()
+        await self.law.stop()
 
     def publish(self) -> None:
-        """Publish everything as it stands now. Raises OSError if the runtime directory refuses."""
+        """Publish everything as it stands now; nothing while it is not known which legal events there are.
+
+        Raises OSError if the runtime directory refuses.
+        """
+        if not self.law.known:
+            return
         catalog = Catalog.of(self._loaded.regions, self._loaded.config.ranking)
         parts = {
             "policy": self._loaded.bundle.canonical(),
             "catalog": catalog.canonical(),
-            "events": self._events.canonical(),
+            "events": self.law.book.current().canonical(),
             "signals": self._signals.canonical(),
             "geoip": describe_geoip(self._geo),
         }
@@ -129,18 +137,19 @@ class Publication:
         list of events that rewrites the past, a GeoIP database that is none. Nothing has changed then.
         """
         refuse_older_packs(loaded, self._packs)
-        self._refuse_shorter(loaded.events)
+        self.law.refuse(loaded)
         probes_stay = loaded.config.ranking.probes == self._loaded.config.ranking.probes
         watch = FileWatch(_geoip_files(loaded))
         geo = GeoDatabase.open(loaded.config.geoip.database)
         refuse_older_database(geo, self._geo.build_epoch_s)
         anonymisers = self._anonymisers.replaced(loaded.config.geoip.anonymisers)
-        self._loaded, self._events, self._geo, self._anonymisers = loaded, loaded.events, geo, anonymisers
+        self._loaded, self._geo, self._anonymisers = loaded, geo, anonymisers
         self._packs.update(marks_of(loaded.bundle))
-        self._geo_watch, self._events_mark = watch, None
+        self._geo_watch = watch
+        self.law.replace(loaded)
         self._uptake.taken("config")
-        for what in _PARTS:
-            self._uptake.current(what)
+        for what in ("config", "geoip", ANONYMISERS):
+            self._uptake.taken(what, anew=False)
         if not probes_stay:
             asyncio.get_running_loop().create_task(self._swap_prober())
         self._try_publish()
@@ -153,38 +162,13 @@ class Publication:
         """
         if self._unpublished:
             self._try_publish()
-        file = self._loaded.config.events.file
-        if (mark := mark_of(file)) != self._events_mark and file is not None:
-            self._events_mark = mark
-            await self._take_events(file)
+        await self.law.look()
         if self._geo_watch.changed():
             self._geo_watch.take(_geoip_files(self._loaded))
             await self._take_geoip()
         if await self._anonymisers.look(self._uptake):
             self._warn_if_old()
             self._try_publish()
-
-    async def _take_events(self, file: Path) -> None:
-        try:
-            events = await asyncio.to_thread(load_events, self._loaded.config.events, self._loaded.regions)
-            self._refuse_shorter(events)
-        except (BorderpostError, Problems) as error:
-            self._uptake.refused("events", error)
-            return
-        if events.digest == self._events.digest:
-            self._uptake.current("events")
-            return
-        self._events = events
-        self._uptake.taken("events")
-        self._try_publish()
-        self._log.info("events taken", count=len(events.events), digest=events.digest)
-
-    def _refuse_shorter(self, events: EventList) -> None:
-        """The list is append-only: a file that leaves out or changes what was published is not taken."""
-        kept = {event.id: event for event in events.events}
-        for event in self._events.events:
-            if kept.get(event.id) != event:
-                raise BorderpostError("BP0606", f"event `{event.id}` is gone or changed")
 
     async def _take_geoip(self) -> None:
         try:
@@ -228,8 +212,7 @@ class Publication:
             self._metrics.region_up.set(float(signal.state is not State.DOWN), region)
             if signal.latency_us is not None:
                 self._metrics.region_latency_seconds.set(signal.latency_us / 1e6, region)
-        in_force = self._events.in_force(self._world.now_us())
-        self._metrics.events_in_force.set(len(in_force))
+        self.law.set_gauges()
         self._metrics.geoip_age_days.set(self._geo.age_days(self._world.now_us()))
 
 

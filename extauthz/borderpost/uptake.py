@@ -31,15 +31,13 @@ class Uptake:
     def begins(self, what: str) -> None:
         """Say that the gateway begins with something."""
         self._metrics.reload_taken_timestamp_seconds.set(self._world.clock.wall_us() // 1_000_000, what)
-        self.current(what)
+        self._metrics.reload_stale.set(0, what)
 
-    def taken(self, what: str) -> None:
-        """Say that something else than before was taken of `what`: `config`, `events`, `geoip`, `workers`."""
-        self._metrics.reload_total.inc(what, "taken")
-        self.begins(what)
-
-    def current(self, what: str) -> None:
-        """Say that what lies there is what is in force."""
+    def taken(self, what: str, *, anew: bool = True) -> None:
+        """Say that what lies there of `what` (`config`, `events`…) is in force; `anew` if it was not before."""
+        if anew:
+            self._metrics.reload_total.inc(what, "taken")
+            self._metrics.reload_taken_timestamp_seconds.set(self._world.clock.wall_us() // 1_000_000, what)
         self._metrics.reload_stale.set(0, what)
         if self._refused.pop(what, None) is not None:
             self._log.info(f"{what} on the disk and in force are the same again")

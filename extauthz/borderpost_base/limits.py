@@ -51,6 +51,9 @@ REQUEST_MESSAGE_BYTES_MAX = _limit(
 RECORD_BYTES_MAX = _limit(
     "record_bytes_max", 16 << 10, "bytes", "tlog-tiles bounds an entry at 65,535; ours stay readable"
 )
+RECORDED_EVENTS_MAX = _limit(
+    "recorded_events_max", 8, "legal events a record", "the first by id; the digest of the list tells them all"
+)
 RUNNERS_UP_MAX = _limit("runners_up_max", 8, "regions a record", "the rest is counted by reason and rebuilt by replay")
 REGIONS_MAX = _limit("regions_max", 1000, "regions", "legal sets are bit masks; beyond this a catalogue is a mistake")
 PROBE_PATH_BYTES_MAX = _limit("probe_path_bytes_max", 2048, "bytes", "a health page's path is a few words")
@@ -120,6 +123,9 @@ RECORDED_REASON_BYTES_MAX = _limit(
 )
 REFUSAL_REASONS_MAX = _limit(
     "refusal_reasons_max", 24, "reasons a record", "counts by reason beyond this are added up as `other`"
+)
+LATE_EVENTS_RECORDED_MAX = _limit(
+    "late_events_recorded_max", 64, "events a record", "the newest ones; the list that the record names has them all"
 )
 FINDINGS_MAX = _limit("findings_max", 1000, "findings a report", "a log that is all damage is told by its first lines")
 POLICY_PACKS_MAX = _limit("policy_packs_max", 64, "packs", "the record of a policy's activation names each of them")

@@ -60,7 +60,7 @@ def largest(kind: kinds.Kind) -> Any:
             return {each.name: largest(each.kind) for each in kind.fields}
         case kinds.Text():
             size = kind.bytes_max
-            tried = ['"' * size, "Z" * size, "z" * size, "a" * size, "0" * size, "DE-" + "0" * (size - 3)]
+            tried = ['"' * size, "Z" * size, "z" * size, "a" * size, "0" * size, "DE-" + "0" * (size - 3), "2026-11-21"]
             tried += ["sha256:" + "0" * (size - 7), "BP" + "0" * (size - 2), "A" * (size - 1) + "Q"]
             fitting = [text for text in tried if kind.pattern.fullmatch(text)]
             assert fitting, kind

@@ -170,6 +170,9 @@ _DECISION = Shape(
         _optional("tenant", LABEL, "The tenant, where known by verified means."),
         _optional("purpose", LABEL, "What the request is for, where known by trusted means."),
         _optional(
+            "events", ListOf(NAME, limits.RECORDED_EVENTS_MAX), "Legal events that concerned the request, by id, sorted."
+        ),
+        _optional(
             "stale", Boolean(), "True where the legal events were older than allowed: no revocable basis counted."
         ),
         _optional("shadow", _SHADOW, "What the shadow says, where it differs; absent with `inputs.shadow`: it agrees."),
@@ -182,6 +185,14 @@ _DECISION = Shape(
         Field("out", _OUT, "The answer."),
         Field("via", Choice(("ext_proc", "ext_authz")), "The door the question came in by."),
         Field("mode", Choice(("enforce", "shadow")), "Whether the answer bound Envoy."),
+    )
+)
+
+_EDITION = Shape(
+    (
+        Field("id", NAME, "Id of the pack."),
+        Field("version", LABEL, "Its version."),
+        Field("as_of", Text("day", re.compile(r"\d{4}-\d\d-\d\d", re.ASCII), 10), "The day of its facts."),
     )
 )
 
@@ -213,7 +224,7 @@ _TYPES: tuple[RecordType, ...] = (
             (
                 Field("digest", DIGEST, "The bundle."),
                 _optional("generation", COUNT, "Number of the snapshot that brought it."),
-                _optional("packs", ListOf(NAME, limits.POLICY_PACKS_MAX), "Names of its packs."),
+                _optional("packs", ListOf(_EDITION, limits.POLICY_PACKS_MAX), "Its packs, in order."),
             )
         ),
     ),
@@ -224,6 +235,14 @@ _TYPES: tuple[RecordType, ...] = (
             (
                 Field("digest", DIGEST, "The list in force."),
                 _optional("generation", COUNT, "Number of the snapshot that brought it."),
+                _optional("head", HEX_64, "SHA-256 of the last line of the signed list that it was read from."),
+                _optional("length", COUNT, "Lines of that list."),
+                _optional(
+                    "late",
+                    ListOf(NAME, limits.LATE_EVENTS_RECORDED_MAX),
+                    "Events of the list that became known after they took effect, the newest last: what was decided in "
+                    "between was decided without them.",
+                ),
                 _optional("event", NAME, "Id of the event; absent where only the list is new."),
                 _optional("kind", NAME, "Its kind, such as `region_suspend`."),
                 _optional("effective_from", Stamp(), "When it takes effect."),

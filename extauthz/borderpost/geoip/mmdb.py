@@ -19,6 +19,8 @@ import maxminddb
 from borderpost.geoip.addresses import Address
 from borderpost_base.errors import BorderpostError, Place
 
+_YEAR_10000_S = 253_402_300_800
+"""A build is dated before it: further no calendar goes."""
 _METADATA_MARK = b"\xab\xcd\xefMaxMind.com"
 """Begins the metadata, which stand in the last 128 KiB of the file (MaxMind DB 2.0)."""
 _METADATA_BYTES_MAX = 128 << 10
@@ -155,7 +157,8 @@ def _check_metadata(reader: maxminddb.Reader, size_bytes: int, path: Path) -> No
     try:
         metadata = reader.metadata()
         tree_bytes = metadata.node_count * metadata.record_size // 4
-        sound = isinstance(metadata.database_type, str) and isinstance(metadata.build_epoch, int)
+        epoch_s = metadata.build_epoch
+        sound = isinstance(metadata.database_type, str) and isinstance(epoch_s, int) and 0 <= epoch_s < _YEAR_10000_S
     except _DAMAGE:
         sound, tree_bytes = False, 0
     if not sound:
