@@ -47,12 +47,16 @@ class LawBook:
 
         Raises BorderpostError BP0606 if it leaves out or changes what was known; nothing has changed then.
         """
+        self.refuse(base)
+        return self._hold(base, self._own, self._clock_error_us)
+
+    def refuse(self, base: EventList) -> None:
+        """Raise BorderpostError BP0606 if `take_base` would; change nothing."""
         _refuse_forgetting(self._base, base)
         for event in base.events:
             own = self._own.get(event.id)
             if own is not None and own != event.model_copy(update={"recorded_at": own.recorded_at}):
                 raise BorderpostError("BP0606", f"`{event.id}` is the id of another event, which was made here")
-        return self._hold(base, self._own, self._clock_error_us)
 
     def add_own(self, event: LegalEvent) -> bool:
         """Add an event that was made here; return False if there is one of its id already, which then stays."""

@@ -127,7 +127,7 @@ class Steward:
         background = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
         try:
             self._publication.publish()
-            self._publication.start_probes()
+            self._publication.start()
             self._supervisor.start(self._settings)
             self._log.info("started", pid=os.getpid(), workers=self._config.server.workers)
             await self._until_stopped(admin, background)
@@ -151,7 +151,7 @@ class Steward:
             reload.cancel()
         await asyncio.gather(*self._reloads, return_exceptions=True)
         await self._supervisor.stop(grace_s=self._config.server.drain_s + _KILL_AFTER_DRAIN_S)
-        await self._publication.stop_probes()
+        await self._publication.stop()
         self._admin.should_exit = True
         for task in background:
             task.cancel()
@@ -242,7 +242,7 @@ class Steward:
                        if self._publication.probed else "first round of probes under way"),
         ]  # fmt: skip
         checks += [self._worker_check(seat) for seat in self._supervisor.seats]
-        return checks + self._uptake.checks() + self._reviews.checks()
+        return checks + self._publication.law.checks() + self._uptake.checks() + self._reviews.checks()
 
     def _worker_check(self, seat: Seat) -> Check:
         signs = self._page.worker(seat.stream)

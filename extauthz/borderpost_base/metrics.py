@@ -278,6 +278,13 @@ class Metrics:
     # What is in force.
     policy_info = _gauge("steward", "Always 1; the label is the digest of the policy in force.", "digest")
     events_in_force = _gauge("steward", "Legal events in force now.")
+    events_lines = _gauge("steward", "Lines of the signed list of legal events that were taken.")
+    events_lag_seconds = _gauge("steward", "From appending the newest line that was taken to taking it here.")
+    events_stale = _gauge("steward", "1 while no heartbeat is as young as it must be: revocable bases are refused.")
+    events_heartbeat_age_seconds = _gauge("steward", "Time since a signer last vouched for the list.")
+    events_stream_connected = _gauge("steward", "1 while the server of the events stream answers, else 0.")
+    events_stream_silent_seconds = _gauge("steward", "Time since the server of the events stream last answered.")
+    clock_error_seconds = _gauge("steward", "How far this machine's clock may be wrong, as legal events count it.")
     reload_total = _counter("steward", "Reloads of configuration, events or GeoIP, by result.", "what", "result")
     reload_stale = _gauge("steward", "1 while the newest on the disk is refused and the last good one in force.", "what")
     reload_taken_timestamp_seconds = _gauge("steward", "When the one in force was taken, Unix time.", "what")
