@@ -14,7 +14,7 @@ from borderpost.policy.event_schema import EventsFile
 from borderpost.policy.model import Evidence, Facts, Mode, Source
 from borderpost.policy.schema import RegionSpec
 from borderpost_base.errors import Problems
-from support.event_cases import DAYS, Scopes, events, some
+from support.event_cases import DAYS, Scopes, event, events, some
 
 RULE_CODES = ["DE", "FR", "US", "UA", "UA-43", "UA-30", "AE", "AE-DU", "AE-DIFC", "AE-ADGM", "CA", "CA-QC", "KP"]
 EVIDENCE_CODES = [*RULE_CODES, "UA-05", "AE-AZ", "AE-FZZZ", "FR-NC", "NC", "BR"]
@@ -202,16 +202,26 @@ def draw_world(random: Random) -> World:
         f"region-{number}": RegionSpec.model_validate(region(random, names, at_home))
         for number in range(random.randint(1, 5))
     }
-    scopes = Scopes(
+    return World(bundle, regions, events(random, scopes_of(bundle, regions)))
+
+
+def scopes_of(bundle: PolicyBundle, regions: dict[str, RegionSpec]) -> Scopes:
+    """Return the names that events of this world may name."""
+    return Scopes(
         regions=sorted(regions),
-        places=[*RULE_CODES, *names, "UA-14"],
+        places=[*RULE_CODES, *sorted(bundle.vocabulary.groups), "UA-14"],
         data=CLASSES[:4],
-        regimes=sorted(one["id"] for one in regimes),
-        counters=[counter["id"] for one in regimes for counter in one.get("counters", ())],
+        regimes=[one.id for one in bundle.regimes],
+        counters=[counter.id for one in bundle.regimes for counter in one.counters],
         tenants=TENANTS,
         models=MODELS,
     )
-    return World(bundle, regions, events(random, scopes))
+
+
+def one_event(random: Random, world: World) -> dict[str, Any]:
+    """Return one more event for a world, with an id of its own; a `lift` ends one that is listed."""
+    narrowing = [one.id for one in world.events.events if not one.widens]
+    return event(random, 99, scopes_of(world.bundle, world.regions), narrowing)
 
 
 def evidence_spec(random: Random) -> dict[str, Any]:
