@@ -17,6 +17,7 @@ from borderpost.policy.model import Facts, Law, Mode
 from borderpost.regions.rank import Ranking
 from borderpost.shadow import Opinion
 from borderpost.shared_fields import SharedFields
+from borderpost_base import limits
 
 CONFLICT_RULE = "narrowing-only"
 """The one rule by which pieces of evidence are joined."""
@@ -42,10 +43,12 @@ def fixed_fields(
         own["tenant"] = facts.tenant
     if facts.purpose is not None:
         own["purpose"] = facts.purpose
+    if law is not None and law.events:
+        own["events"] = list(law.events[: limits.RECORDED_EVENTS_MAX])
     if law is not None and law.stale:
         own["stale"] = True
-    if opinion is not None and opinion.kind is not None:
-        own["shadow"] = _shadow(opinion)
+    if opinion is not None and (diverging := shadow_field(opinion)) is not None:
+        own["shadow"] = diverging
     # Checked once here, so that records need not be on the hot path: what cannot be recorded is refused.
     check_given("decision", own)
     return {**own, **shared.of(law, ranking)}
@@ -59,6 +62,18 @@ def request_field(identity: Identity) -> bytes:
     if identity.trace_id is not None:
         request["trace"] = identity.trace_id
     return encode(request)
+
+
+def shadow_field(opinion: Opinion) -> dict[str, Any] | None:
+    """Return a record's `shadow`: what the shadow says where it differs, None where it does not."""
+    if opinion.kind is None:
+        return None
+    told: dict[str, Any] = {"kind": opinion.kind}
+    if isinstance(opinion.answer, Route):
+        told |= {"r": opinion.answer.region, "basis": opinion.answer.rule}
+    elif opinion.answer is not None:
+        told["reason"] = opinion.answer.reason
+    return told
 
 
 def _jurisdiction(facts: Facts, law: Law | None) -> dict[str, Any]:
@@ -77,6 +92,8 @@ def _jurisdiction(facts: Facts, law: Law | None) -> dict[str, Any]:
         "rule": CONFLICT_RULE,
         "subdivision_unknown": law.subdivision_unknown if law else False,
     }
+    if facts.missing is not None:
+        fields["missing"] = facts.missing
     if law is not None and law.conflict is not None:
         fields["conflict"] = law.conflict
     if law is not None and law.mode is not Mode.LEGAL_FIRST:
@@ -91,19 +108,8 @@ def _out(answer: Answer, places: Mapping[str, str]) -> dict[str, Any]:
         return {
             "action": "route",
             "r": answer.region,
-    if facts.missing is not None:
-        fields["missing"] = facts.missing
             "cluster": answer.cluster,
             "cc": places[answer.region],
             "basis": answer.rule,
         }
     return {"action": "refuse", "status": answer.status, "code": answer.code, "reason": answer.reason}
-
-
-def _shadow(opinion: Opinion) -> dict[str, Any]:
-    told: dict[str, Any] = {"kind": opinion.kind}
-    if isinstance(opinion.answer, Route):
-        told |= {"r": opinion.answer.region, "basis": opinion.answer.rule}
-    elif opinion.answer is not None:
-        told["reason"] = opinion.answer.reason
-    return told

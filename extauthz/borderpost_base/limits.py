@@ -52,7 +52,7 @@ RECORD_BYTES_MAX = _limit(
     "record_bytes_max", 16 << 10, "bytes", "tlog-tiles bounds an entry at 65,535; ours stay readable"
 )
 RECORDED_EVENTS_MAX = _limit(
-    "recorded_events_max", 8, "legal events a record", "the first by id; the digest of the list tells them all"
+    "recorded_events_max", 6, "legal events a record", "the first by id; the digest of the list tells them all"
 )
 RUNNERS_UP_MAX = _limit("runners_up_max", 8, "regions a record", "the rest is counted by reason and rebuilt by replay")
 REGIONS_MAX = _limit("regions_max", 1000, "regions", "legal sets are bit masks; beyond this a catalogue is a mistake")

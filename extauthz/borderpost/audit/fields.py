@@ -166,7 +166,7 @@ _DECISION = Shape(
         ),
         Field("jur", _JURISDICTION, "Whose law applies, and how we know."),
         Field("class", ListOf(NAME, limits.DATA_CLASSES_MAX), "Data classes that counted, sorted."),
-        _optional("model", LINE, "The model asked for."),
+        _optional("model", LABEL, "The model asked for."),
         _optional("tenant", LABEL, "The tenant, where known by verified means."),
         _optional("purpose", LABEL, "What the request is for, where known by trusted means."),
         _optional(
