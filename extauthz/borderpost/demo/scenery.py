@@ -63,7 +63,7 @@ def configuration(ports: Mapping[str, int], *, admin_port: int) -> dict[str, Any
             "clinic": {"classes": ["health"]},
             "press": {"classes": ["personal"], "trust_declared_class": True},
         },
-        "events": {"file": EVENTS},
+        "events": {"file": EVENTS, "clock_error_ms": 0},  # all of it runs by one clock
         "ranking": {
             "latency_ms": {area: dict(zip(_ORDER, row, strict=True)) for area, row in _LATENCY_MS.items()},
             "probes": {region: _probe(port) for region, port in ports.items()},
