@@ -390,7 +390,7 @@ def test_an_event_s_id_fits_and_tells_counters_thresholds_and_windows_apart() ->
 
 
 def test_while_the_fleet_is_not_heard_of_others_count_as_fast_as_this_gateway(tmp_path: Path) -> None:
-    book = Book(tmp_path, World())
+    book = Book.open(tmp_path, World())
     book.counts = {"c/2026-11": 100}
     assert book.total("c", ["2026-11"]) == 100
     book.others = Others(replicas=2, counts={"c/2026-11": 50, "c/2026-10": 7}, own={"c/2026-11": 90})

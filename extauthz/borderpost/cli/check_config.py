@@ -42,6 +42,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         "events": len(loaded.events.events),
         "policy_digest": loaded.bundle.digest,
         "events_digest": loaded.events.digest,
+        "shadow_digest": loaded.shadow.digest if loaded.shadow is not None else None,
+        "drills": sum(event.mode == "drill" for event in loaded.events.events),
     }
     if output.as_json:
         output.result({"errors": [], "warnings": [warning.as_dict() for warning in warnings], **summary})
@@ -51,6 +53,10 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         output.data(f"  regions  {regions}")
         output.data(f"  policy   {summary['regimes']} regimes, digest {loaded.bundle.digest}")
         output.data(f"  events   {summary['events']}")
+        if loaded.shadow is not None:
+            output.data(f"  shadow   {len(loaded.shadow.regimes)} regimes, digest {loaded.shadow.digest}")
+        elif summary["drills"]:
+            output.data(f"  shadow   the same policy with {summary['drills']} drills")
         output.warnings(warnings)
     return CLEAN
 

@@ -45,8 +45,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     made_up.add_argument("--tenant", metavar="NAME", help="the tenant, as its header says")
     made_up.add_argument("--class", dest="data_class", metavar="NAMES", help="the data classes, as their header says")
     made_up.add_argument("--model", metavar="NAME", help="the model, as its header says")
+    made_up.add_argument("--purpose", metavar="NAME", help="what the request is for, as its header says")
     made_up.add_argument("--route", metavar="NAME", help="the Envoy route")
     made_up.add_argument("--at", metavar="TIME", help="the instant, YYYY-MM-DD or with time and zone (default: now)")
+    made_up.add_argument(
+        "--stale", action="store_true", help="as if the legal events were older than `events.max_age_s` allows"
+    )
     made_up.add_argument("--down", action="append", default=[], metavar="REGION", help="a region that is down")
     made_up.add_argument(
         "--latency", action="append", default=[], metavar="REGION=MS", help="what a probe measured, in milliseconds"
@@ -70,7 +74,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if output.as_json:
         output.result(explanation.as_dict())
     else:
-        from borderpost.cli.explanation import tell
+        from borderpost.cli.telling import tell
 
         tell(explanation, output)
     return CLEAN

@@ -1,6 +1,7 @@
-"""One decision told to a person: what was known, which laws applied, what became of each region, and why.
+"""One decision as a value: what was known, which laws applied, what became of each region, and why.
 
-The same value is made of a made-up request and of a record in the log, so both are told in the same words.
+The same value is made of a made-up request and of a record in the log, so both are told in the same words, by
+`telling` to people and by `as_dict` to programs.
 """
 
 from __future__ import annotations
@@ -11,15 +12,13 @@ from typing import Any
 
 from borderpost.answers import Answer, Route
 from borderpost.audit.kinds import format_stamp
-from borderpost.catalog import Catalog
-from borderpost.cli.output import Output
-from borderpost.policy.bundle import PolicyBundle
+from borderpost.cli.grounds import event_told, grounds, own_places, pack_of, refusing_source, split, taking_part
+from borderpost.lawful_answer import CompiledLaw
+from borderpost.policy.events import EventList
 from borderpost.policy.model import Facts, Law
 from borderpost.regions.rank import Ranking
 from borderpost.regions.signals import Signals
-from borderpost_base.errors import ERRORS
-
-_YES_NO = {True: "yes", False: "no", None: "-"}
+from borderpost.shadow import Opinion
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +32,13 @@ class Explanation:
     """None where the request was refused before law was asked."""
     ranking: Ranking | None
     answer: Answer
-    bundle: PolicyBundle
-    catalog: Catalog
+    compiled: CompiledLaw
+    events: EventList
     signals: Signals
     inputs: dict[str, str]
     """Digests of what it was made from, by part."""
+    opinion: Opinion | None = None
+    """What the shadow says to it; None where there is no shadow."""
     decision_id: str | None = None
     """None for a made-up request."""
     notes: tuple[str, ...] = ()
@@ -49,43 +50,59 @@ class Explanation:
         ranked = [candidate.region for candidate in self.ranking.order] if self.ranking else []
         down = list(self.ranking.down) if self.ranking else []
         latency = {x.region: x.latency_us for x in self.ranking.order} if self.ranking else {}
-        rest = sorted(set(self.catalog.regions) - set(ranked) - set(down))
+        rest = sorted(set(self.compiled.catalog.regions) - set(ranked) - set(down))
         for region in [*ranked, *down, *rest]:
             why = self.law.bases.get(region) if self.law and region in legal else None
             refused = self.law.refused.get(region, self.law.reason) if self.law and region not in legal else None
-            yield {
+            row = {
                 "region": region,
-                "place": self.catalog.regions[region].place,
+                "place": self.compiled.catalog.regions[region].place,
                 "legal": region in legal if self.law else None,
                 "why": why or refused or "law was not asked",
                 "state": self.signals.of(region).state.value,
                 "latency_us": latency.get(region),
                 "chosen": isinstance(self.answer, Route) and self.answer.region == region,
             }
+            if refused is not None and "/" in refused:
+                row["fails"] = split(refused).location
+                row["source"] = refusing_source(self.compiled.bundle, self.events, refused, self.at_us)
+            yield row
 
     def regimes(self) -> Iterator[dict[str, str]]:
-        """Yield each regime that applied, with its name and source."""
-        known = {regime.id: regime for regime in self.bundle.regimes}
+        """Yield each regime that applied, with its name, its source and the pack that brings it."""
+        bundle = self.compiled.bundle
+        known = {regime.id: regime for regime in bundle.regimes}
         for regime_id in self.law.regimes if self.law else ():
             regime = known[regime_id]
-            yield {"id": regime_id, "title": regime.title, "kind": regime.kind, "source": regime.source}
-
-    def answer_as_dict(self) -> dict[str, Any]:
-        """Return the answer as JSON-ready data."""
-        if isinstance(self.answer, Route):
-            return {
-                "action": "route", "region": self.answer.region, "cluster": self.answer.cluster,
-                "basis": self.answer.rule,
+            yield {
+                "id": regime_id, "title": regime.title, "kind": regime.kind, "source": regime.source,
+                "pack": pack_of(bundle, regime_id),
             }  # fmt: skip
-        refusal = self.answer
-        return {"action": "refuse", "status": refusal.status, "code": refusal.code, "reason": refusal.reason}
+
+    def grounds(self) -> list[dict[str, Any]]:
+        """Return the entries by which the region chosen is allowed, with source and dates."""
+        answer = self.answer
+        if self.law is None or not isinstance(answer, Route):
+            return []
+        return grounds(self.compiled.bundle, self.compiled.policy, answer.region, answer.rule, self.at_us)
+
+    def events_taking_part(self) -> list[dict[str, Any]]:
+        """Return the legal events that made a difference to this request."""
+        if self.law is None:
+            return []
+        found = taking_part(self.facts, self.law, self.compiled.policy, self.events, self.at_us)
+        return [event_told(event) for event in found]
+
+    def own_places(self) -> list[dict[str, Any]]:
+        """Return this gateway's own place and its sinks, and whether the law let them see the request."""
+        return list(own_places(self.compiled.bundle, self.law)) if self.law is not None else []
 
     def facts_as_dict(self) -> dict[str, Any]:
         """Return the facts as JSON-ready data."""
         evidence = [
             {
                 "source": piece.source.value, "code": piece.code, "trust": piece.trust.value,
-                "subdivision_unknown": piece.subdivision_unknown,
+                "subdivision_unknown": piece.subdivision_unknown, "doubt": piece.doubt,
             }
             for piece in self.facts.evidence
         ]  # fmt: skip
@@ -94,7 +111,20 @@ class Explanation:
             "classes": list(self.facts.classes),
             "tenant": self.facts.tenant,
             "model": self.facts.model,
+            "purpose": self.facts.purpose,
+            "mode": self.facts.mode.value if self.facts.mode is not None else None,
             "missing": self.facts.missing,
+        }
+
+    def shadow_as_dict(self) -> dict[str, Any] | None:
+        """Return what the shadow says as JSON-ready data; None where there is none."""
+        if self.opinion is None:
+            return None
+        answer = self.opinion.answer
+        return {
+            "policy": self.inputs.get("shadow"),
+            "differs": self.opinion.kind,
+            "answer": answer_as_dict(answer) if answer is not None else None,
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -105,81 +135,27 @@ class Explanation:
             "at": format_stamp(self.at_us),
             "facts": self.facts_as_dict(),
             "jurisdictions": list(law.effective) if law else [],
+            "mode": law.mode.value if law else None,
             "regimes": list(self.regimes()),
             "ruling": law.ruling.value if law else None,
             "reason": law.reason if law else None,
             "conflict": law.conflict if law else None,
             "subdivision_unknown": law.subdivision_unknown if law else None,
+            "stale": law.stale if law else None,
             "valid_until": format_stamp(law.valid_until_us) if law and law.valid_until_us is not None else None,
+            "own_places": self.own_places(),
+            "events": self.events_taking_part(),
             "regions": list(self.regions()),
-            "answer": self.answer_as_dict(),
+            "grounds": self.grounds(),
+            "answer": answer_as_dict(self.answer),
+            "shadow": self.shadow_as_dict(),
             "inputs": self.inputs,
             "notes": list(self.notes),
         }
 
 
-def tell(explanation: Explanation, output: Output) -> None:
-    """Print the explanation for people."""
-    told = explanation
-    if told.decision_id is not None:
-        output.data(f"decision  {told.decision_id}")
-    output.data(f"at        {format_stamp(told.at_us)}")
-    output.data("")
-    _tell_facts(told, output)
-    _tell_law(told, output)
-    rows = [
-        (
-            "→" if row["chosen"] else "", row["region"], row["place"], _YES_NO[row["legal"]], row["state"],
-            "-" if row["latency_us"] is None else f"{row['latency_us'] / 1000:.1f} ms", row["why"],
-        )
-        for row in told.regions()
-    ]  # fmt: skip
-    output.table(("", "region", "place", "legal", "state", "latency", "basis, or why not"), rows)
-    output.data("")
-    _tell_answer(told, output)
-    for note in told.notes:
-        output.data(f"note: {note}")
-
-
-def _tell_facts(told: Explanation, output: Output) -> None:
-    if not told.facts.evidence:
-        output.data("evidence  none: the subject's place is unknown")
-    for number, piece in enumerate(told.facts.evidence):
-        label = "evidence" if number == 0 else ""
-        part = ", subdivision unknown" if piece.subdivision_unknown else ""
-        output.data(f"{label:<8}  {piece.code} by {piece.source.value} ({piece.trust.value}{part})")
-    output.data(f"classes   {', '.join(told.facts.classes) or '-'}")
-    output.data(f"tenant    {told.facts.tenant or '-'}")
-    output.data(f"model     {told.facts.model or '-'}")
-    if told.facts.missing is not None:
-        output.data(f"missing   {told.facts.missing}, which tenant or route requires")
-    output.data("")
-
-
-def _tell_law(told: Explanation, output: Output) -> None:
-    law = told.law
-    if law is None:
-        output.data("law       was not asked: the request was refused before\n")
-        return
-    output.data(f"places    {', '.join(law.effective) or '-'}")
-    for number, regime in enumerate(told.regimes()):
-        label = "regimes" if number == 0 else ""
-        output.data(f"{label:<8}  {regime['id']}: {regime['title']} ({regime['source']})")
-    if law.conflict is not None:
-        output.data(f"conflict  {law.conflict}: sources disagree, and each of them narrows")
-    if law.subdivision_unknown:
-        output.data("doubt     a law is about a part of a place of which only the whole is known")
-    if law.valid_until_us is not None:
-        output.data(f"holds     until {format_stamp(law.valid_until_us)}")
-    output.data("")
-
-
-def _tell_answer(told: Explanation, output: Output) -> None:
-    if isinstance(told.answer, Route):
-        verdict = output.paint("routed", "green", stream=output.stdout)
-        output.data(f"{verdict} to {told.answer.region} (cluster {told.answer.cluster}) by {told.answer.rule}")
-        return
-    refusal = told.answer
-    verdict = output.paint("refused", "red", stream=output.stdout)
-    output.data(f"{verdict} with {refusal.status} {refusal.code}: {refusal.reason}")
-    output.data(f"  {ERRORS[refusal.code].cause}")
+def answer_as_dict(answer: Answer) -> dict[str, Any]:
+    """Return an answer as JSON-ready data."""
+    if isinstance(answer, Route):
+        return {"action": "route", "region": answer.region, "cluster": answer.cluster, "basis": answer.rule}
+    return {"action": "refuse", "status": answer.status, "code": answer.code, "reason": answer.reason}

@@ -19,6 +19,7 @@ from borderpost.lawful_answer import CompiledLaw
 from borderpost.policy.codes import split_code
 from borderpost.policy.fields import parse_instant, to_us
 from borderpost.regions.signals import RegionSignal, Signals, State
+from borderpost.shadow import Shadow, has_drills
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.world import World
 
@@ -45,7 +46,7 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
     signals = _signals(loaded, arguments, at_us)
     stated = arguments.country is not None
     anonymisers = Anonymisers() if stated else Anonymisers.open(loaded.config.geoip.anonymisers)
-    view = view_of(loaded, _geo(loaded, arguments.country), signals, anonymisers)
+    view = view_of(loaded, _geo(loaded, arguments.country), signals, anonymisers).turned(stale=arguments.stale)
     decision = view.answer(_request(loaded, arguments, view.extractor.headers), at_us)
     return Explanation(
         at_us=at_us,
@@ -53,10 +54,11 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
         law=decision.law,
         ranking=decision.ranking,
         answer=decision.answer,
-        bundle=loaded.bundle,
-        catalog=view.compiled.catalog,
+        compiled=view.compiled,
+        events=loaded.events,
         signals=signals,
         inputs={part: digest for part, digest in view.inputs.items() if part != "geoip" or arguments.country is None},
+        opinion=decision.opinion,
         notes=tuple(_notes(arguments)),
     )
 
@@ -72,7 +74,12 @@ def view_of(loaded: Loaded, geo: GeoDatabase, signals: Signals, anonymisers: Ano
         "geoip": geo.digest,
     }
     law = CompiledLaw.of(loaded.bundle, catalog)
-    return View.of(law, loaded.events, signals, geo, parts, anonymisers=anonymisers)
+    shadow = None
+    if loaded.shadow is not None:
+        shadow = Shadow.of(CompiledLaw.of(loaded.shadow, catalog), loaded.events, loaded.shadow.digest)
+    elif has_drills(loaded.events):
+        shadow = Shadow.of(law, loaded.events, loaded.bundle.digest)
+    return View.of(law, loaded.events, signals, geo, parts, anonymisers=anonymisers, shadow=shadow)
 
 
 def _geo(loaded: Loaded, stated: str | None) -> GeoDatabase:
@@ -92,6 +99,7 @@ def _request(loaded: Loaded, arguments: argparse.Namespace, read: Iterable[str])
         (evidence.headers.tenant, arguments.tenant),
         (evidence.headers.data_class, arguments.data_class),
         (evidence.headers.model, arguments.model),
+        (evidence.headers.purpose, arguments.purpose),
     ):
         if value is not None:
             given.append((name, value))

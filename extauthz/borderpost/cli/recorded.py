@@ -14,19 +14,19 @@ from borderpost.audit.record import table_digest
 from borderpost.audit.segment import INPUTS_NAME
 from borderpost.catalog import Catalog
 from borderpost.cli.explanation import Explanation
+from borderpost.decision_record import shadow_field
 from borderpost.engine_identity import engine_identity
+from borderpost.lawful_answer import CompiledLaw
 from borderpost.policy.bundle import PolicyBundle
-from borderpost.policy.compile import compile_policy
 from borderpost.policy.decide import decide
 from borderpost.policy.events import EventList, compile_events
-from borderpost.policy.model import Evidence, Facts, Law, Ruling, Source
-from borderpost.regions.rank import Ranking, areas_of, rank
+from borderpost.policy.model import Evidence, Facts, Law, Mode, Source
+from borderpost.regions.rank import Ranking
 from borderpost.regions.signals import Signals
+from borderpost.shadow import Shadow
 from borderpost.shared_fields import candidate_table
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.world import World
-
-_MISSING = "evidence-required:"
 
 
 def explain_recorded(log: Path, decision_id: str) -> Explanation:
@@ -47,27 +47,37 @@ def explain_recorded(log: Path, decision_id: str) -> Explanation:
 
 def _derived(record: Mapping[str, Any], store: InputStore, decision_id: str) -> Explanation:
     inputs = record["inputs"]
-    bundle = PolicyBundle.from_canonical(store.get(inputs["policy"]))
     catalog = Catalog.from_canonical(store.get(inputs["catalog"]))
+    compiled = CompiledLaw.of(PolicyBundle.from_canonical(store.get(inputs["policy"])), catalog)
     events = EventList.from_canonical(store.get(inputs["events"]))
     at_us = parse_stamp(record["ts"])
     measured = "signals" in inputs
     signals = Signals.from_canonical(store.get(inputs["signals"])) if measured else Signals.empty(record["seed"], at_us)
     facts = facts_of(record)
     answer = answer_of(record)
+    stale = record.get("stale", False)
     notes = []
-    law = ranking = None
+    law = ranking = opinion = None
     if "table" in record:  # else it was refused before law was asked
-        policy = compile_policy(bundle, catalog.regions)
-        law = decide(facts, policy, compile_events(events, policy), at_us)
-        if law.ruling is Ruling.LEGAL:
-            ranking = rank(law.legal, areas_of(facts.evidence), catalog.latency_table(bundle), signals)
+        policy = compiled.policy
+        law = decide(facts, policy, compile_events(events, policy), at_us, stale=stale)
+        _, ranking = compiled.answer(facts, law, signals)
         notes.append(_compared(record, law, ranking))
+        if "shadow" in inputs:
+            shadow = _shadow(inputs["shadow"], compiled, events, store).turned(stale=stale)
+            opinion = shadow.opinion(facts, answer, signals, at_us)
+            if shadow_field(opinion) != record.get("shadow"):
+                notes.append("what the shadow says DIFFERS from what is recorded of it")
     if inputs["engine"] != engine_identity():
         notes.append(f"the record was made by engine {inputs['engine']}, this is {engine_identity()}")
     return Explanation(
-        at_us, facts, law, ranking, answer, bundle, catalog, signals, dict(inputs), decision_id, tuple(notes)
+        at_us, facts, law, ranking, answer, compiled, events, signals, dict(inputs), opinion, decision_id, tuple(notes)
     )
+
+
+def _shadow(digest: str, compiled: CompiledLaw, events: EventList, store: InputStore) -> Shadow:
+    candidate = CompiledLaw.of(PolicyBundle.from_canonical(store.get(digest)), compiled.catalog)
+    return Shadow.of(candidate, events, digest)
 
 
 def _compared(record: Mapping[str, Any], law: Law, ranking: Ranking | None) -> str:
@@ -79,7 +89,7 @@ def _compared(record: Mapping[str, Any], law: Law, ranking: Ranking | None) -> s
 def facts_of(record: Mapping[str, Any]) -> Facts:
     """Return the facts that a decision record holds."""
     evidence = tuple(
-        Evidence(Source(piece["src"]), piece["val"], piece.get("subdivision_unknown", False))
+        Evidence(Source(piece["src"]), piece["val"], piece.get("subdivision_unknown", False), piece.get("doubt"))
         for piece in record["jur"]["evidence"]
     )
     mode = record["jur"].get("mode_set")

@@ -39,7 +39,7 @@ class Others(StrictModel):
     """This gateway's own count at that time."""
 
 
-class _Saved(StrictModel):
+class Saved(StrictModel):
     """The file's content."""
 
     kind: Literal["borderpost-counts"] = "borderpost-counts"
@@ -53,11 +53,10 @@ class _Saved(StrictModel):
 class Book:
     """The count in memory, and how it is saved. One steward a directory; that is the runtime directory's lock."""
 
-    def __init__(self, directory: Path, world: World) -> None:
-        """Read the book, or begin one. Raises BorderpostError BP1101 if it is damaged or cannot be read."""
-        self.path = directory / BOOK_NAME
+    def __init__(self, path: Path, world: World, saved: Saved | None = None) -> None:
+        """Begin a book, or go on with what was saved."""
+        self.path = path
         self._world = world
-        saved = read_book(self.path)
         self.is_new = saved is None
         """True where there was none before."""
         self.replica = saved.replica if saved else world.randomness.token(8).hex()
@@ -67,6 +66,12 @@ class Book:
         self.others = saved.others if saved else Others()
         self._read: dict[str, dict[str, int]] = {mark: dict(read) for mark, read in saved.read.items()} if saved else {}
         self._saved: bytes = b""
+
+    @classmethod
+    def open(cls, directory: Path, world: World) -> Book:
+        """Read the book of a directory, or begin one. Raises BorderpostError BP1101 if it cannot be read."""
+        path = directory / BOOK_NAME
+        return cls(path, world, read_book(path))
 
     def take(self, tallies: Iterable[Tally]) -> None:
         """Take over what workers have counted since they were last read; forget files that are gone."""
@@ -106,7 +111,7 @@ class Book:
 
     def unsaved(self) -> bytes | None:
         """Return the bytes to be saved, None where the file has them already."""
-        saved = _Saved(replica=self.replica, counts=self.counts, read=self._read, others=self.others)
+        saved = Saved(replica=self.replica, counts=self.counts, read=self._read, others=self.others)
         data = saved.model_dump_json(indent=1).encode() + b"\n"
         return data if data != self._saved else None
 
@@ -131,10 +136,10 @@ class Book:
         self._read = {tally.mark: tally.counts for tally in tallies}
 
 
-def read_book(path: Path) -> _Saved | None:
+def read_book(path: Path) -> Saved | None:
     """Return what is in a book's file, None if there is none. Raises BorderpostError BP1101."""
     try:
-        return _Saved.model_validate_json(path.read_bytes())
+        return Saved.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:

@@ -83,7 +83,7 @@ class Counting:
         self._log = get_logger("counters")
         self._told: dict[str, str] = {}
         self._fleet_heard_us = world.clock.mono_us()
-        self.book = Book(spec.directory, world)
+        self.book = Book.open(spec.directory, world)
         if self.book.is_new and law().counters:
             self._log.warning("no count was kept: it begins at 0", directory=str(spec.directory))
 

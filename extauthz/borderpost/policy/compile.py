@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from borderpost.policy import codes
 from borderpost.policy.bundle import PolicyBundle, check_regions
-from borderpost.policy.catalogue import Catalogue, Territory
+from borderpost.policy.catalogue import SUFFIXES, Catalogue, Territory
 from borderpost.policy.model import Evidence, Facts, Mode, Source
 from borderpost.policy.pack import Counter, DataClass
 from borderpost.policy.places import Place, Places, group_cells, mentioned_in
@@ -205,7 +205,7 @@ class CompiledPolicy:
         """Return the counters that a request counts on which is routed on these bases (`Law.bases`), sorted."""
         if not self._counted:
             return ()
-        labels = (label.partition(":")[0] for label in bases.split(","))
+        labels = (label.removesuffix(SUFFIXES[1]).removesuffix(SUFFIXES[2]) for label in bases.split(","))
         return tuple(sorted({counter for label in labels for counter in self._counted.get(label, ())}))
 
     def named(self, mask: int) -> Iterator[CompiledRegime]:
