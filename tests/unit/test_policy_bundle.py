@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import rfc8785
 from pydantic import ValidationError
 
-import borderpost.policy
 from borderpost.policy.bundle import PolicyBundle, build_bundle, check_regions
 from borderpost.policy.compile import compile_policy
 from borderpost.policy.decide import decide
@@ -177,75 +171,6 @@ def test_everything_that_decides_is_in_the_digest() -> None:
         build_bundle(here=HERE, packs=starter(), routes={"chat": RouteSpec()}),
     ]
     assert len({bundle.digest for bundle in (base, *others)}) == 6
-
-
-ANSWERS = """
-from support.policy_cases import *
-from support.policy_builder import starter
-from borderpost.policy.bundle import build_bundle
-from borderpost.policy.schema import Here
-from borderpost.policy.compile import compile_policy
-from borderpost.policy.events import EventList, compile_events
-from borderpost.policy.decide import decide
-from borderpost.policy.fields import to_us
-print(build_bundle(here=Here(country="DE"), packs=starter()).digest)
-random = Random(11)
-for _ in range(20):
-    drawn = world(random)
-    policy = compile_policy(drawn.bundle, drawn.regions)
-    events = compile_events(EventList(drawn.events), policy)
-    print(drawn.bundle.digest, EventList(drawn.events).digest)
-    for _ in range(10):
-        print(decide(facts(random), policy, events, to_us(instant(random))))
-"""
-
-
-@pytest.mark.slow
-def test_the_same_bytes_and_answers_for_any_hash_seed() -> None:
-    tests = str(Path(__file__).parents[1])
-    printed = {
-        subprocess.run(
-            [sys.executable, "-c", ANSWERS],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": tests},
-            capture_output=True,
-            check=True,
-        ).stdout
-        for seed in ("0", "1", "4242")
-    }
-    assert len(printed) == 1
-    assert len(printed.pop().splitlines()) == 221
-
-
-PURE = {
-    "__future__", "ast", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "graphlib",
-    "hashlib", "importlib", "itertools", "operator", "orjson", "pydantic", "pydantic_core", "re", "typing",
-    "unicodedata",
-}  # fmt: skip
-CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "open", "read_text", "read_bytes", "urandom"}
-
-
-def test_policy_imports_no_io_and_asks_no_clock() -> None:
-    folder = Path(borderpost.policy.__file__).parent
-    files = sorted(folder.glob("**/*.py"))
-    assert len(files) > 10
-    for file in files:
-        for node in ast.walk(ast.parse(file.read_text())):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [node.module or ""]
-            for name in names:
-                ours = name.startswith("borderpost.policy") or name in (
-                    "borderpost_base",
-                    "borderpost_base.errors",
-                    "borderpost_base.limits",
-                    "borderpost_base.strict",
-                )
-                assert ours or name.split(".")[0] in PURE, f"{file.name} imports {name}"
-            if isinstance(node, ast.Call):
-                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                assert called not in CLOCKS, f"{file.name} calls {called}"
 
 
 def test_too_much_is_refused() -> None:
