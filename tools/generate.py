@@ -2,7 +2,7 @@
 
     python tools/generate.py                 write what is stale, name it
     python tools/generate.py --check         change nothing; exit 1 if something is stale
-    python tools/generate.py --only proto    one kind: proto, reference, policy, schema, envoy, wire
+    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, schema, envoy, wire
 
 A generator is a function from the repository's root to {path relative to it: content}. Files below a generator's
 folders that it no longer makes are removed.
@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import generate_envoy
+import generate_packs
 import generate_policy
 import generate_proto
 import generate_reference
@@ -43,6 +44,7 @@ GENERATORS: dict[str, Generator] = {
     ),
     "reference": Generator(generate_reference.generate, ("docs/reference/*.md",)),
     "policy": Generator(generate_policy.generate, (str(generate_policy.PAGE),)),
+    "packs": Generator(generate_packs.generate, (str(generate_packs.PAGE),)),
     "schema": Generator(generate_schema.generate, ("docs/reference/schema/*.json",)),
     "envoy": Generator(generate_envoy.generate, ("envoy/rendered/*",)),
     "wire": Generator(generate_wire.generate, ("wire/README.md",)),

@@ -18,7 +18,8 @@ from borderpost_base.metrics import METRICS
 from borderpost_base.variables import VARIABLES
 
 FOLDER = Path("docs/reference")
-_NOTE = "<!-- Made by `make generate`; edit what it is made from instead. -->"
+NOTE = "<!-- Made by `make generate`; edit what it is made from instead. -->"
+"""First line of a page that is made as a whole."""
 
 _INTRODUCTIONS = {
     "Configuration": """
@@ -79,14 +80,15 @@ def generate(root: Path) -> dict[Path, bytes]:
         "records": _records,
         "cli": _cli,
     }
-    return {FOLDER / f"{name}.md": "\n".join([_NOTE, "", *make(), ""]).encode() for name, make in pages.items()}
+    return {FOLDER / f"{name}.md": "\n".join([NOTE, "", *make(), ""]).encode() for name, make in pages.items()}
 
 
 def _begin(title: str) -> list[str]:
     return [f"# {title}", "", *_INTRODUCTIONS[title].strip().splitlines(), ""]
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, an empty one at the end."""
     lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
     return [*lines, *(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows), ""]
 
@@ -111,13 +113,13 @@ def _metrics() -> list[str]:
     for spec in METRICS.values():
         joined = spec.merge if spec.kind == "gauge" and spec.owner == "worker" else ""
         rows.append((f"`{spec.name}`", spec.kind, ", ".join(f"`{x}`" for x in spec.labels), joined, spec.help))
-    return [*lines, *_table(("Name", "Kind", "Labels", "Workers joined by", "Meaning"), rows)][:-1]
+    return [*lines, *table(("Name", "Kind", "Labels", "Workers joined by", "Meaning"), rows)][:-1]
 
 
 def _limits() -> list[str]:
     rows = [(f"`{x.name}`", f"{x.value:,}", x.unit, x.reason) for x in LIMITS.values()]
     lines = _begin("Limits")
-    return [*lines, *_table(("Name", "Value", "Unit", "Reason"), rows)][:-1]
+    return [*lines, *table(("Name", "Value", "Unit", "Reason"), rows)][:-1]
 
 
 def _variables() -> list[str]:
@@ -127,11 +129,11 @@ def _variables() -> list[str]:
         for key in config_keys(Config)
         if key.variable is not None and not key.kind.startswith("mapping")
     ]
-    lines += _table(("Variable", "Key", "Value"), rows)
+    lines += table(("Variable", "Key", "Value"), rows)
     lines += [
         "Besides:",
         "",
-        *_table(("Variable", "Meaning"), [(f"`{x.name}`", x.meaning) for x in VARIABLES.values()]),
+        *table(("Variable", "Meaning"), [(f"`{x.name}`", x.meaning) for x in VARIABLES.values()]),
     ]
     return lines[:-1]
 
@@ -167,7 +169,7 @@ def _fields(shape: Shape) -> list[str]:
     rows = [
         (f"`{name}`{'*' if field.required else ''}", field.kind.describe(), field.about) for name, field in _flat(shape)
     ]
-    return _table(("Field", "Value", "Meaning"), rows)
+    return table(("Field", "Value", "Meaning"), rows)
 
 
 def _flat(shape: Shape, prefix: str = "") -> Iterable[tuple[str, Field]]:

@@ -136,6 +136,11 @@ def test_every_country_is_of_concern_or_not() -> None:
     assert members("US_NOT_OF_CONCERN") == codes.COUNTRIES - members("US_COUNTRIES_OF_CONCERN")
 
 
+def test_the_world_is_every_country_and_what_is_abroad_is_the_rest() -> None:
+    assert members("WORLD") == codes.COUNTRIES
+    assert members("CN_ABROAD") == codes.COUNTRIES - {"CN"}
+
+
 def test_every_class_but_public_is_protected() -> None:
     for name in BY_ID["base"].data_classes:
         law = Court(

@@ -15,7 +15,19 @@ import pytest
 from borderpost.config.packs import built_in_packs
 from borderpost.policy.fields import parse_instant, to_us
 from borderpost.policy.model import Law
-from support.law_cases import AMERICAS, ASIA, EUROPE, TURNS, Case, Place, Turn
+from support.law_cases import (
+    AMERICAS,
+    ASIA,
+    AT_HOME,
+    BELOW,
+    CN_SCC,
+    COVERED_PERSON,
+    EUROPE,
+    TURNS,
+    Case,
+    Place,
+    Turn,
+)
 from support.policy_builder import Court
 
 NOTHING_KEPT = {"retention": "none", "telemetry": "none"}
@@ -153,3 +165,41 @@ def test_an_order_to_suspend_transfers_from_korea() -> None:
     )
     assert law.ask(token="KR", geoip="KR", at="2026-10-31").legal == ("de", "us")
     assert law.ask(token="KR", geoip="KR").legal == ("de",)
+
+
+@pytest.mark.parametrize(
+    ("packs", "subject", "region", "data", "counted"),
+    [
+        ("world", "CN", Place("CN"), "personal", ()),
+        ("world", "CN", Place("CN", "cn-standard-contract"), "health", ()),
+        ("world", "CN", Place("SG"), "personal", ("cn-pipl-year",)),
+        ("world", "CN", Place("HK"), "personal", ("cn-pipl-year",)),
+        ("world", "CN", CN_SCC, "payment", ("cn-pipl-year", "cn-sensitive-year")),
+        ("us-28cfr202-bulk", "US", AT_HOME, "health", ()),
+        ("us-28cfr202-bulk", "US", BELOW, "health", ("us-28cfr202-health",)),
+        ("us-28cfr202-bulk", "US", COVERED_PERSON, "phi", ("us-28cfr202-health",)),
+    ],
+)
+def test_what_leaves_is_counted_and_nothing_else(
+    packs: str, subject: str, region: Place, data: str, counted: tuple[str, ...]
+) -> None:
+    """Provisions of 22 March 2024 Art. 5, 7 and 8; 28 CFR 202.205: what is provided abroad, or to a covered person."""
+    asked = court(region, (packs,))
+    law = asked.ask(token=subject, geoip=subject, classes=(data,))
+    assert asked.policy.counted(law.bases["r"]) == counted
+
+
+@pytest.mark.parametrize("kept", ["SG", "same", "unknown", "global"])
+def test_what_is_kept_abroad_has_left(kept: str) -> None:
+    """A region at home that keeps prompts abroad, or nobody knows where, provides them abroad."""
+    asked = Court(
+        regions={"r": {"country": "CN", "retention": kept, "telemetry": "none"}},
+        here={"country": "CN"},
+        packs=tuple(built_in_packs("cn-pipl")),
+        no_regime="refuse",
+    )
+    law = asked.ask(token="CN", geoip="CN", classes=("personal",))
+    if kept in ("unknown", "global"):
+        assert law.legal == ()
+    else:
+        assert asked.policy.counted(law.bases["r"]) == (("cn-pipl-year",) if kept == "SG" else ())

@@ -10,6 +10,7 @@ A built-in pack is taken once, however often it is named or built on.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -49,6 +50,17 @@ def built_in_packs(*names: str) -> list[PolicyPack]:
     for name in names:
         _take_built_in(built_in.members(name), packs)
     return packs
+
+
+def introduction(name: str) -> list[str]:
+    """Return the paragraphs at the head of a built-in pack's file: what it is about, and what it leaves out.
+
+    Raises BorderpostError BP0213.
+    """
+    lines = built_in.pack_text(name).read_text(encoding="utf-8").splitlines()
+    head = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    text = "\n".join(line.removeprefix("#").strip() for line in head)
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
 
 
 def named_file(file: Path, place: Place = NOWHERE) -> YamlDocument:
