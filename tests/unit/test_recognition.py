@@ -15,19 +15,26 @@ from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.profile import encode
 from borderpost.audit.record import digest_of, parse
 from borderpost.decision_record import request_field
+from borderpost.policy.schema import TokenSource
 from borderpost.recognition import Recogniser
 from borderpost.requests import ProcessReader, Reading
 from borderpost_proto import ext_proc_pb2 as proc
 from support.audit import lines_of
 from support.worker_parts import BRITISH, FakeCall, until, worker_parts
 
-READING = Reading(frozenset({"x-data-class", "x-data-residency", "x-model", "x-tenant"}), None)
+READING = Reading(
+    frozenset({"x-data-class", "x-data-residency", "x-model", "x-purpose", "x-tenant"}),
+    TokenSource(issuers=("https://a.example/",)),
+)
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 MARKERS = (b"\x0a\x0cx-request-id\x1a", b"\x0a\x0btraceparent\x1a", b"\x0a\x0esource.address\x12")
 
 
 def question(
-    headers: list[tuple[str, bytes]], address: str = "192.0.2.1:4711", extra: dict[str, str] | None = None
+    headers: list[tuple[str, bytes]],
+    address: str = "192.0.2.1:4711",
+    extra: dict[str, str] | None = None,
+    claims: dict[str, str] | None = None,
 ) -> bytes:
     request = proc.ProcessingRequest()
     request.request_headers.SetInParent()
@@ -35,6 +42,9 @@ def question(
         header = request.request_headers.headers.headers.add()
         header.key, header.raw_value = key, value
     request.attributes["envoy.filters.http.ext_proc"].update({"source.address": address, **(extra or {})})
+    if claims is not None:
+        token = request.metadata_context.filter_metadata["envoy.filters.http.jwt_authn"]
+        token.update({"payload": claims})
     return request.SerializeToString(deterministic=True)
 
 
@@ -99,6 +109,8 @@ def test_a_message_that_differs_in_id_trace_and_port_only_is_recognised() -> Non
         question([("x-data-class", b"health")]),
         question([("x-request-id", b"a"), ("x-request-id", b"b"), ("x-data-class", b"health")]),
         question([("x-request-id", b"!"), ("x-data-class", b"health")]),
+        question([("x-request-id", b"a"), ("x-data-class", b"health")], claims={"iss": "https://a.example/"}),
+        question([("x-request-id", b"a"), ("x-data-class", b"health"), ("x-purpose", b"care")]),
     ],
 )
 def test_whatever_may_change_the_law_or_is_unusual_is_parsed(changed: bytes) -> None:
@@ -114,6 +126,17 @@ def test_of_an_address_that_is_none_nothing_is_cut_out(address: str) -> None:
     learn(recogniser, question([], address))
     assert recogniser.find(question([], address), place_of) is None
     assert recogniser.find(question([], address[:-1] + "2"), place_of) is None
+
+
+@pytest.mark.parametrize("other", [{"iss": "https://b.example/"}, {"iss": "https://a.example/", "residency": "FR"}])
+def test_a_token_of_another_issuer_or_claim_is_another_message(other: dict[str, str]) -> None:
+    recogniser: Recogniser[bytes] = Recogniser(10)
+    claims = {"iss": "https://a.example/", **dict.fromkeys(other.keys() - {"iss"}, "DE")}
+    first = learn(recogniser, question([("x-request-id", b"a")], claims=claims))
+    assert recogniser.find(first, place_of) is not None
+    changed = question([("x-request-id", b"a")], claims={**claims, **other})
+    assert len(changed) == len(first)
+    assert recogniser.find(changed, place_of) is None
 
 
 def test_shapes_of_the_same_lengths_are_kept_side_by_side() -> None:
@@ -140,7 +163,7 @@ _value = st.one_of(
     ),
 )
 _header = st.tuples(
-    st.sampled_from(["x-request-id", "traceparent", "x-data-class", "x-data-residency", "other"]), _value
+    st.sampled_from(["x-request-id", "traceparent", "x-data-class", "x-data-residency", "x-purpose", "other"]), _value
 )
 _question = st.builds(
     question,
@@ -148,6 +171,12 @@ _question = st.builds(
     st.sampled_from(["192.0.2.1:1", "192.0.2.1:65535", "192.0.2.2:1", "[2001:db8::1]:9", "", "nonsense"]),
     st.dictionaries(
         st.sampled_from(["xds.route_name", "zz"]), st.sampled_from(["a", "source.address", "b"]), max_size=2
+    ),
+    st.none()
+    | st.dictionaries(
+        st.sampled_from(["iss", "residency", "tenant"]),
+        st.sampled_from(["https://a.example/", "https://b.example/", "DE", "x-request-id"]),
+        max_size=2,
     ),
 )
 
