@@ -98,7 +98,7 @@ class LawWatch:
         """Add an event that was made here, in force from now on; return False if it is known already."""
         if not self.book.add_own(event):
             return False
-        self._log.warning("legal event made here", event=event.id, type=event.type, trigger=event.trigger)
+        self._log.warning("legal event made here", id=event.id, type=event.type, trigger=event.trigger)
         self._on_change()
         return True
 

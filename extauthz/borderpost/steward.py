@@ -25,6 +25,7 @@ import uvloop
 
 from borderpost.admin.app import AdminServer, make_app
 from borderpost.config import Loaded, load_config
+from borderpost.counters.counting import Counting
 from borderpost.health import Check
 from borderpost.publication import Publication
 from borderpost.reviews import Reviews
@@ -91,6 +92,10 @@ class Steward:
         self._publication = Publication(
             settled, SnapshotWriter(runtime, self._page), world=world, metrics=self._metrics, uptake=self._uptake
         )
+        self._counting = Counting(
+            self._config.counters, runtime, bundle=lambda: self._publication.bundle, add=self._publication.law.add_own,
+            world=world, metrics=self._metrics,
+        )  # fmt: skip
         self._supervisor = Supervisor(
             runtime=runtime,
             count=self._config.server.workers,
@@ -124,7 +129,8 @@ class Steward:
         clear_settings(self._runtime)
         self._settings = settings_of(self._config).write(self._runtime)
         admin = asyncio.create_task(self._serve_admin())
-        background = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
+        tasks = (self._beat(), self._watch(), self._counting.run())
+        background = [asyncio.create_task(task) for task in tasks]
         try:
             self._publication.publish()
             self._publication.start()
@@ -202,6 +208,7 @@ class Steward:
                 self._note_outcome("refused", "kept", self._uptake.refused("config", as_told(error)))
                 return
             self._config = loaded.config
+            self._counting.take(loaded.config.counters)
             loaded.config.logs.apply("steward")
             if all(seat.settings == settings for seat in self._supervisor.seats):
                 self._note_outcome("taken", "kept", ())

@@ -27,6 +27,8 @@ _ONLY_BY_RESTART = {
     "server.workers": "Envoy's configuration names each worker",
     "audit.directory": "a second directory would begin the same log anew",
     "audit.log": "the streams carry the name of their log",
+    "counters.directory": "the count is there",
+    "counters.redis": "the fleet knows this gateway there",
     "runtime.directory": "this instance holds its lock",
     "admin.host": "it is bound",
     "admin.port": "it is bound",

@@ -22,6 +22,7 @@ from borderpost.counters.book import Book, Others, read_book
 from borderpost.counters.counting import Counting, event_id, reached_at
 from borderpost.counters.tally import WorkerTally, read_tallies
 from borderpost.counters.windows import month_at, window_at
+from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.event_schema import LegalEvent
 from borderpost.policy.fields import parse_instant, to_us
 from borderpost.policy.pack import Counter
@@ -53,12 +54,18 @@ class Clock(SystemClock):
         return 0
 
 
-class Law:
-    """What counting asks of a compiled policy."""
-
-    def __init__(self, thresholds: Mapping[str, tuple[int, ...]], *counters: Counter) -> None:
-        self.counters = {counter.id: counter for counter in counters}
-        self.thresholds = thresholds
+def law(thresholds: Mapping[str, tuple[int, ...]], *counters: Counter) -> PolicyBundle:
+    """Return a policy with a regime for each counter, whose one entry is cut off at each of its thresholds."""
+    regimes = []
+    for counter in counters:
+        allow: list[dict[str, Any]] = [{"to": "*", "basis": basis} for basis in counter.bases]
+        for count in thresholds.get(counter.id, ()):
+            allow.append({"to": "*", "basis": f"below-{count}", "below": {"counter": counter.id, "count": count}})
+        said = {"id": f"r-{counter.id}", "title": "t", "source": "s", "applies_when": {"subject_in": "*"}}
+        regimes.append({**said, "allow": allow, "counters": [counter.model_dump()]})
+    return PolicyBundle.model_validate(
+        {"here": {"country": "DE"}, "inline": {"regimes": regimes, "data_classes": {"personal": {}}}}
+    )
 
 
 class OwnList:
@@ -80,12 +87,12 @@ class OwnList:
 class Office:
     """A steward's counting over a folder, with workers to count."""
 
-    def __init__(self, folder: Path, law: Law, at: str = "2026-11-20", **spec: Any) -> None:
+    def __init__(self, folder: Path, policy: PolicyBundle, at: str = "2026-11-20", **spec: Any) -> None:
         self.clock = Clock(at)
         self.disk = FailingDisk()
         self.world = World(clock=self.clock, disk=self.disk)
         self.folder = folder
-        self.law = law
+        self.policy = policy
         self.spec = CountersSection(**{"directory": folder / "counters", "headroom_percent": 0.0, **spec})
         self.list = OwnList()
         self.metrics: Metrics = local_metrics()
@@ -94,7 +101,12 @@ class Office:
     def begin(self) -> Counting:
         """Begin as a steward does that starts."""
         self.counting = Counting(
-            self.spec, self.folder, law=lambda: self.law, add=self.list.add, world=self.world, metrics=self.metrics
+            self.spec,
+            self.folder,
+            bundle=lambda: self.policy,
+            add=self.list.add,
+            world=self.world,
+            metrics=self.metrics,
         )
         return self.counting
 
@@ -146,7 +158,7 @@ def test_an_instant_is_in_its_month_and_window_and_the_next_one_adjoins(at_us: i
 
 
 def test_workers_count_side_by_side_and_successors_go_on(tmp_path: Path) -> None:
-    office = Office(tmp_path, Law({}, CHINA))
+    office = Office(tmp_path, law({}, CHINA))
     office.count(CHINA, 3, stream=0)
     office.count(CHINA, 4, stream=1)
     office.count(CHINA, 5, stream=0)
@@ -204,7 +216,7 @@ def test_files_of_another_version_and_half_made_ones(tmp_path: Path) -> None:
 
 
 def test_nothing_is_counted_twice_or_lost_when_a_steward_starts_anew(tmp_path: Path) -> None:
-    office = Office(tmp_path, Law({}, CHINA))
+    office = Office(tmp_path, law({}, CHINA))
     office.count(CHINA, 10)
     office.counting.look()
     office.save()
@@ -219,7 +231,7 @@ def test_nothing_is_counted_twice_or_lost_when_a_steward_starts_anew(tmp_path: P
 
 
 def test_a_runtime_directory_that_is_gone_takes_nothing_that_was_saved(tmp_path: Path) -> None:
-    office = Office(tmp_path, Law({}, CHINA))
+    office = Office(tmp_path, law({}, CHINA))
     office.count(CHINA, 10)
     office.counting.look()
     office.save()
@@ -231,7 +243,7 @@ def test_a_runtime_directory_that_is_gone_takes_nothing_that_was_saved(tmp_path:
 
 
 def test_a_file_whose_numbers_went_back_counts_on_from_there(tmp_path: Path) -> None:
-    office = Office(tmp_path, Law({}, CHINA))
+    office = Office(tmp_path, law({}, CHINA))
     office.count(CHINA, 3)
     earlier = (tmp_path / "tally" / "0").read_bytes()
     office.count(CHINA, 7)
@@ -244,7 +256,7 @@ def test_a_file_whose_numbers_went_back_counts_on_from_there(tmp_path: Path) -> 
 
 
 def test_months_that_no_window_asks_for_are_dropped(tmp_path: Path) -> None:
-    office = Office(tmp_path, Law({}, CHINA), at="2020-01-15")
+    office = Office(tmp_path, law({}, CHINA), at="2020-01-15")
     counted = set()
     for _ in range(30):
         office.count(CHINA, 1)
@@ -263,7 +275,7 @@ def test_months_that_no_window_asks_for_are_dropped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff", b'{"kind": "borderpost-counts", "v": 1}'])
 def test_a_damaged_book_is_no_new_one(tmp_path: Path, damage: bytes) -> None:
-    office = Office(tmp_path, Law({}, CHINA))
+    office = Office(tmp_path, law({}, CHINA))
     office.count(CHINA, 1)
     office.counting.look()
     office.save()
@@ -275,7 +287,7 @@ def test_a_damaged_book_is_no_new_one(tmp_path: Path, damage: bytes) -> None:
 
 @pytest.mark.parametrize("call", ["open", "write", "fdatasync", "rename"])
 def test_a_book_that_cannot_be_saved_is_told_and_counts_on(tmp_path: Path, call: str) -> None:
-    office = Office(tmp_path, Law({CHINA.id: (10,)}, CHINA))
+    office = Office(tmp_path, law({CHINA.id: (10,)}, CHINA))
     office.count(CHINA, 9)
     office.counting.look()
     office.save()
@@ -295,7 +307,7 @@ def test_a_book_that_cannot_be_saved_is_told_and_counts_on(tmp_path: Path, call:
 
 
 def test_a_threshold_that_is_reached_makes_one_event_until_the_year_ends(tmp_path: Path) -> None:
-    office = Office(tmp_path, Law({CHINA.id: (10, 20)}, CHINA))
+    office = Office(tmp_path, law({CHINA.id: (10, 20)}, CHINA))
     office.count(CHINA, 9)
     office.counting.look()
     assert office.list.events == []
@@ -318,7 +330,7 @@ def test_a_threshold_that_is_reached_makes_one_event_until_the_year_ends(tmp_pat
 
 
 def test_a_new_year_begins_at_nothing(tmp_path: Path) -> None:
-    office = Office(tmp_path, Law({CHINA.id: (10,)}, CHINA), at="2026-12-31T15:30:00Z")
+    office = Office(tmp_path, law({CHINA.id: (10,)}, CHINA), at="2026-12-31T15:30:00Z")
     office.count(CHINA, 10)
     office.counting.look()
     assert len(office.list.events) == 1
@@ -332,7 +344,7 @@ def test_a_new_year_begins_at_nothing(tmp_path: Path) -> None:
 
 
 def test_twelve_months_are_renewed_before_the_month_ends_without_a_gap(tmp_path: Path) -> None:
-    office = Office(tmp_path, Law({MONTHS.id: (10,)}, MONTHS), at="2026-03-15")
+    office = Office(tmp_path, law({MONTHS.id: (10,)}, MONTHS), at="2026-03-15")
     office.count(MONTHS, 10)
     office.counting.look()
     held: list[tuple[datetime, datetime | None]] = [
@@ -359,7 +371,7 @@ def test_twelve_months_are_renewed_before_the_month_ends_without_a_gap(tmp_path:
 
 
 def test_a_list_that_takes_no_event_is_asked_again(tmp_path: Path) -> None:
-    office = Office(tmp_path, Law({CHINA.id: (1,)}, CHINA))
+    office = Office(tmp_path, law({CHINA.id: (1,)}, CHINA))
     office.count(CHINA, 1)
     office.list.error = BorderpostError("BP0604", "no room")
     with capture_logs() as told:
@@ -412,8 +424,8 @@ def test_two_stewards_of_one_mark_read_each_count_once(tmp_path: Path) -> None:
 
 def test_the_book_is_begun_at_nothing_with_a_word_only_where_there_is_something_to_count(tmp_path: Path) -> None:
     with capture_logs() as told:
-        Office(tmp_path, Law({}))
+        Office(tmp_path, law({}))
     assert told == []
     with capture_logs() as told:
-        Office(tmp_path, Law({}, CHINA))
+        Office(tmp_path, law({}, CHINA))
     assert [line["event"] for line in told] == ["no count was kept: it begins at 0"]

@@ -18,13 +18,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
 
 from borderpost.config.counters import CountersRedisSpec, CountersSection
 from borderpost.counters.book import Book
 from borderpost.counters.fleet import Fleet
 from borderpost.counters.tally import read_tallies
 from borderpost.counters.windows import Window, window_at
+from borderpost.policy.bundle import PolicyBundle
+from borderpost.policy.compile import counters_of, thresholds_of
 from borderpost.policy.event_schema import LegalEvent
 from borderpost.policy.fields import EPOCH, format_instant
 from borderpost.policy.pack import Counter
@@ -43,18 +44,15 @@ _AHEAD_US = 3_600_000_000
 there before it begins, and no gap opens between the two."""
 
 
-class CountedLaw(Protocol):
-    """What of a compiled policy counting needs."""
+class CountedLaw:
+    """What of a policy counting needs."""
 
-    @property
-    def counters(self) -> Mapping[str, Counter]:
-        """Return every counter by its id."""
-        ...
-
-    @property
-    def thresholds(self) -> Mapping[str, tuple[int, ...]]:
-        """Return the counts at which an entry ends or begins, by counter, ascending."""
-        ...
+    def __init__(self, bundle: PolicyBundle) -> None:
+        self.bundle = bundle
+        self.counters: Mapping[str, Counter] = counters_of(bundle)
+        """Every counter by its id."""
+        self.thresholds: Mapping[str, tuple[int, ...]] = thresholds_of(bundle)
+        """The counts at which an entry ends or begins, ascending, by counter."""
 
 
 AddOwn = Callable[[LegalEvent], bool]
@@ -66,16 +64,17 @@ class Counting:
     """The count of one instance. Used on the steward's loop."""
 
     def __init__(
-        self, spec: CountersSection, runtime: Path, *, law: Callable[[], CountedLaw], add: AddOwn,
+        self, spec: CountersSection, runtime: Path, *, bundle: Callable[[], PolicyBundle], add: AddOwn,
         world: World, metrics: Metrics,
     ) -> None:  # fmt: skip
         """Read what was kept. Raises BorderpostError BP1101 if that is damaged.
 
-        `law` gives the law in force, which a reload may change.
+        `bundle` gives the law in force, which a reload may change.
         """
         self._spec = spec
         self._runtime = runtime
-        self._law = law
+        self._bundle = bundle
+        self._counted = CountedLaw(bundle())
         self._add = add
         self._made: set[str] = set()
         self._world = world
@@ -84,8 +83,12 @@ class Counting:
         self._told: dict[str, str] = {}
         self._fleet_heard_us = world.clock.mono_us()
         self.book = Book.open(spec.directory, world)
-        if self.book.is_new and law().counters:
+        if self.book.is_new and self._counted.counters:
             self._log.warning("no count was kept: it begins at 0", directory=str(spec.directory))
+
+    def take(self, spec: CountersSection) -> None:
+        """Take another section; where counts are kept and shared is for a restart."""
+        self._spec = spec
 
     async def run(self) -> None:
         """Look, save and exchange until cancelled; then look and save once more."""
@@ -181,6 +184,12 @@ class Counting:
                         break
                     if event_id(counter_id, threshold, window) not in self._made:
                         yield _reached(counter, threshold, total, window, from_us, now_us)
+
+    def _law(self) -> CountedLaw:
+        bundle = self._bundle()
+        if bundle is not self._counted.bundle:
+            self._counted = CountedLaw(bundle)
+        return self._counted
 
     def _tell(self, what: str, error: BorderpostError | OSError) -> None:
         """Log what is wrong, once until it is mended or something else is."""

@@ -119,11 +119,9 @@ class CompiledPolicy:
             for compiled, applies in zip(self.regimes, (regime.applies_when for regime in bundle.regimes), strict=True)
             if any(wanted is not None for wanted in (applies.tenant, applies.model, applies.purpose))
         ]
-        self.counters: dict[str, Counter] = {
-            counter.id: counter for regime in bundle.regimes for counter in regime.counters
-        }
+        self.counters = counters_of(bundle)
         """Every counter by its id."""
-        self.thresholds = _thresholds(bundle)
+        self.thresholds = thresholds_of(bundle)
         """The counts at which something changes, ascending, by counter."""
         self._counted = _counted(bundle)
         self._all_regimes = (1 << len(self.regimes)) - 1
@@ -283,7 +281,13 @@ def _class_modes(classes: Mapping[str, DataClass]) -> dict[str, Mode]:
     return modes
 
 
-def _thresholds(bundle: PolicyBundle) -> dict[str, tuple[int, ...]]:
+def counters_of(bundle: PolicyBundle) -> dict[str, Counter]:
+    """Return every counter by its id."""
+    return {counter.id: counter for regime in bundle.regimes for counter in regime.counters}
+
+
+def thresholds_of(bundle: PolicyBundle) -> dict[str, tuple[int, ...]]:
+    """Return the counts at which an entry ends or begins, ascending, by counter."""
     found: dict[str, set[int]] = {}
     for regime in bundle.regimes:
         for threshold in (*(allow.below for allow in regime.allow), *(deny.above for deny in regime.deny)):
