@@ -97,6 +97,11 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def counted(count: int, thing: str) -> str:
+    """Write how many there are of a thing: `1 line`, `2 lines`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def errors_of(error: BorderpostError | Problems) -> list[BorderpostError]:
     """Return one or several errors as a list."""
     return list(error.errors) if isinstance(error, Problems) else [error]

@@ -1,4 +1,4 @@
-"""Print the JSON Schema of the configuration, of a policy pack or of an events file, for editors.
+"""Print the JSON Schema of the configuration, of a policy pack, of an events file, or of what is signed, for editors.
 
 For editors that speak the YAML language server:
 
@@ -15,7 +15,13 @@ from typing import Any
 
 from borderpost.cli.output import CLEAN, Output
 
-KINDS = {"config": "Borderpost configuration", "pack": "Borderpost policy pack", "events": "Borderpost legal events"}
+KINDS = {
+    "config": "Borderpost configuration",
+    "pack": "Borderpost policy pack",
+    "events": "Borderpost legal events",
+    "event": "Borderpost legal event, to be signed",
+    "trigger": "Borderpost trigger, to be signed",
+}
 """What a schema can be printed of, and its title."""
 
 
@@ -35,9 +41,19 @@ def schema_of(kind: str) -> dict[str, Any]:
     from pydantic import BaseModel
 
     from borderpost.config import Config
-    from borderpost.policy.event_schema import EventsFile
+    from borderpost.events.lines import without_ours
+    from borderpost.events.triggers import Trigger
+    from borderpost.policy.event_schema import EventsFile, LegalEvent
     from borderpost.policy.pack import PolicyPack
 
-    models: dict[str, type[BaseModel]] = {"config": Config, "pack": PolicyPack, "events": EventsFile}
+    models: dict[str, type[BaseModel]] = {
+        "config": Config,
+        "pack": PolicyPack,
+        "events": EventsFile,
+        "event": LegalEvent,
+        "trigger": Trigger,
+    }
     schema = models[kind].model_json_schema(by_alias=True)
+    if kind == "event":
+        schema = without_ours(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": KINDS[kind]}

@@ -205,7 +205,9 @@ class _Reader:
         self._check_new(event.id, place)
         ended = self._events.get(event.ends) if event.ends is not None else None
         if event.ends is not None and (ended is None or ended.widens):
-            raise BorderpostError("BP0210", f"`{event.ends}` is no narrowing event above `{event.id}`", place=place)
+            detail = f"`{event.ends}` is no narrowing event above `{event.id}`"
+            mend = "Name in `ends` an earlier event that narrows; `borderpost events list` shows them."
+            raise BorderpostError("BP0210", detail, place=place, mend=mend)
         form = signed_form("legal event", line.body)
         if event.trigger is not None:
             fault = fault_of_fired(event, self._triggers.get(event.trigger))

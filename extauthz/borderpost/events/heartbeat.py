@@ -78,12 +78,12 @@ def checked_list(store: ListStore, signers: Signers, *, now: datetime | None = N
     """
     raw = store.heartbeat()  # before the list: what is appended in between is no fault
     known = read_list(store.read(), signers, source=store.source, now=now)
-    if raw is None:
+    if raw is None or known.problems:
         return known
     try:
         check_against(read_heartbeat(raw, signers, Place(store.source + HEARTBEAT_ENDING), now=now), known)
     except BorderpostError as error:
-        return replace(known, problems=(*known.problems, error))
+        return replace(known, problems=(error,))
     return known
 
 

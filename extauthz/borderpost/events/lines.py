@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from borderpost.audit import profile
 from borderpost.events.signing import Digest, Signature
-from borderpost.policy.event_schema import LegalEvent
+from borderpost.policy.event_schema import Approval, EventScope, LegalEvent
 from borderpost.policy.fields import Identifier, Instant
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
@@ -118,7 +118,12 @@ def event_body(event: LegalEvent) -> dict[str, Any]:
     """Return the body of an event's line: all of it but what the list gives. Defaults are written out, so that a
     later change of one does not change what was signed; parts of the scope that say nothing are not."""
     body = event.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(_OURS))
-    return {**body, "scope": {part: names for part, names in body["scope"].items() if names}}
+    return {**body, "scope": scope_body(event.scope)}
+
+
+def scope_body(scope: EventScope) -> dict[str, Any]:
+    """Return a scope as plain data, without the parts that say nothing."""
+    return {part: names for part, names in scope.model_dump(mode="json").items() if names}
 
 
 def event_of(body: Mapping[str, Any], recorded_at: datetime, place: Place) -> LegalEvent:
@@ -141,6 +146,14 @@ def event_from_document(document: YamlDocument, recorded_at: datetime) -> LegalE
             raise BorderpostError("BP1016", detail, place=document.place((name,)))
     whole = YamlDocument(document.file, {**data, "recorded_at": recorded_at}, document.lines)
     return validate(LegalEvent, whole)
+
+
+def without_ours(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of an event as people write it: without what the list gives."""
+    properties = {name: one for name, one in schema["properties"].items() if name not in _OURS}
+    definitions = {name: one for name, one in schema["$defs"].items() if name != Approval.__name__}
+    required = [name for name in schema["required"] if name not in _OURS]
+    return {**schema, "$defs": definitions, "properties": properties, "required": required}
 
 
 def _check_form(read: BaseModel, given: Any, place: Place) -> None:

@@ -34,8 +34,9 @@ class Standing:
 
     @property
     def late_us(self) -> int:
-        """Return how long it had held in law, microseconds, before it became known here; 0 if it came in time."""
-        return max(0, to_us(self.event.recorded_at) - to_us(self.event.effective_from))
+        """Return how long it had held in law, microseconds, before it became known here; 0 if it came in time, or if it
+        widens, since then too little was allowed meanwhile and nothing too much."""
+        return 0 if self.event.widens else max(0, to_us(self.event.recorded_at) - to_us(self.event.effective_from))
 
 
 def standings(file: EventsFile, now_us: int) -> list[Standing]:

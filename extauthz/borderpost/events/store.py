@@ -82,18 +82,27 @@ class FileStore:
         with self._reading() as fd:
             return self._lines(_content(fd, self._place()))[from_line:]
 
+    def create(self) -> None:
+        """Begin an empty list. Raises BorderpostError BP1018, also if the file is there already."""
+        try:
+            fd = self._disk.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            try:
+                self._disk.fdatasync(fd)
+            finally:
+                self._disk.close(fd)
+            self._disk.fsync_dir(self.path.parent)
+        except OSError as error:
+            raise self._unwritten(error) from error
+
     def append(self, line: bytes, expected_head: str) -> None:
-        """Add a line. See `ListStore`; the file is made if it is not there."""
+        """Add a line. See `ListStore`; the file must be there, so that no list is begun by a slip of the pen."""
         if b"\n" in line:
             raise ValueError("a line of a list has no newline in it")
         try:
-            made = not self.path.exists()
-            fd = self._disk.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            fd = self._disk.open(self.path, os.O_RDWR | os.O_APPEND)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
                 self._append(fd, line, expected_head)
-                if made:
-                    self._disk.fsync_dir(self.path.parent)
             finally:
                 self._disk.close(fd)
         except OSError as error:

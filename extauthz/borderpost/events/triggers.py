@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
 
+from borderpost.events.lines import scope_body
 from borderpost.policy.event_schema import WIDENING, EventScope, EventType, LegalEvent
 from borderpost.policy.fields import EPOCH, Identifier, Instant, Text, format_instant, told
 from borderpost_base.errors import BorderpostError
@@ -129,5 +130,7 @@ def fault_of_fired(event: LegalEvent, trigger: Trigger | None) -> str | None:
 
 
 def trigger_body(trigger: Trigger) -> dict[str, Any]:
-    """Return the body of a trigger's line, with defaults written out."""
-    return trigger.model_dump(mode="json", by_alias=True, exclude_none=True)
+    """Return the body of a trigger's line, with defaults written out but for parts of the scope that say nothing."""
+    body = trigger.model_dump(mode="json", by_alias=True, exclude_none=True)
+    body["event"]["scope"] = scope_body(trigger.event.scope)
+    return body

@@ -1,0 +1,54 @@
+"""Legal events: write, sign and apply them, and see what is in force.
+
+A signed list is where the law of a gateway changes between two versions of a pack. What narrows takes one signature,
+what widens two of different people. Which list and whose signatures: `events.file` (or `events.redis`) and
+`events.signers` of the configuration, unless --list, --redis and --signer say otherwise.
+
+Exit 0: done, or in order. Exit 1: the list has a fault, or `exposure` found decisions. Exit 3: law is withheld: the
+list is shorter or other than its heartbeat says. Exit 4: the heartbeat is missing or older than --max-age. Exit 2: it
+could not be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+from borderpost.cli.output import COULD_NOT_RUN, Output
+
+ACTIONS: dict[str, tuple[str, str]] = {
+    "keygen": ("keys", "make a signer's pair of keys"),
+    "sign": ("signing", "sign an event or trigger, and say in words what it would do"),
+    "apply": ("applying", "check signed files and append them to the list"),
+    "approve": ("applying", "sign an event that is in the list: the second signature of what widens"),
+    "drill": ("applying", "sign and append an event that is weighed in shadow only"),
+    "list": ("reading", "show every event and what has become of it"),
+    "verify": ("reading", "check the list: chain, signatures, heartbeat"),
+    "heartbeat": ("applying", "sign that the list is whole as it is now"),
+    "exposure": ("exposure", "show what was decided before a late event became known"),
+}
+"""Each action: the module of this package that holds `configure_NAME` and `run_NAME`, and its line in the overview."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the actions with their arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions")
+    for name, (module_name, line) in ACTIONS.items():
+        module = importlib.import_module(f"{__name__}.{module_name}")
+        configured = getattr(module, f"configure_{name}")
+        known = actions.add_parser(
+            name, help=line, description=configured.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        configured(known)
+        known.set_defaults(handler=getattr(module, f"run_{name}"))
+    parser.set_defaults(overview=parser.format_help)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Do what was asked for."""
+    if arguments.action is None:
+        output.note(arguments.overview().rstrip())
+        return COULD_NOT_RUN
+    output.command = f"events {arguments.action}"
+    code: int = arguments.handler(arguments, output)
+    return code
