@@ -66,6 +66,8 @@ AREAS = {
     "07": "Regions",
     "08": "Answers to callers",
     "09": "Rendering and demo",
+    "10": "The signed list of legal events",
+    "11": "Counters",
 }
 
 
@@ -190,12 +192,25 @@ def _cli() -> list[str]:
     lines = _begin("Commands")
     for name in COMMANDS:
         parser, command = build_command(name)
-        positional = [_word(action) for action in parser._actions if not action.option_strings]
-        lines += [f"## `{' '.join(['borderpost', name, *positional])}`", ""]
-        lines += [*inspect.cleandoc(command.__doc__ or "").splitlines(), ""]
-        lines += [_option(action) for action in parser._actions if not isinstance(action, argparse._HelpAction)]
-        lines += [""]
+        lines += _command(f"borderpost {name}", parser, command.__doc__ or "", "##")
+        for action in parser._actions:
+            for inner, its_parser in _parsers_below(action).items():
+                lines += _command(f"borderpost {name} {inner}", its_parser, its_parser.description or "", "###")
     return lines[:-1]
+
+
+def _command(words: str, parser: argparse.ArgumentParser, about: str, level: str) -> list[str]:
+    """Tell one command, or one action of a command that has several."""
+    positional = [_word(action) for action in parser._actions if not action.option_strings]
+    lines = [f"{level} `{' '.join([words, *positional])}`", "", *inspect.cleandoc(about).splitlines(), ""]
+    told = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    options = [_option(action) for action in told if not _parsers_below(action)]
+    return [*lines, *options, ""] if options else lines
+
+
+def _parsers_below(action: argparse.Action) -> dict[str, argparse.ArgumentParser]:
+    """Return the actions of a command by name; empty for an argument that is no choice of action."""
+    return dict(action.choices) if isinstance(action, argparse._SubParsersAction) else {}
 
 
 def _option(action: argparse.Action) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 
 from borderpost.cli.output import COULD_NOT_RUN, Output
 
@@ -37,7 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         module = importlib.import_module(f"{__name__}.{module_name}")
         configured = getattr(module, f"configure_{name}")
         known = actions.add_parser(
-            name, help=line, description=configured.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=line,
+            description=inspect.cleandoc(configured.__doc__ or ""),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         configured(known)
         known.set_defaults(handler=getattr(module, f"run_{name}"))
