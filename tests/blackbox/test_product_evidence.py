@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,13 +31,23 @@ from support.clients import (
     UNION,
     Client,
 )
-from support.gateway import Gateway, gateway
+from support.gateway import Gateway, eventually, gateway
+from support.mmdb_writer import write_mmdb
 
 pytestmark = pytest.mark.blackbox
 
 ISSUER = "https://id.example/"
+PARTNER = "https://partner.example/"
+"""Issues tokens that Envoy verifies and Borderpost does not believe."""
 PREFIX = "spiffe://example/residency/"
 BANK = "spiffe://example/tenant/bank"
+EXITS = "12.0.1.0/24 vpn  # American\n5.160.1.0/24 tor  # Iranian\n2a01:4f8:77::/48\n"
+AMERICAN_EXIT = Client("12.0.1.7", NOWHERE)
+GERMAN_EXIT = Client("2a01:4f8:77::7", NOWHERE)
+FRENCH_EXIT = Client("62.210.77.7", NOWHERE)
+"""Flagged by the database, the others by the list."""
+IRANIAN_EXIT = Client("5.160.1.7", NOWHERE)
+GERMAN_SERVER = Client("88.198.77.7", UNION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class Proofs:
     """Who issues tokens and certificates."""
 
     issuer: TokenIssuer
+    partner: TokenIssuer
     authority: CertificateAuthority
     stranger: CertificateAuthority
 
@@ -81,23 +93,49 @@ class Stage:
 @pytest.fixture(scope="module", params=list(Via))
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     directory = tmp_path_factory.mktemp("evidence")
-    proofs = Proofs(TokenIssuer(ISSUER), CertificateAuthority(directory), CertificateAuthority(directory, "stranger"))
+    issuers = TokenIssuer(ISSUER), TokenIssuer(PARTNER)
+    proofs = Proofs(*issuers, CertificateAuthority(directory), CertificateAuthority(directory, "stranger"))
     certificate, key = proofs.authority.issue("gateway", dns=("localhost",))
-    jwks = directory / "jwks.json"
-    jwks.write_text(proofs.issuer.jwks())
+    for name, issuer in (("stage", proofs.issuer), ("partner", proofs.partner)):
+        (directory / f"{name}.json").write_text(issuer.jwks())
     options = [
         *("--tls", str(certificate), str(key), "--client-ca", str(proofs.authority.path)),
-        *("--jwt", "stage", ISSUER, str(jwks), "--route", "vault=/vault/", "--route", "chat=/"),
+        *("--jwt", "stage", ISSUER, str(directory / "stage.json")),
+        *("--jwt", "partner", PARTNER, str(directory / "partner.json")),
+        *("--route", "vault=/vault/", "--route", "quick=/quick/", "--route", "chat=/"),
     ]
+    write_exits(directory, EXITS)
+    flags = {
+        "62.210.77.0/24": {"is_anonymous": True, "is_anonymous_vpn": True},
+        "88.198.77.0/24": {"is_anonymous": True, "is_hosting_provider": True},
+    }
+    write_mmdb(directory / "exits.mmdb", flags, database_type="GeoIP2-Anonymous-IP")
     with gateway(
         directory,
         via=request.param,
         options=options,
-        evidence={"mtls": {"san_prefix": PREFIX}},
+        geoip={"anonymisers": ["exits.txt", "exits.mmdb"]},
+        evidence={
+            "mtls": {"san_prefix": PREFIX},
+            "token": {"issuers": [ISSUER]},
+            "geoip": {"hosting": "believe"},
+            "trust_purpose_header": True,
+        },
         tenants={"bank": {"san": [BANK], "classes": ["financial"], "require_evidence": ["token"]}},
-        routes={"chat": {}, "vault": {"require_evidence": ["token"]}},
+        routes={
+            "chat": {},
+            "vault": {"require_evidence": ["token", "geoip"]},
+            "quick": {"mode": "hybrid", "purpose": "support"},
+        },
     ) as gate:
         yield Stage(gate, proofs)
+
+
+def write_exits(directory: Path, text: str) -> None:
+    """Replace the list by a rename, as it should be."""
+    fresh = directory / "exits.new"
+    fresh.write_text(text)
+    fresh.rename(directory / "exits.txt")
 
 
 @pytest.fixture
@@ -156,6 +194,16 @@ def test_claim_of_a_genuine_token_that_is_no_place_is_refused(stage: Stage, clai
     _refused(stage, asked, 403, "claim-malformed:residency")
 
 
+def test_token_of_an_issuer_that_is_not_believed_ends_the_request(stage: Stage) -> None:
+    """Envoy verifies it, and it proves nothing: neither a place nor a tenant, and it is not passed over."""
+    token = stage.proofs.bearer(stage.proofs.partner, residency="DE", tenant="press")
+    for client in (GERMAN, STRANGER):
+        stage.gate.reset()
+        _refused(stage, stage.ask(client, token, legal=NOWHERE), 403, "issuer-not-believed")
+    stage.gate.reset()
+    assert stage.ask(GERMAN, stage.proofs.bearer(residency="DE")).region == "eu-central-1"
+
+
 @pytest.mark.parametrize("name", ["x-jwt-payload", "x-borderpost-jwt", "payload", "envoy.filters.http.jwt_authn"])
 def test_header_is_no_token(stage: Stage, name: str) -> None:
     asked = stage.ask(STRANGER, (name, "eyJyZXNpZGVuY3kiOiJVUyJ9"))
@@ -197,6 +245,81 @@ def test_certificate_of_another_authority(stage: Stage) -> None:
 def test_header_is_no_certificate(stage: Stage) -> None:
     asked = stage.ask(STRANGER, ("x-forwarded-client-cert", f"URI={PREFIX}US"), ("ssl-client-cert", f"{PREFIX}US"))
     _refused(stage, asked, 403, "unknown-subject")
+
+
+# Anonymisers and hosting networks
+
+
+@pytest.mark.parametrize("client", [AMERICAN_EXIT, GERMAN_EXIT, FRENCH_EXIT], ids=["list", "list, IPv6", "database"])
+def test_exit_places_nobody(stage: Stage, client: Client) -> None:
+    asked = stage.ask(client)
+    _refused(stage, asked, 403, "unknown-subject")
+    (piece,) = stage.gate.record(asked)["jur"]["evidence"]
+    assert (piece["src"], piece["trust"], piece["doubt"]) == ("geoip", "inferred", "anonymiser")
+
+
+def test_exit_with_a_token_is_where_the_token_says(stage: Stage) -> None:
+    asked = stage.ask(AMERICAN_EXIT, stage.proofs.bearer(residency="DE"), legal=UNION)
+    assert (asked.status, asked.region) == (200, "eu-west-1"), "the nearest to the exit of those that are legal"
+    record = stage.gate.record(asked)["jur"]
+    assert (record["effective"], [piece.get("doubt") for piece in record["evidence"]]) == (["DE"], [None, "anonymiser"])
+    stage.gate.reset()
+    french = stage.gate.record(stage.ask(FRENCH_EXIT, stage.proofs.bearer(residency="US"), legal=ALL))
+    assert {row["r"] for row in french["cand"] if row["ok"]} == ALL, "a French exit calls for no French law"
+
+
+def test_exit_in_an_embargoed_place_is_embargoed_whatever_the_token_says(stage: Stage) -> None:
+    for headers in ((), (stage.proofs.bearer(residency="DE"),)):
+        stage.gate.reset()
+        _refused(stage, stage.ask(IRANIAN_EXIT, *headers), 451, "embargo")
+
+
+def test_exit_meets_no_demand_for_an_address(stage: Stage) -> None:
+    token = stage.proofs.bearer(residency="DE")
+    _refused(stage, stage.ask(AMERICAN_EXIT, token, path="/vault/v1"), 403, "evidence-required:geoip")
+    stage.gate.reset()
+    assert stage.ask(GERMAN, token, path="/vault/v1").region == "eu-central-1"
+
+
+def test_assertion_is_no_proof_against_an_exit(stage: Stage) -> None:
+    _refused(stage, stage.ask(AMERICAN_EXIT, ("x-data-residency", "US")), 403, "unknown-subject")
+
+
+def test_hosting_networks_that_are_believed(stage: Stage) -> None:
+    asked = stage.ask(GERMAN_SERVER)
+    assert asked.region == "eu-central-1"
+    assert stage.gate.record(asked)["jur"]["evidence"] == [
+        {"src": "geoip", "val": "DE", "trust": "inferred", "subdivision_unknown": True}
+    ]
+
+
+def test_other_exits_are_taken_while_serving(stage: Stage) -> None:
+    def reason() -> str | None:
+        stage.gate.reset()
+        return stage.gate.record(stage.ask(AMERICAN, legal=ALL))["out"].get("reason")
+
+    assert reason() is None
+    write_exits(stage.gate.directory, EXITS + "12.0.0.0/24\n")
+    try:
+        eventually(lambda: reason() == "unknown-subject", "the list is in force")
+    finally:
+        write_exits(stage.gate.directory, EXITS)
+    eventually(lambda: reason() is None, "the earlier list is in force")
+
+
+# Purpose and mode
+
+
+def test_purpose_and_mode_of_route_and_header(stage: Stage) -> None:
+    def record(path: str, *headers: Header) -> tuple[Any, Any]:
+        found = stage.gate.record(stage.ask(GERMAN, *headers, path=path))
+        return found.get("purpose"), found["jur"].get("mode")
+
+    assert record("/v1") == (None, None)
+    assert record("/v1", ("x-purpose", "research")) == ("research", None)
+    assert record("/quick/v1") == ("support", "hybrid")
+    assert record("/quick/v1", ("x-purpose", "support")) == ("support", "hybrid")
+    assert record("/quick/v1", ("x-purpose", "research")) == (None, "hybrid")
 
 
 # Assertions in a header

@@ -80,7 +80,8 @@ def illegal_routes(decisions: Iterable[dict[str, Any]]) -> Iterator[str]:
         out = record["out"]
         if out["action"] != "route" or record["class"] == ["public"]:
             continue
-        places = [piece["val"].partition("-")[0] for piece in record["jur"]["evidence"]]
+        believed = [piece for piece in record["jur"]["evidence"] if "doubt" not in piece]
+        places = [piece["val"].partition("-")[0] for piece in believed]
         legal = ALL.intersection(*(LEGAL_OF_PLACE.get(place, NOWHERE) for place in places)) if places else NOWHERE
         if out["r"] not in legal:
             yield f"{record['epoch']}/{record['seq']}: {places} sent to {out['r']}"
