@@ -90,7 +90,8 @@ def load_yaml_file(path: Path) -> YamlDocument:
 def load_yaml(raw: bytes, file: str) -> YamlDocument:
     """Parse one YAML document. Raises BorderpostError BP0101, BP0105 or BP0106."""
     if len(raw) > limits.YAML_BYTES_MAX:
-        raise BorderpostError("BP0106", f"more than {limits.YAML_BYTES_MAX} bytes", place=Place(file))
+        line = raw.count(b"\n", 0, limits.YAML_BYTES_MAX) + 1
+        raise BorderpostError("BP0106", f"more than {limits.YAML_BYTES_MAX} bytes", place=Place(file, line))
     try:
         text = raw.decode("utf-8-sig")
         _screen(text, file)
@@ -101,6 +102,9 @@ def load_yaml(raw: bytes, file: str) -> YamlDocument:
     except yaml.MarkedYAMLError as error:
         place = _mark_place(file, error.problem_mark or error.context_mark)
         raise BorderpostError("BP0101", error.problem or "cannot be parsed", place=place) from error
+    except yaml.reader.ReaderError as error:
+        place = Place(file, text.encode().count(b"\n", 0, error.position) + 1)  # libyaml counts bytes
+        raise BorderpostError("BP0101", f"the character {error.character:#06x} is not allowed", place=place) from error
     except yaml.YAMLError as error:
         raise BorderpostError("BP0101", " ".join(str(error).split()), place=Place(file)) from error
     document = YamlDocument(file, None)

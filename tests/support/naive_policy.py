@@ -215,7 +215,7 @@ class Hearing:
             return False
         if entry.above is not None and not self.events.reached(entry.above.counter, entry.above.count):
             return False
-        if location.spots is not None and not location.spots & self.places.refs(entry.to):
+        if not self.enters([location], self.places.refs(entry.to)):
             return False
         jurisdiction = location.operated.operator.jurisdiction
         if entry.operator_in is not None and jurisdiction is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from borderpost.config.accounts import group_id, user_id
 from borderpost.config.model import Config
 from borderpost.policy.bundle import PolicyBundle
+from borderpost.policy.check import check_region_defaults
 from borderpost.policy.compile import compile_policy
 from borderpost.policy.own_processors import check_own_processors
 from borderpost.policy.schema import RegionSpec
@@ -24,6 +25,8 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
         for path, error in (*_clusters(config), *_tenant_names(config), *_peers(config), *_sinks(config))
     ]
     if bundle is not None:
+        for path, error in check_region_defaults(config.region_defaults, bundle.vocabulary):
+            found.append(BorderpostError(error.code, error.detail, place=document.place(path), mend=error.mend))
         paths = {dotted(path): path for path in document.lines}
         for error in config.ranking.mistakes(config.regions.keys(), bundle.vocabulary.groups.keys()):
             place = document.place(paths.get(error.place.key or "", ("ranking",)))

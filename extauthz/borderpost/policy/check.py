@@ -14,7 +14,15 @@ from borderpost.policy import codes
 from borderpost.policy.event_schema import LegalEvent
 from borderpost.policy.model import Mode
 from borderpost.policy.pack import DataClass, Group, GroupRule, Regime, Rules
-from borderpost.policy.schema import EvidenceSpec, InlineRules, RegionSpec, RouteSpec, TenantSpec
+from borderpost.policy.schema import (
+    Elsewhere,
+    EvidenceSpec,
+    InlineRules,
+    RegionDefaults,
+    RegionSpec,
+    RouteSpec,
+    TenantSpec,
+)
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.strict import KeyPath, YamlDocument
 
@@ -100,12 +108,22 @@ def check_conditions(regimes: Iterable[Regime], tenants: Mapping[str, TenantSpec
 def check_regions(regions: Mapping[str, RegionSpec], known: Vocabulary) -> Iterator[Finding]:
     """Find zones that name no group."""
     for region_id, region in regions.items():
-        for key in ("processing_scope", "retention", "telemetry"):
-            where = getattr(region, key)
-            if isinstance(where, str) and where.startswith("zone:"):
-                zone = where.removeprefix("zone:")
-                if zone not in known.groups:
-                    yield ("regions", region_id, key), _unknown_group(zone, known)
+        kept = {"retention": region.retention, "telemetry": region.telemetry}
+        for key, where in {"processing_scope": region.processing_scope, **kept}.items():
+            yield from _unknown_zone(("regions", region_id, key), where, known)
+
+
+def check_region_defaults(defaults: RegionDefaults, known: Vocabulary) -> Iterator[Finding]:
+    """Find zones of `region_defaults` that name no group."""
+    for key, where in (("retention", defaults.retention), ("telemetry", defaults.telemetry)):
+        yield from _unknown_zone(("region_defaults", key), where, known)
+
+
+def _unknown_zone(path: KeyPath, where: Elsewhere, known: Vocabulary) -> Iterator[Finding]:
+    if isinstance(where, str) and where.startswith("zone:"):
+        zone = where.removeprefix("zone:")
+        if zone not in known.groups:
+            yield path, _unknown_group(zone, known)
 
 
 def check_modes(

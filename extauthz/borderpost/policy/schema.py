@@ -249,6 +249,17 @@ class TreatAs(StrictModel):
     """Codes; the union of their law holds."""
 
 
+Unknown = Annotated[
+    Annotated[Literal["refuse"], Tag("word")] | Annotated[TreatAs, Tag("places")],
+    Discriminator(
+        lambda value: "word" if isinstance(value, str) else "places" if isinstance(value, (dict, TreatAs)) else None,
+        custom_error_type="unknown",
+        custom_error_message="`refuse`, or a mapping with treat_as",
+    ),
+]
+"""What holds for a subject whose place is unknown."""
+
+
 class EvidenceSpec(StrictModel):
     """Which evidence is read, and what holds where it does not say enough."""
 
@@ -267,7 +278,7 @@ class EvidenceSpec(StrictModel):
     as none of the parts that policy names, `strictest` as any of them, `refuse` refuses the request.
     `country-only` by default: most databases know no subdivisions, and `strictest` would embargo all of Ukraine for
     Crimea's sake. Each such decision is marked in its record."""
-    unknown: Literal["refuse"] | TreatAs = "refuse"
+    unknown: Unknown = "refuse"
     """What holds for a subject whose place is unknown; `refuse` by default, closed when in doubt."""
     default_classes: tuple[Identifier, ...] = ("personal",)
     """Data classes of a request for which neither tenant nor route sets any; `personal` by default, because people
