@@ -32,7 +32,8 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP0805",
         "the data subject's place is unknown",
-        "The client address has no country in the GeoIP database and no verified claim resolves it.",
+        "The client address has no country in the GeoIP database, or it is an exit or a server whose place is not "
+        "believed, and no verified claim resolves it.",
         "Send a verified residency claim, or let the operator configure `evidence.unknown`.",
     ),
     ErrorSpec(
