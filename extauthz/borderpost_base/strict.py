@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -36,7 +37,20 @@ def validate(model: type[Model], document: YamlDocument, *, code_value: str = "B
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise Problems(_joined([_told(model, document, item, code_value) for item in error.errors()])) from error
+        items = _without_echoes(error.errors())
+        raise Problems(_joined([_told(model, document, item, code_value) for item in items])) from error
+
+
+def _without_echoes(items: Sequence[Any]) -> list[Any]:
+    """Leave out that a list is too short where it is so only because an item of it is refused."""
+    return [
+        item
+        for item in items
+        if item["type"] != "too_short"
+        or not any(
+            len(other["loc"]) > len(item["loc"]) and other["loc"][: len(item["loc"])] == item["loc"] for other in items
+        )
+    ]
 
 
 def _joined(errors: list[BorderpostError]) -> list[BorderpostError]:
