@@ -56,7 +56,7 @@ def _with_events(_config: dict[str, Any], directory: Path) -> None:
 
 
 FEATURES: Mapping[str, Feature] = MappingProxyType({
-    "law": Feature("the starter pack's regimes; off, any region may serve anybody whose country is known", True,
+    "law": Feature("the starter packs' regimes; off, any region may serve anybody whose country is known", True,
                    _without_law),
     "probes": Feature("the steward probes every region each two seconds", True, _without_probes),
     "latencies": Feature("regions are ranked by the table of latencies", True, _without_latencies),

@@ -15,7 +15,7 @@ from borderpost.policy.model import Evidence, Facts, Source
 from borderpost_bench.traffic import REFUSED, ROUTED, Client, Request
 
 DEFAULT_CLASS = "personal"
-"""What the starter pack takes data to be that nobody has declared."""
+"""What the starter packs take data to be that nobody has declared."""
 MODELS = {"llama-3.3-70b": 40, "mistral-large": 25, "qwen3-32b": 15, "gpt-oss-120b": 12, "embed-multilingual": 8}
 """Each with how many of a hundred requests ask for it."""
 

@@ -1,7 +1,7 @@
 """What is started for one measurement: the regions' server, what answers Envoy's question, and Envoy.
 
 The product runs as an operator would run it: its own commands on a configuration file, with the demo's five
-regions, starter pack and latency table.
+regions, starter packs and latency table.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The requests that are sent, and what the law of the starter pack must say to each.
+"""The requests that are sent, and what the law of the starter packs must say to each.
 
 The expectation is written down by hand: the check after a run holds the audit log against it, not against the code
 that decided. Networks lie wholly in one country of the embedded GeoIP database (a test holds them to it).

@@ -1,4 +1,4 @@
-"""Who sends requests in tests of the whole product, and which regions the starter pack allows each.
+"""Who sends requests in tests of the whole product, and which regions the starter packs allow each.
 
 The sets are written down here by hand, apart from the code that decides: a test compares where requests really
 went, and what the log says, with these.

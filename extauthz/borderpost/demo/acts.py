@@ -21,7 +21,7 @@ _EVENT_LASTS_S = 2.0
 
 
 def travellers(stage: Stage, story: Story) -> None:
-    """Send the table's requests; each must go exactly where the law of the starter pack says."""
+    """Send the table's requests; each must go exactly where the law of the starter packs says."""
     story.act("Who may go where, and who goes where")
     asked = [stage.ask(each.address, _headers(stage, each)) for each in TRAVELLERS]
     times = _decision_times(stage, [one for one in asked if one.decision])

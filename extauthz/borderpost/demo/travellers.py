@@ -1,4 +1,4 @@
-"""The requests of the demo's table, and what the law of the starter pack must say to each."""
+"""The requests of the demo's table, and what the law of the starter packs must say to each."""
 
 from __future__ import annotations
 

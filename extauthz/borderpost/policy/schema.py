@@ -358,7 +358,8 @@ class PolicySection(InlineRules):
     """The configuration's `policy` section: packs by name or path, and rules of one's own that can only narrow them."""
 
     packs: tuple[Text, ...] = ("starter",)
-    """Built-in names, or paths of YAML files, in order; the starter pack by default, so that a first file works."""
+    """Built-in packs, collections of them (`starter`, `world`), or paths of YAML files, in order; `starter` by default,
+    so that a first file works."""
 
     review_grace_days: Annotated[int, Field(ge=0, le=3660)] = 90
     """How many days past a pack's `review_by` the daily warning becomes an error; a quarter by default, in which
