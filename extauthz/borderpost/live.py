@@ -235,3 +235,18 @@ def _list_fields(events: EventList) -> dict[str, Any]:
     if late:
         fields["late"] = late[-limits.LATE_EVENTS_RECORDED_MAX :]
     return fields
+
+
+def applied_event(view: View, event_id: str) -> dict[str, Any]:
+    """Return the fields of the record that says that an event took effect or ended."""
+    event = next(event for event in view.event_list.events if event.id == event_id)
+    fields = {
+        "digest": view.inputs["events"],
+        "event": event_id,
+        "kind": event.type,
+        "effective_from": format_instant(event.effective_from),
+        "recorded_at": format_instant(event.recorded_at),
+    }
+    if event.effective_until is not None:
+        fields["effective_until"] = format_instant(event.effective_until)
+    return fields

@@ -23,7 +23,7 @@ from borderpost.audit.writer import AuditUnavailable
 from borderpost.counters.tally import WorkerTally
 from borderpost.decision import Decision, View
 from borderpost.decision_record import request_field
-from borderpost.live import Live
+from borderpost.live import Live, applied_event
 from borderpost.policy.model import Source
 from borderpost.recognition import Recogniser
 from borderpost.record_keeper import RecordKeeper
@@ -260,8 +260,7 @@ class Processor:
     def _note_events(self, view: View, now_us: int) -> None:
         """Have a record made of every legal event that took effect or ended since the last batch."""
         for event in view.events.changed_between(self._last_now_us, now_us):
-            fields = {"digest": view.inputs["events"], "event": event}
-            self._keeper.announce(f"event/{event}", "legal_event.apply", fields)
+            self._keeper.announce(f"event/{event}", "legal_event.apply", applied_event(view, event))
         self._last_now_us = now_us
 
     def _count(self, pending: list[Pending], began_us: int) -> None:

@@ -1,0 +1,84 @@
+"""The whole product and a law with a threshold: counted by two workers, ended under load at its instant, kept."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borderpost.audit.kinds import parse_stamp
+from borderpost.cli.main import main
+from support.clients import GERMAN
+from support.gateway import Gateway, eventually, gateway
+
+pytestmark = pytest.mark.blackbox
+
+THRESHOLD = 300
+RULE: dict[str, Any] = {
+    "id": "small-scale",
+    "title": "A house rule with a threshold",
+    "source": "Test",
+    "applies_when": {"subject_in": ["EEA"]},
+    "default": "deny",
+    "allow": [
+        {"to": ["DE"], "basis": "exempt", "below": {"counter": "exports", "count": THRESHOLD}},
+        {"to": ["IE"], "basis": "standing"},
+    ],
+    "counters": [{"id": "exports", "bases": ["exempt"]}],
+}
+"""German data goes to Germany as long as there is little of it, and to Ireland in any case."""
+POLICY = {"packs": ["starter"], "regimes": [RULE]}
+
+
+def exempt(gate: Gateway) -> list[dict[str, Any]]:
+    return [record for record in gate.decisions() if "small-scale/exempt" in record["out"].get("basis", "")]
+
+
+def rows(gate: Gateway, capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    code = main(["counters", *words, "--json", "--config", str(gate.config_file)])
+    told = json.loads(capsys.readouterr().out)
+    assert code == 0, told
+    (row,) = told["counters"]
+    return dict(row)
+
+
+def test_a_threshold_ends_a_basis_under_load_at_its_instant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = {
+        "policy": POLICY,
+        "here": {"country": "IE", "subdivision": None},
+        "counters": {"directory": "counters", "save_s": 0.2},
+    }
+    with gateway(tmp_path, **changes) as gate:
+        observed = gate.load([GERMAN], seconds=6.0, concurrency=8)
+        assert observed.statuses.keys() == {200}
+        (made,) = {
+            (record["recorded_at"], record["effective_from"])
+            for record in gate.records()
+            if record["type"] == "legal_event.apply" and record.get("kind") == "threshold_reached"
+        }
+        known, instant = made
+        counted = exempt(gate)
+        later = [record for record in gate.decisions() if record["ts"] >= instant]
+        assert later and {record["out"]["r"] for record in later} == {"eu-west-1"}
+        assert all(record["ts"] < instant for record in counted)
+        streams = Counter(record["log"] for record in counted)
+        assert len(streams) == 2, "both workers counted"
+        # What the docs state: from the crossing to the look that sees it, then half a second of notice.
+        assert parse_stamp(instant) - parse_stamp(known) == 500_000
+        assert sum(record["ts"] < known for record in counted) >= THRESHOLD - THRESHOLD // 100
+        row = rows(gate, capsys)
+        eventually(lambda: rows(gate, capsys)["total"] == len(counted), "every request is counted, none twice")
+        assert (row["reached"], row["next_threshold"]) == ([THRESHOLD], None)
+        assert gate.metric("borderpost_counter_total", counter="exports") == len(counted)
+        gate.service.stop()
+        (tmp_path / "counters" / "counts.json").write_text("{}")
+        assert main(["counters", "--config", str(gate.config_file)]) == 2
+        assert "BP1101" in capsys.readouterr().err
+        assert rows(gate, capsys, "rebuild", "--log", str(gate.audit))["total"] == len(counted)
+        gate.start_service()
+        assert gate.send(GERMAN).region == "eu-west-1", "the event outlives the steward that made it"
+        assert rows(gate, capsys)["total"] == len(counted)
+        assert gate.logged("legal event made here") == 1
