@@ -11,7 +11,8 @@ from borderpost.config.events import signers_from
 from borderpost.events.book import read_list
 from borderpost.events.heartbeat import sign_heartbeat
 from borderpost.events.lines import GENESIS, ListLine, encode_line, event_body, line_digest
-from borderpost.events.signing import sign, signed_form
+from borderpost.events.signing import form_digest, sign, signed_form
+from borderpost.events.triggers import Trigger, trigger_body
 from borderpost.policy.event_schema import LegalEvent
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,10 +48,47 @@ class ListWriter:
             **changes,
         }
         body = event_body(LegalEvent.model_validate({**fields, "recorded_at": at}))
-        form = signed_form("legal event", body)
-        signatures = tuple(sign(form, self.keys[person], person) for person in by or ("ada",))
-        line = ListLine(seq=len(self.lines), prev=self.head, at=at, kind="event", body=body, signatures=signatures)
-        self.lines.append(encode_line(line))
+        return self.put("event", body, *(by or ("ada",)), at=at)
+
+    def approve(self, event_id: str, by: str) -> bytes:
+        """Add a person's approval of an event that the list has; return its line."""
+        form = read_list(self.lines, self.signers, source="test").forms[event_id]
+        return self.put("approval", {"event": event_id, "digest": form_digest(form)}, by, form=form)
+
+    def trigger(self, name: str, *by: str, **changes: Any) -> bytes:
+        """Add a trigger, suspending `eu-1` for an hour when `alerts` says 8, unless told otherwise; return its line."""
+        fields: dict[str, Any] = {
+            "id": name,
+            "when": {"feed": "alerts", "at_least": 8},
+            "event": {
+                "type": "region_suspend",
+                "scope": {"regions": ["eu-1"]},
+                "source": "the board",
+                "reason": "an alert",
+                "lasting_s": 3600,
+            },
+            "valid_until": "2027-01-01",
+            **changes,
+        }
+        return self.put("trigger", trigger_body(Trigger.model_validate(fields)), *(by or ("ada",)))
+
+    def put(
+        self,
+        kind: str,
+        body: dict[str, Any],
+        *by: str,
+        form: bytes | None = None,
+        at: datetime | None = None,
+        **changes: Any,
+    ) -> bytes:
+        """Add a line whose body these people sign, with other fields changed at will; return it."""
+        if form is None:
+            form = signed_form("legal event" if kind == "event" else "trigger", body)
+        signatures = [sign(form, self.keys[name], name).model_dump() for name in by]
+        at = at or BEGINNING + timedelta(seconds=len(self.lines))
+        fields = {"seq": len(self.lines), "prev": self.head, "at": at, "kind": kind, "body": body}
+        line = ListLine.model_validate({**fields, "signatures": signatures})
+        self.lines.append(encode_line(line.model_copy(update=changes)))
         return self.lines[-1]
 
     def heartbeat(self, at: datetime, by: str = "ada") -> bytes:

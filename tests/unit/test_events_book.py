@@ -1,0 +1,591 @@
+"""Signed lists: what a whole one says, and that no edit of one goes unnoticed."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from borderpost.config.events import signers_from
+from borderpost.events import book
+from borderpost.events.book import SignedList, continued, read_list
+from borderpost.events.heartbeat import check_against, read_heartbeat
+from borderpost.events.lines import GENESIS, event_body, line_digest
+from borderpost.events.signing import SignerKey, Signers, form_digest, key_digest, sign
+from borderpost.events.triggers import Trigger
+from borderpost_base import limits
+from borderpost_base.errors import BorderpostError, Place, Problems
+from support.signed_lists import BEGINNING, ListWriter
+
+HOUR = timedelta(hours=1)
+SOURCE = "law.jsonl"
+
+
+def read(lines: list[bytes], signers: Signers, **how: Any) -> SignedList:
+    return read_list(lines, signers, source=SOURCE, **how)
+
+
+def fault(writer: ListWriter, lines: list[bytes] | None = None, **how: Any) -> BorderpostError:
+    """Return the one fault of a list."""
+    (error,) = read(writer.lines if lines is None else lines, writer.signers, **how).problems
+    return error
+
+
+def edited(line: bytes, **changes: Any) -> bytes:
+    """Return a line with fields changed, in canonical form."""
+    return orjson.dumps({**orjson.loads(line), **changes}, option=orjson.OPT_SORT_KEYS)
+
+
+def made() -> ListWriter:
+    """Return a list that has something of everything."""
+    writer = ListWriter()
+    writer.add("ev-1")
+    writer.add("ev-2", "ada", "bo", type="injunction", scope={"data": ["health"], "countries": "US"})
+    writer.add("ev-3", type="lift", scope={}, ends="ev-1")
+    writer.approve("ev-3", "bo")
+    writer.trigger("strait")
+    fired = trigger_of(writer).fire(BEGINNING + timedelta(seconds=4))
+    writer.put("event", event_body(fired))
+    writer.add("ev-4", "bo", mode="drill", reason="Übung: “ernst” \u2028\U0001f30d")
+    return writer
+
+
+def trigger_of(writer: ListWriter) -> Trigger:
+    (trigger,) = read(writer.lines, writer.signers).triggers
+    return trigger
+
+
+LIST = made()
+HEARTBEAT = LIST.heartbeat(BEGINNING + HOUR)
+
+
+def found(lines: list[bytes]) -> SignedList | None:
+    """Return what is left of an edited list before its first fault; None where nothing is wrong, heartbeat included."""
+    known = read(lines, LIST.signers)
+    if known.problems:
+        return known
+    try:
+        check_against(read_heartbeat(HEARTBEAT, LIST.signers, Place("heartbeat")), known)
+    except BorderpostError as error:
+        assert error.code == "BP1012"
+        return known
+    return None
+
+
+def test_a_list_says_what_was_signed() -> None:
+    known = read(LIST.lines, LIST.signers)
+    assert known.problems == ()
+    assert (known.length, known.head) == (7, line_digest(LIST.lines[-1]))
+    assert (known.file.length, known.file.head) == (known.length, known.head)
+    assert [event.id for event in known.events][:3] == ["ev-1", "ev-2", "ev-3"]
+    assert [[approval.by for approval in event.approvals] for event in known.events] == [
+        ["ada"], ["ada", "bo"], ["ada", "bo"], [], ["bo"],
+    ]  # fmt: skip
+    first, second = known.events[2].approvals
+    assert (first.at, second.at) == (BEGINNING + timedelta(seconds=2), BEGINNING + timedelta(seconds=3))
+    assert [event.recorded_at for event in known.events] == [BEGINNING + timedelta(seconds=n) for n in (0, 1, 2, 5, 6)]
+    assert known.events[3].trigger == "strait"
+    assert known.events[1].scope.countries == ("US",)
+    assert known.event_list().events == known.events
+    assert known.at == BEGINNING + timedelta(seconds=6)
+
+
+def test_an_empty_list_is_one() -> None:
+    known = read([], LIST.signers)
+    assert (known.problems, known.length, known.head, known.file.head) == ((), 0, GENESIS, None)
+
+
+def test_approvals_can_be_checked_again_by_anybody_with_the_public_key() -> None:
+    known = read(LIST.lines, LIST.signers)
+    for event in known.events:
+        for approval in event.approvals:
+            again = sign(known.forms[event.id], LIST.keys[approval.by], approval.by)
+            assert (again.sig, again.key) == (approval.signature, approval.key)
+
+
+@given(st.data())
+def test_a_changed_byte_is_found(data: st.DataObject) -> None:
+    number = data.draw(st.integers(0, len(LIST.lines) - 1))
+    line = bytearray(LIST.lines[number])
+    at = data.draw(st.integers(0, len(line) - 1))
+    line[at] ^= data.draw(st.integers(1, 255))
+    left = found([*LIST.lines[:number], bytes(line), *LIST.lines[number + 1 :]])
+    assert left is not None
+    # Where the line itself looks right, the next one, or the heartbeat after the last, says that it is another.
+    assert left.length in (number, number + 1)
+    assert left.events[: number // 2] == read(LIST.lines, LIST.signers).events[: number // 2]
+
+
+@given(st.data())
+def test_a_list_whose_lines_are_others_or_elsewhere_is_found(data: st.DataObject) -> None:
+    count = len(LIST.lines)
+    one, other = data.draw(st.lists(st.integers(0, count - 1), min_size=2, max_size=2, unique=True))
+    lines = list(LIST.lines)
+    how = data.draw(st.sampled_from(["drop", "swap", "repeat", "move", "cut", "replace", "end"]))
+    if how == "drop":
+        del lines[one]
+    elif how == "swap":
+        lines[one], lines[other] = lines[other], lines[one]
+    elif how == "repeat":
+        lines.insert(other, lines[one])
+    elif how == "move":
+        lines.insert(other, lines.pop(one))
+    elif how == "cut":
+        lines = lines[:one]
+    elif how == "replace":
+        lines[one] = lines[other]
+    else:
+        lines[one] = lines[one][: data.draw(st.integers(0, len(lines[one]) - 1))]
+    left = found(lines)
+    assert left is not None
+    assert left.digests == read(LIST.lines, LIST.signers).digests[: len(left.digests)]
+
+
+@given(st.integers(0, 7), st.integers(0, 7))
+def test_reading_on_gives_what_reading_all_gives(one: int, other: int) -> None:
+    first, second = sorted((one, other))
+    whole = read(LIST.lines, LIST.signers)
+    known = read(LIST.lines[:first], LIST.signers)
+    known = continued(known, LIST.lines[max(0, first - 1) : second], LIST.signers)
+    known = continued(known, LIST.lines[max(0, second - 1) :], LIST.signers)
+    assert known == whole
+    assert known.event_list().digest == whole.event_list().digest
+
+
+@pytest.mark.parametrize("lines", [[], LIST.lines[:1]])
+def test_reading_on_notices_that_the_list_was_exchanged(lines: list[bytes]) -> None:
+    known = read(LIST.lines[:3], LIST.signers)
+    with pytest.raises(BorderpostError, match="BP1012") as caught:
+        continued(known, lines, LIST.signers)
+    assert caught.value.place == Place(SOURCE, 3)
+
+
+def test_what_stands_above_a_fault_holds_and_a_mended_list_goes_on() -> None:
+    broken = [*LIST.lines[:2], edited(LIST.lines[2], body={"id": "x"}), *LIST.lines[3:]]
+    known = read(broken, LIST.signers)
+    assert [event.id for event in known.events] == ["ev-1", "ev-2"]
+    assert (known.length, known.file.length) == (2, 2)
+    with pytest.raises(Problems):
+        known.event_list()
+    assert continued(known, LIST.lines[1:], LIST.signers) == read(LIST.lines, LIST.signers)
+
+
+def test_every_faulty_line_is_told_as_long_as_the_chain_holds() -> None:
+    writer = ListWriter()
+    writer.put("event", {"id": "x"}, "ada")
+    writer.add("ev-1")
+    writer.add("ev-1")
+    writer.add("ev-2", at=BEGINNING - HOUR)
+    known = read(writer.lines, writer.signers)
+    assert [(error.code, error.place.line) for error in known.problems] == [("BP1001", 1), ("BP1007", 3), ("BP1003", 4)]
+    assert (known.length, known.events) == (0, ())
+
+
+def test_faults_that_are_told_are_bounded() -> None:
+    writer = ListWriter()
+    for _ in range(120):
+        writer.put("event", {}, "ada")
+    assert len(read(writer.lines, writer.signers).problems) == 100
+
+
+# Who signed
+
+
+def test_a_widening_event_with_one_signature_waits() -> None:
+    writer = ListWriter()
+    writer.add("ev-1")
+    writer.add("ev-2", type="lift", scope={}, ends="ev-1")
+    known = read(writer.lines, writer.signers)
+    assert known.problems == ()
+    later = int((BEGINNING + HOUR).timestamp() * 1e6)
+    assert known.event_list().in_force(later) == ("ev-1",)
+    writer.approve("ev-2", "bo")
+    assert read(writer.lines, writer.signers).event_list().in_force(later) == ("ev-2",)
+
+
+def test_a_signature_by_a_stranger_is_refused() -> None:
+    writer, stranger = ListWriter(), ListWriter("eve")
+    line = stranger.add("ev-1", "eve")
+    error = fault(writer, [line])
+    assert (error.code, error.place) == ("BP1005", Place(SOURCE, 1))
+    assert "`eve`" in error.detail
+
+
+def test_a_known_name_with_another_key_is_refused() -> None:
+    writer, other = ListWriter(), ListWriter()
+    assert fault(writer, [other.add("ev-1")]).code == "BP1005"
+
+
+def test_a_signature_made_for_something_else_is_refused() -> None:
+    writer = ListWriter()
+    moved = orjson.loads(writer.add("ev-1"))["signatures"]
+    line = edited(ListWriter.add(writer, "ev-2"), seq=0, prev=GENESIS, signatures=moved)
+    error = fault(writer, [line])
+    assert error.code == "BP1004"
+
+
+def test_a_heartbeat_s_or_trigger_s_signature_is_none_on_an_event() -> None:
+    writer = ListWriter()
+    body = orjson.loads(writer.add("ev-1"))["body"]
+    for kind in ("trigger", "heartbeat"):
+        form = b"borderpost %s v1\n" % kind.encode() + orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+        other = ListWriter()
+        other.keys, other.signers = writer.keys, writer.signers
+        other.put("event", body, "ada", form=form)
+        assert fault(other).code == "BP1004"
+
+
+@pytest.mark.parametrize("by", [("ada", "ada"), ("ada", "bo", "ada")])
+def test_nobody_signs_twice(by: tuple[str, ...]) -> None:
+    writer = ListWriter()
+    writer.add("ev-1", *by)
+    assert fault(writer).code == "BP1006"
+
+
+def test_two_names_with_one_key_are_one_person() -> None:
+    writer = ListWriter()
+    key = writer.keys["ada"]
+    writer.keys["bo"] = key
+    writer.signers = signers_from({"ada": key.public_key(), "bo": key.public_key()})
+    writer.add("ev-1", "ada", "bo")
+    error = fault(writer)
+    assert error.code == "BP1006"
+    assert "one key" in error.detail
+
+
+def test_two_names_with_one_key_are_one_person_for_approvals_too() -> None:
+    writer = ListWriter()
+    key = writer.keys["ada"]
+    writer.keys["bo"] = key
+    writer.signers = signers_from({"ada": key.public_key(), "bo": key.public_key()})
+    writer.add("ev-1")
+    writer.approve("ev-1", "bo")
+    error = fault(writer)
+    assert (error.code, error.place.line) == ("BP1006", 2)
+
+
+def test_the_same_person_does_not_approve_what_they_signed() -> None:
+    writer = ListWriter()
+    writer.add("ev-1")
+    writer.approve("ev-1", "ada")
+    assert fault(writer).code == "BP1006"
+
+
+def test_an_event_needs_a_signature() -> None:
+    writer = ListWriter()
+    writer.put("event", orjson.loads(ListWriter().add("ev-1"))["body"])
+    assert fault(writer).code == "BP1006"
+
+
+def test_a_line_has_a_bounded_number_of_signatures() -> None:
+    writer = ListWriter(*(f"p{n}" for n in range(17)))
+    with pytest.raises(ValueError, match="at most 16"):
+        writer.add("ev-1", *writer.keys)
+
+
+def test_a_replaced_key_counts_for_what_was_appended_before() -> None:
+    writer = ListWriter()
+    public = writer.keys["ada"].public_key()
+    until = BEGINNING + timedelta(seconds=1)
+    signers = {**writer.signers, "ada": (SignerKey(key_digest(public), public, until),)}
+    writer.add("ev-1", at=until - timedelta(microseconds=1))
+    assert read(writer.lines, signers).problems == ()
+    writer.add("ev-2", at=until)
+    (error,) = read(writer.lines, signers).problems
+    assert (error.code, error.place.line) == ("BP1005", 2)
+
+
+# Approvals
+
+
+def test_an_approval_is_of_an_event_above_it() -> None:
+    writer = ListWriter()
+    form = b"x"
+    writer.put("approval", {"event": "ev-1", "digest": form_digest(form)}, "bo", form=form)
+    assert fault(writer).code == "BP1008"
+
+
+def test_an_approval_of_another_event_of_this_name_is_refused() -> None:
+    writer, other = ListWriter(), ListWriter()
+    writer.add("ev-1", reason="this one")
+    other.add("ev-1", reason="that one")
+    other.keys, other.signers = writer.keys, writer.signers
+    theirs = read(other.lines, ListWriter().signers)
+    assert theirs.problems  # other keys: what follows signs that other event with ours
+    body = orjson.loads(other.lines[0])["body"]
+    form = b"borderpost legal event v1\n" + orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    writer.put("approval", {"event": "ev-1", "digest": form_digest(form)}, "bo", form=form)
+    assert fault(writer).code == "BP1008"
+
+
+def test_an_approval_moved_to_another_event_is_refused() -> None:
+    writer = ListWriter()
+    writer.add("ev-1")
+    writer.add("ev-2")
+    known = read(writer.lines, writer.signers)
+    body = {"event": "ev-2", "digest": form_digest(known.forms["ev-2"])}
+    writer.put("approval", body, "bo", form=known.forms["ev-1"])
+    assert fault(writer).code == "BP1004"
+
+
+@pytest.mark.parametrize("by", [(), ("bo", "cy")])
+def test_an_approval_has_one_signature(by: tuple[str, ...]) -> None:
+    writer = ListWriter("ada", "bo", "cy")
+    writer.add("ev-1")
+    form = read(writer.lines, writer.signers).forms["ev-1"]
+    writer.put("approval", {"event": "ev-1", "digest": form_digest(form)}, *by, form=form)
+    assert fault(writer).code == "BP1006"
+
+
+def test_approvals_have_a_bound() -> None:
+    writer = ListWriter(*(f"p{n}" for n in range(17)))
+    writer.add("ev-1", "p0")
+    form = read(writer.lines, writer.signers).forms["ev-1"]
+    for name in list(writer.keys)[1:]:
+        writer.put("approval", {"event": "ev-1", "digest": form_digest(form)}, name, form=form)
+    error = fault(writer)
+    assert (error.code, error.place.line) == ("BP1006", 17)
+
+
+# Time, ids, what a body may say
+
+
+def test_time_never_goes_back() -> None:
+    writer = ListWriter()
+    writer.add("ev-1")
+    writer.add("ev-2", at=BEGINNING - timedelta(microseconds=1))
+    error = fault(writer)
+    assert (error.code, error.place.line) == ("BP1003", 2)
+
+
+def test_a_line_from_the_future_waits_until_then() -> None:
+    writer = ListWriter()
+    writer.add("ev-1", at=BEGINNING)
+    ahead = timedelta(seconds=limits.EVENT_AHEAD_S_MAX)
+    assert fault(writer, now=BEGINNING - ahead - timedelta(microseconds=1)).code == "BP1003"
+    assert read(writer.lines, writer.signers, now=BEGINNING - ahead).problems == ()
+
+
+def test_an_id_is_never_used_again() -> None:
+    for first, second in (("add", "add"), ("add", "trigger"), ("trigger", "add"), ("trigger", "trigger")):
+        writer = ListWriter()
+        getattr(writer, first)("same")
+        getattr(writer, second)("same")
+        error = fault(writer)
+        assert (error.code, error.place.line) == ("BP1007", 2)
+
+
+@pytest.mark.parametrize("ends", ["ev-9", "ev-2"])
+def test_a_lift_ends_what_narrows_and_stands_above(ends: str) -> None:
+    writer = ListWriter()
+    writer.add("ev-1")
+    writer.add("ev-2", type="lift", scope={}, ends="ev-1")
+    writer.add("ev-3", type="lift", scope={}, ends=ends)
+    error = fault(writer)
+    assert (error.code, error.place.line) == ("BP0210", 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"recorded_at": "2026-01-01T00:00:00.000000Z"}, "BP1016"),
+        ({"approvals": []}, "BP1016"),
+        ({"type": "threshold_reached", "scope": {}, "counter": "c", "count": 5}, "BP1016"),
+        ({"trigger": "strait"}, "BP1016"),
+        ({"effective_from": "2026-01-01"}, "BP1001"),
+        ({"effective_from": "2026-01-01T01:00:00+01:00"}, "BP1001"),
+        ({"scope": {"countries": "US"}, "type": "injunction"}, "BP1001"),
+        ({"scope": {}}, "BP0220"),
+        ({"type": "nonsense"}, "BP1001"),
+        ({"id": "UPPER"}, "BP1001"),
+        ({"reason": 5}, "BP1001"),
+        ({"unheard": "of"}, "BP1001"),
+        ({"effective_until": "2020-01-01T00:00:00.000000Z"}, "BP0207"),
+    ],
+)
+def test_what_a_body_cannot_say(changes: dict[str, Any], code: str) -> None:
+    writer = ListWriter()
+    body = orjson.loads(ListWriter().add("ev-1"))["body"]
+    writer.put("event", {**body, **changes}, "ada")
+    error = fault(writer)
+    assert (error.code, error.place) == (code, Place(SOURCE, 1)), error
+
+
+def test_a_field_that_an_older_version_did_not_know_may_be_missing() -> None:
+    writer = ListWriter()
+    body = orjson.loads(ListWriter().add("ev-1"))["body"]
+    writer.put("event", {key: value for key, value in body.items() if key != "mode"}, "ada")
+    known = read(writer.lines, writer.signers)
+    assert known.problems == ()
+    assert known.events[0].mode == "enforce"
+
+
+# Bytes
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda line: line.replace(b'"v":1', b'"v": 1'),
+        lambda line: line.replace(b'"v":1', b'"v":1,"v":1'),
+        lambda line: line.replace(b'"v":1', b'"v":1.0'),
+        lambda line: line.replace(b'"v":1', b'"v":2'),
+        lambda line: line.replace(b'"v":1', b'"v":true'),
+        lambda line: line.replace(b'"seq":0', b'"seq":"0"'),
+        lambda line: line.replace(b'"seq":0', b'"seq":-1'),
+        lambda line: line.replace(b'"seq":0', b'"seq":99999999999999999999'),
+        lambda line: line.replace(b'"kind":"event"', b'"kind":"order"'),
+        lambda line: line.replace(b'"an order"', b'"an \\u006frder"'),
+        lambda line: line.replace(b'"an order"', '"u\u0308"'.encode()),
+        lambda line: line.replace(b'"an order"', b'"\\ud800"'),
+        lambda line: line.replace(b'"an order"', b'"\xff"'),
+        lambda line: line.replace(b'"an order"', b"null"),
+        lambda line: line + b" ",
+        lambda line: b"\xef\xbb\xbf" + line,
+        lambda line: b"[" * 5000,
+        lambda line: b"",
+        lambda line: b"null",
+        lambda line: b"[]",
+    ],
+)
+def test_a_line_that_is_not_in_its_one_form_is_refused(spoil: Any) -> None:
+    writer = ListWriter()
+    line = writer.add("ev-1")
+    assert spoil(line) != line
+    error = fault(writer, [spoil(line)])
+    assert (error.code, error.place) == ("BP1001", Place(SOURCE, 1))
+
+
+def test_a_line_that_is_too_long_is_not_even_parsed() -> None:
+    assert fault(LIST, [b"[" * (limits.EVENT_LINE_BYTES_MAX + 1)]).code == "BP1010"
+
+
+def test_a_list_has_a_bounded_number_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book.limits, "EVENT_LIST_LINES_MAX", 3)
+    known = read(LIST.lines, LIST.signers)
+    assert [(error.code, error.place.line) for error in known.problems] == [("BP1010", 4)]
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_fault_and_never_a_crash(raw: bytes) -> None:
+    assert read([raw], LIST.signers).problems
+
+
+_JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.sampled_from(
+        [("seq",), ("at",), ("kind",), ("signatures",), ("body",), ("body", "scope"), ("body", "id"), ("v",)]
+    ),
+    _JSON,
+)
+def test_any_value_anywhere_is_a_fault_and_never_a_crash(path: tuple[str, ...], value: Any) -> None:
+    data = json.loads(LIST.lines[0])
+    at = data
+    for part in path[:-1]:
+        at = at[part]
+    if at[path[-1]] == value:
+        return
+    at[path[-1]] = value
+    try:
+        raw = orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return  # no JSON of orjson's: integers beyond 64 bits, lone surrogates
+    assert read([raw], LIST.signers).problems
+
+
+# Triggers
+
+
+def fired_fault(**changes: Any) -> str | None:
+    """Fire the trigger with an event that is changed; return what is said of it, None if nothing is."""
+    writer = ListWriter()
+    writer.trigger("strait")
+    at = BEGINNING + timedelta(seconds=1)
+    body = event_body(trigger_of(writer).fire(at))
+    writer.put("event", {**body, **changes}, at=at)
+    problems = read(writer.lines, writer.signers).problems
+    return problems[0].detail if problems else None
+
+
+def test_what_a_trigger_fires_needs_no_signature_and_says_what_was_signed() -> None:
+    assert fired_fault() is None
+    for changes in (
+        {"reason": "another"},
+        {"scope": {"regions": ["eu-1", "eu-2"]}},
+        {"mode": "drill"},
+        {"id": "strait.20260101t000002.000000"},
+        {"effective_until": "2027-01-01T00:00:00.000000Z"},
+        {"type": "injunction"},
+    ):
+        assert fired_fault(**changes) is not None, changes
+
+
+def test_a_trigger_fires_no_more_once_it_is_over() -> None:
+    writer = ListWriter()
+    writer.trigger("strait", valid_until="2026-01-02")
+    over = BEGINNING + timedelta(days=1)
+    trigger = trigger_of(writer)
+    writer.put("event", event_body(trigger.fire(over - timedelta(microseconds=1))), at=over - timedelta(microseconds=1))
+    assert read(writer.lines, writer.signers).problems == ()
+    writer.put("event", event_body(trigger.fire(over)), at=over)
+    error = fault(writer)
+    assert (error.code, error.place.line) == ("BP1016", 3)
+
+
+def test_what_was_fired_cannot_be_signed_approved_or_dated_ahead() -> None:
+    writer = ListWriter()
+    writer.trigger("strait")
+    fired = trigger_of(writer).fire(BEGINNING + timedelta(seconds=1))
+    signed = ListWriter()
+    signed.keys, signed.signers, signed.lines = writer.keys, writer.signers, list(writer.lines)
+    signed.put("event", event_body(fired), "ada")
+    assert fault(signed).code == "BP1016"
+    writer.put("event", event_body(fired))
+    writer.approve(fired.id, "bo")
+    assert fault(writer).code == "BP1008"
+    early = ListWriter()
+    early.trigger("strait")
+    early.put("event", event_body(trigger_of(early).fire(BEGINNING + HOUR)))
+    assert fault(early).code == "BP1016"
+
+
+def test_nothing_is_fired_by_a_trigger_that_is_not_there() -> None:
+    writer = ListWriter()
+    writer.trigger("strait")
+    writer.put("event", event_body(trigger_of(writer).fire(BEGINNING)) | {"trigger": "other"})
+    assert fault(writer).code == "BP1016"
+
+
+def test_what_was_fired_can_be_lifted() -> None:
+    writer = ListWriter()
+    writer.trigger("strait")
+    fired = trigger_of(writer).fire(BEGINNING)
+    writer.put("event", event_body(fired))
+    writer.add("ev-1", "ada", "bo", type="lift", scope={}, ends=fired.id)
+    known = read(writer.lines, writer.signers)
+    assert known.problems == ()
+    assert known.event_list().in_force(int((BEGINNING + timedelta(seconds=9)).timestamp() * 1e6)) == ("ev-1",)
+
+
+def test_a_trigger_that_is_over_is_not_appended() -> None:
+    writer = ListWriter()
+    writer.trigger("strait", valid_until=BEGINNING.isoformat())
+    assert fault(writer).code == "BP1017"
+
+
+def test_a_trigger_needs_a_signature() -> None:
+    writer = ListWriter()
+    body = orjson.loads(ListWriter().trigger("strait"))["body"]
+    writer.put("trigger", body)
+    assert fault(writer).code == "BP1006"
