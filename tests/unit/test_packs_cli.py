@@ -74,7 +74,7 @@ def test_what_a_pack_says(capsys: pytest.CaptureFixture[str]) -> None:
     ):
         assert said in out
     assert "[needs review]" not in out
-    assert "[needs review]" in run(capsys, "show", "ca-pipeda")[1]
+    assert "[needs review]" in run(capsys, "show", "us-fedramp")[1]
 
 
 @pytest.mark.parametrize("name", PACKS)
