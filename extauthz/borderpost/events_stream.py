@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 
 from borderpost.config.redis import EventsRedisSpec
 from borderpost.events.book import SignedList
-from borderpost.events.lines import line_digest
+from borderpost.events.lines import line_digest, parse_line
 from borderpost.events.signing import Signers
 from borderpost.events_redis import Entry, check_size, entries_of, heartbeat_key, line_of, source_of
 from borderpost.policy.fields import EPOCH
@@ -41,6 +41,7 @@ _LONGEST_PAUSE_S: Final = 5.0
 _AGAIN_S: Final = 5.0
 """After how long a stream in trouble is read anew, if nothing is added to it before."""
 _NOT_AGAIN_WITHIN_S: Final = 0.2
+_CANCEL_AGAIN_S: Final = 0.1
 _IN_LOOP_LINES: Final = 16
 """Up to this many lines are checked in the loop (about 0.2 ms each); more would hold it up."""
 
@@ -87,10 +88,10 @@ class EventStream:
 
     async def stop(self) -> None:
         """End it."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        task, self._task = self._task, None
+        while task is not None and not task.done():
+            task.cancel()  # again and again: the client was seen to take one for its own timeout
+            await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
         self.connected = False
 
     async def _run(self) -> None:
@@ -148,7 +149,8 @@ class EventStream:
     def _place_of(self, lines: Sequence[bytes]) -> tuple[int, BorderpostError | None]:
         """Return the number of the stream's first line in the list, and what is wrong if it is not 0.
 
-        Raises BorderpostError BP1012 if the stream is not the list that is known, or ends before it.
+        Raises BorderpostError BP1012 if the stream is not the list that is known, or ends before it; BP1001 or BP1010
+        if it does not begin with a line.
         """
         known, place = self.known, Place(self.known.source)
         digests = [line_digest(line) for line in lines]
@@ -158,7 +160,8 @@ class EventStream:
         if start + len(digests) < known.length or (not digests and known.length):
             detail = f"the stream ends before line {known.length}, which was read before"
             raise BorderpostError("BP1012", detail, place=place)
-        if digests[: len(overlap)] != overlap:
+        follows = not digests or start < known.length or parse_line(lines[0], place).prev == known.head
+        if digests[: len(overlap)] != overlap or not follows:
             raise BorderpostError("BP1012", "the stream holds other lines than were read before", place=place)
         if not start:
             return 0, None

@@ -1,0 +1,333 @@
+"""Following a stream of a real redis-server, through everything that can become of one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from borderpost import events_stream
+from borderpost.config.redis import EventsRedisSpec
+from borderpost.events.book import SignedList
+from borderpost.events_stream import EventStream, Trouble
+from borderpost_base.errors import BorderpostError, Problems
+from borderpost_base.world import World
+from support.redis_server import RedisServer, redis_server
+from support.signed_lists import ListWriter
+from support.worker_parts import until
+
+KEY = "borderpost:events"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look and try again often."""
+    for name, seconds in {"LOOK": 0.05, "AGAIN": 0.1, "LONGEST_PAUSE": 0.2, "NOT_AGAIN_WITHIN": 0.0}.items():
+        monkeypatch.setattr(events_stream, f"_{name}_S", seconds)
+
+
+class Followed:
+    """A stream, and what its follower said."""
+
+    def __init__(self, server: RedisServer, **changes: Any) -> None:
+        self.server = server
+        self.writer = ListWriter()
+        self.lists: list[int] = []
+        self.heartbeats: list[bytes | None] = []
+        self.trouble: Trouble | None = None
+        self.refusal: BorderpostError | None = None
+        spec = EventsRedisSpec.model_validate({"url": server.url, "sink": "fleet", "timeout_s": 0.5, **changes})
+        self.stream = EventStream(
+            spec, self.writer.signers, world=World(), on_read=self._read, on_settled=self._settled
+        )
+
+    def _read(self, known: SignedList, heartbeat: bytes | None) -> None:
+        self.lists.append(known.length)
+        self.heartbeats.append(heartbeat)
+        if self.refusal is not None:
+            raise self.refusal
+
+    def _settled(self, trouble: Trouble | None) -> None:
+        self.trouble = trouble
+
+    def put(self, *lines: bytes) -> None:
+        """Add entries to the stream."""
+        with self.server.client as client:
+            for line in lines:
+                client.xadd(KEY, {"line": line})
+
+    def write(self, *names: str) -> None:
+        """Add events to the list and the stream."""
+        self.put(*[self.writer.add(name) for name in names])
+
+    async def has(self, *names: str) -> None:
+        """Wait until exactly these events are known and nothing is wrong."""
+        await until(lambda: self.names == list(names) and self.trouble is None)
+
+    async def in_trouble(self, code: str) -> None:
+        """Wait until something is wrong."""
+        await until(lambda: code in codes(self.trouble))
+
+    @property
+    def names(self) -> list[str]:
+        """Ids of the events that are known."""
+        return [event.id for event in self.stream.known.events]
+
+
+def codes(trouble: Trouble | None) -> list[str]:
+    if isinstance(trouble, Problems):
+        return [error.code for error in trouble.errors]
+    return [trouble.code] if trouble is not None else []
+
+
+@asynccontextmanager
+async def followed(server: RedisServer, *names: str, **changes: Any) -> AsyncIterator[Followed]:
+    """Give a stream with these events, followed from its beginning."""
+    with server.client as client:
+        client.flushall()
+    case = Followed(server, **changes)
+    case.write(*names)
+    case.stream.start()
+    try:
+        if names:
+            await case.has(*names)
+        yield case
+    finally:
+        await case.stream.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+def run(case: Callable[[], Any]) -> None:
+    asyncio.run(case())
+
+
+def test_what_is_there_and_what_is_added_is_known(shared: RedisServer) -> None:
+    async def main() -> None:
+        async with followed(shared, "a", "b") as case:
+            case.write("c")
+            await case.has("a", "b", "c")
+            case.write(*(f"many-{number}" for number in range(40)))
+            await until(lambda: len(case.names) == 43)
+            assert case.lists == sorted(case.lists)
+            assert case.stream.connected
+
+    run(main)
+
+
+def test_a_heartbeat_is_told_with_the_list_that_it_is_of(shared: RedisServer) -> None:
+    async def main() -> None:
+        async with followed(shared, "a") as case:
+            assert set(case.heartbeats) == {None}
+            beat = case.writer.heartbeat(datetime.now(UTC))
+            with shared.client as client:
+                client.set(f"{KEY}:heartbeat", beat)
+            await until(lambda: case.heartbeats[-1] == beat)
+            assert case.lists[-1] == 1
+
+    run(main)
+
+
+def test_a_stream_that_loses_lines_is_trouble_and_what_was_known_stays(shared: RedisServer) -> None:
+    async def deleted(case: Followed) -> None:
+        with shared.client as client:
+            client.delete(KEY)
+        await case.in_trouble("BP1012")
+
+    async def tail_cut(case: Followed) -> None:
+        with shared.client as client:
+            client.xdel(KEY, client.xrevrange(KEY, count=1)[0][0])  # type: ignore[index]
+        await case.in_trouble("BP1012")
+
+    async def begun_anew(case: Followed) -> None:
+        with shared.client as client:
+            client.delete(KEY)
+        other = ListWriter()
+        case.put(*(other.add(name) for name in ("x", "y", "z", "w")))
+        await case.in_trouble("BP1012")
+
+    async def middle_gone(case: Followed) -> None:
+        with shared.client as client:
+            client.xdel(KEY, client.xrange(KEY)[1][0])  # type: ignore[index]
+        await case.in_trouble("BP1012")
+
+    async def main() -> None:
+        for damage in (deleted, tail_cut, begun_anew, middle_gone):
+            async with followed(shared, "a", "b", "c") as case:
+                await damage(case)
+                assert case.names == ["a", "b", "c"]
+                with shared.client as client:
+                    client.delete(KEY)
+                case.put(*case.writer.lines)
+                case.write("d")
+                await case.has("a", "b", "c", "d")
+
+    run(main)
+
+
+def test_a_trimmed_stream_is_told_and_its_new_lines_are_still_law(shared: RedisServer) -> None:
+    async def main() -> None:
+        async with followed(shared, "a", "b", "c") as case:
+            with shared.client as client:
+                client.xtrim(KEY, maxlen=1, approximate=False)
+            await case.in_trouble("BP0621")
+            case.write("d")
+            await until(lambda: case.names == ["a", "b", "c", "d"])
+            assert "BP0621" in codes(case.trouble)
+            with shared.client as client:
+                client.xtrim(KEY, maxlen=0)
+            case.write("e")
+            await until(lambda: case.names[-1] == "e")
+            assert "BP0621" in codes(case.trouble)
+            fresh = Followed(shared)  # one that was not there before cannot begin in the middle
+            fresh.stream._signers = case.writer.signers
+            fresh.stream.start()
+            await until(lambda: fresh.trouble is not None)
+            assert fresh.names == []
+            await fresh.stream.stop()
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("junk", "code"),
+    [
+        ({"line": b"junk"}, "BP1001"), ({"text": b"x"}, "BP0621"), ({"line": b"", "more": b"x"}, "BP0621"),
+        ({"line": b"x" * 200_000}, "BP1010"),
+    ],
+)  # fmt: skip
+def test_an_entry_that_is_no_line_is_told_and_those_before_it_count(
+    shared: RedisServer, junk: dict[str, bytes], code: str
+) -> None:
+    async def main() -> None:
+        async with followed(shared, "a") as case:
+            with shared.client as client:
+                pipe = client.pipeline(transaction=True)
+                pipe.xadd(KEY, {"line": case.writer.add("b")})
+                pipe.xadd(KEY, junk)  # type: ignore[arg-type]
+                pipe.xadd(KEY, {"line": case.writer.add("c")})
+                _, bad, _ = pipe.execute()
+            await case.in_trouble(code)
+            assert case.names == ["a", "b"]
+            with shared.client as client:
+                client.xdel(KEY, bad)
+            await case.has("a", "b", "c")
+
+    run(main)
+
+
+def test_forged_lines_are_told_and_not_taken(shared: RedisServer) -> None:
+    async def main() -> None:
+        async with followed(shared, "a") as case:
+            forger = ListWriter("ada", "bo")
+            forger.lines = list(case.writer.lines)
+            case.put(forger.add("forged"))
+            await case.in_trouble("BP1005")
+            assert case.names == ["a"]
+
+    run(main)
+
+
+def test_what_the_taker_refuses_is_trouble_until_it_does_not(shared: RedisServer) -> None:
+    async def main() -> None:
+        async with followed(shared, "a") as case:
+            case.refusal = BorderpostError("BP0606", "an event is gone")
+            await case.in_trouble("BP0606")
+            case.refusal = None
+            await until(lambda: case.trouble is None)
+
+    run(main)
+
+
+def test_a_server_that_goes_and_comes_again_empty_or_whole(tmp_path: Path) -> None:
+    async def main() -> None:
+        with redis_server(tmp_path) as server:
+            async with followed(server, "a", "b") as case:
+                with capture_logs() as told:
+                    server.kill()
+                    await until(lambda: case.stream.unreached is not None)
+                    assert not case.stream.connected
+                    await asyncio.sleep(0.3)
+                    assert sum("is lost" in line["event"] for line in told) <= 3  # it does not fill the log
+                server.start()
+                await case.in_trouble("BP1012")
+                assert case.stream.connected
+                assert case.names == ["a", "b"]
+                case.put(*case.writer.lines)
+                await case.has("a", "b")
+
+    run(main)
+
+
+def test_a_server_that_hangs_is_noticed(tmp_path: Path) -> None:
+    async def main() -> None:
+        with redis_server(tmp_path) as server:
+            async with followed(server, "a") as case:
+                server.pause()
+                await until(lambda: case.stream.unreached is not None)
+                assert case.names == ["a"]
+                server.go_on()
+                await until(lambda: case.stream.connected)
+                case.write("b")
+                await case.has("a", "b")
+
+    run(main)
+
+
+LIES = [
+    b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n" * 50, b":1\r\n" * 50, b"$-1\r\n" * 50, b"*0\r\n" * 50,
+    b"*1\r\n:1\r\n" * 50, b"\x00\xff" * 99, b"$9999999999\r\nx", b"-ERR no\r\n" * 50, b"*-7\r\n" * 9,
+]  # fmt: skip
+
+
+def test_answers_that_are_none_change_nothing_and_keep_nobody_busy(shared: RedisServer) -> None:
+    connections = 0
+
+    def liar(answer: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            try:
+                while await reader.read(4096):
+                    writer.write(answer)
+            except ConnectionError:
+                pass  # it hung up on us
+            writer.close()
+
+        return talk
+
+    async def main() -> None:
+        servers = [await asyncio.start_server(liar(lie), "127.0.0.1", 0) for lie in LIES]
+        ports = [server.sockets[0].getsockname()[1] for server in servers]
+        cases = [Followed(shared, url=f"redis://127.0.0.1:{port}") for port in ports]
+        for case in cases:
+            case.stream.start()
+        await asyncio.sleep(1.5)
+        assert len(LIES) <= connections < len(LIES) * 20
+        for case in cases:
+            assert case.names == []
+            await case.stream.stop()
+        for server in servers:
+            server.close()
+
+    run(main)
+
+
+def test_a_line_from_the_future_waits_for_its_time(shared: RedisServer) -> None:
+    async def main() -> None:
+        async with followed(shared) as case:
+            case.put(case.writer.add("late", at=datetime.now(UTC) + timedelta(hours=1)))
+            await case.in_trouble("BP1003")
+            assert case.names == []
+
+    run(main)
