@@ -11,6 +11,7 @@ whose older segments have gone counts what is left of it.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do one or the other."""
     if (arguments.action == "rebuild") != (arguments.log is not None):
         raise BorderpostError("BP0004", "`rebuild` and --log go together", place=Place("counters"))
+    if arguments.replica is not None and not re.fullmatch(r"[0-9a-f]{16}", arguments.replica):
+        raise BorderpostError("BP0004", f"`{arguments.replica}` is not 16 hex digits", place=Place("--replica"))
     loaded = load(arguments)
     if arguments.action == "rebuild":
         records = _rebuild(loaded, arguments.log, arguments.replica)

@@ -134,10 +134,8 @@ def _ground(ground: dict[str, Any]) -> str:
 def _tell_shadow(told: Explanation, output: Output) -> None:
     if told.opinion is None:
         return
-    answer = told.opinion.answer
+    answer, kind = told.opinion.answer, told.opinion.kind
     said = ""
-    if told.opinion.kind is not None and isinstance(answer, Route):
-        said = f": {answer.region} by {answer.rule}"
-    elif told.opinion.kind is not None and answer is not None:
-        said = f": {answer.reason}"
-    output.data(f"the shadow {_DIVERGENCES[told.opinion.kind]}{said}")
+    if kind is not None and answer is not None:
+        said = f": {answer.region} by {answer.rule}" if isinstance(answer, Route) else f": {answer.reason}"
+    output.data(f"the shadow {_DIVERGENCES[kind]}{said}")
