@@ -16,13 +16,14 @@ from borderpost.facts import (
     RawRequest,
     Rejected,
 )
-from borderpost.geoip import Anonymisers, Belief, Flags, GeoDatabase, Locator
+from borderpost.geoip import Anonymisers, GeoDatabase, Locator
 from borderpost.policy.codes import is_code
 from borderpost.policy.model import Evidence, Facts, Mode, Source
 from borderpost.policy.schema import EvidenceSpec, RouteSpec, TenantSpec
 from borderpost_base import limits
 from borderpost_base.errors import ERRORS, BorderpostError
 from support.mmdb_writer import write_mmdb
+from support.raw_requests import DISTRUST, facts_of, headers, rejected
 
 PREFIX = "spiffe://example/residency/"
 EVIDENCE = EvidenceSpec.model_validate({"mtls": {"san_prefix": PREFIX}})
@@ -41,9 +42,6 @@ ROUTES = {
 }
 
 
-BELIEF = Belief(min_confidence=80, disbelieved=Flags.ANONYMISER | Flags.HOSTING)
-
-
 @pytest.fixture(scope="module")
 def geo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locator]:
     networks: dict[str, Any] = {
@@ -54,34 +52,13 @@ def geo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locator]:
     }
     path = write_mmdb(tmp_path_factory.mktemp("geo") / "city.mmdb", networks, database_type="GeoIP2-City")
     database = GeoDatabase.open(path)
-    yield Locator(database, Anonymisers(), BELIEF)
+    yield Locator(database, Anonymisers(), DISTRUST)
     database.close()
 
 
 @pytest.fixture(scope="module")
 def extractor(geo: Locator) -> Extractor:
     return Extractor(EVIDENCE, TENANTS, ROUTES, geo)
-
-
-def facts_of(extractor: Extractor, address: str = "2.16.1.1:0", **raw: Any) -> Facts:
-    extracted = extractor.extract(RawRequest(address, **raw))
-    assert isinstance(extracted, Extracted), extracted
-    return extracted.facts
-
-
-def rejected(extractor: Extractor, address: str = "2.16.1.1:0", **raw: Any) -> tuple[int, str, str]:
-    refusal = extractor.extract(RawRequest(address, **raw))
-    assert isinstance(refusal, Rejected), refusal
-    assert refusal.code in ERRORS
-    return refusal.status, refusal.code, refusal.reason
-
-
-def headers(**named: str | bytes | list[str]) -> tuple[tuple[str, bytes], ...]:
-    pairs = []
-    for name, value in named.items():
-        for one in value if isinstance(value, list) else [value]:
-            pairs.append((name.replace("_", "-"), one if isinstance(one, bytes) else one.encode()))
-    return tuple(pairs)
 
 
 def test_a_plain_request_has_its_address_and_the_default_classes(extractor: Extractor) -> None:
@@ -271,7 +248,7 @@ def doubting(tmp_path: Path, **tenants: TenantSpec) -> Extractor:
     networks = {"2.16.0.0/13": {"country": {"iso_code": "FR"}}}
     (tmp_path / "exits").write_text("2.16.1.0/24\n2.16.9.0/24 hosting\n")
     database = GeoDatabase.open(write_mmdb(tmp_path / "geo.mmdb", networks, database_type="GeoIP2-City"))
-    locator = Locator(database, Anonymisers.open([tmp_path / "exits"]), BELIEF)
+    locator = Locator(database, Anonymisers.open([tmp_path / "exits"]), DISTRUST)
     return Extractor(EVIDENCE, tenants, {"r": RouteSpec(require_evidence=(Source.GEOIP,))}, locator)
 
 
@@ -300,111 +277,6 @@ def test_token_of_an_issuer_that_is_not_believed_ends_the_request(
     assert rejected(choosy, issuer=issuer, **claims) == (403, "BP0826", "issuer-not-believed")
     assert facts_of(choosy, issuer=ISSUERS[1], **claims) == facts_of(choosy, issuer=ISSUERS[0], **claims)
     assert facts_of(choosy).evidence == (Evidence(Source.GEOIP, "FR", True),), "no token needs no issuer"
-
-
-PURPOSED = {
-    "acme": TenantSpec(san=(ACME_SAN,), purpose="care"),
-    "globex": TenantSpec(purpose="research"),
-    "initech": TenantSpec(),
-}
-PURPOSED_ROUTES = {"care": RouteSpec(purpose="care"), "any": RouteSpec(), "own": RouteSpec(tenant="globex")}
-
-
-@pytest.mark.parametrize(
-    ("raw", "purpose", "with_header"),
-    [
-        ({}, None, "care"),
-        ({"route": "any"}, None, "care"),
-        ({"route": "care"}, "care", "care"),
-        ({"tenant_claim": "acme"}, "care", "care"),
-        ({"tenant_claim": "acme", "route": "care"}, "care", "care"),
-        ({"tenant_claim": "initech", "route": "care"}, "care", "care"),
-        ({"tenant_claim": "globex", "route": "care"}, None, None),
-        ({"tenant_claim": "globex"}, "research", None),
-        ({"route": "own"}, "research", None),
-        ({"tenant_claim": "globex", "sans": (ACME_SAN,)}, None, None),
-        ({"tenant_claim": "nobody"}, None, "care"),
-    ],
-)
-def test_purpose(geo: Locator, raw: dict[str, Any], purpose: str | None, with_header: str | None) -> None:
-    plain = Extractor(EVIDENCE, PURPOSED, PURPOSED_ROUTES, geo)
-    trusting = Extractor(EvidenceSpec(trust_purpose_header=True), PURPOSED, PURPOSED_ROUTES, geo)
-    header = headers(x_purpose="care")
-    if "sans" not in raw:
-        assert facts_of(trusting, headers=header, **raw).purpose == with_header
-    assert facts_of(plain, **raw).purpose == facts_of(plain, headers=header, **raw).purpose == purpose
-    assert ("x-purpose" in plain.headers, "x-purpose" in trusting.headers) == (False, True)
-
-
-def test_purpose_header_is_read_as_strictly_as_others_where_it_is_trusted(geo: Locator) -> None:
-    trusting = Extractor(EvidenceSpec(trust_purpose_header=True), {}, {}, geo)
-    assert rejected(trusting, headers=headers(x_purpose="a b"))[2] == "header-malformed:x-purpose"
-    assert rejected(trusting, headers=headers(x_purpose=["a", "b"]))[2] == "header-conflict:x-purpose"
-
-
-@pytest.mark.parametrize(
-    ("raw", "named", "purpose"),
-    [
-        ({"route": "care"}, "globex", None),
-        ({"route": "care"}, "acme", "care"),
-        ({"route": "care"}, "initech", "care"),
-        ({}, "acme", None),
-    ],
-)
-def test_tenant_of_the_header_only_takes_a_purpose_away(
-    geo: Locator, raw: dict[str, Any], named: str, purpose: str | None
-) -> None:
-    extractor = Extractor(EVIDENCE, PURPOSED, PURPOSED_ROUTES, geo)
-    assert facts_of(extractor, headers=headers(x_tenant=named), **raw).purpose == purpose
-
-
-L, M, P = Mode.LEGAL_FIRST, Mode.HYBRID, Mode.PERFORMANCE_FIRST
-MODAL = {
-    "strict": TenantSpec(mode=L, san=("san:strict",)),
-    "middle": TenantSpec(mode=M, san=("san:middle",)),
-    "wide": TenantSpec(mode=P),
-    "none": TenantSpec(),
-}
-MODAL_ROUTES = {mode.value: RouteSpec(mode=mode) for mode in Mode} | {"plain": RouteSpec()}
-
-
-@pytest.mark.parametrize(
-    ("raw", "mode"),
-    [
-        ({}, None),
-        ({"route": "plain", "tenant_claim": "none"}, None),
-        ({"route": "hybrid"}, M),
-        ({"tenant_claim": "wide"}, P),
-        ({"route": "hybrid", "tenant_claim": "wide"}, M),
-        ({"route": "performance-first", "tenant_claim": "strict"}, L),
-        ({"tenant_claim": "wide", "sans": ("san:middle",)}, M),
-        ({"tenant_claim": "wide", "route_tenant": "strict"}, L),
-        ({"tenant_claim": "nobody", "route": "hybrid"}, M),
-    ],
-)
-def test_mode_is_the_strictest_that_route_and_verified_tenants_set(
-    geo: Locator, raw: dict[str, Any], mode: Mode | None
-) -> None:
-    assert facts_of(Extractor(EVIDENCE, MODAL, MODAL_ROUTES, geo), **raw).mode is mode
-
-
-@pytest.mark.parametrize(
-    ("default", "raw", "named", "mode"),
-    [
-        (L, {}, "wide", L),
-        (P, {}, "middle", M),
-        (M, {}, "wide", M),
-        (P, {}, "none", None),
-        (L, {"route": "hybrid"}, "wide", M),
-        (L, {"route": "hybrid"}, "strict", L),
-        (L, {"tenant_claim": "wide"}, "middle", M),
-    ],
-)
-def test_tenant_of_the_header_only_tightens_the_mode(
-    geo: Locator, default: Mode, raw: dict[str, Any], named: str, mode: Mode | None
-) -> None:
-    extractor = Extractor(EVIDENCE, MODAL, MODAL_ROUTES, geo, mode=default)
-    assert facts_of(extractor, headers=headers(x_tenant=named), **raw).mode is mode
 
 
 def test_model(extractor: Extractor) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from borderpost.facts import Extracted, Extractor, RawRequest
-from borderpost.geoip import Anonymisers, Belief, Flags, GeoDatabase, Locator
+from borderpost.geoip import Anonymisers, GeoDatabase, Locator
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import CompiledPolicy, compile_policy
 from borderpost.policy.decide import decide
@@ -21,6 +21,7 @@ from borderpost.policy.schema import RegionSpec
 from borderpost.remembered_law import RememberedLaw
 from support.mmdb_writer import write_mmdb
 from support.policy_builder import CLASSES, at_home, regime
+from support.raw_requests import DISTRUST
 
 NOW_US = 1_795_000_000_000_000
 PREFIX = "spiffe://example/residency/"
@@ -82,8 +83,7 @@ class World:
         geo = GeoDatabase.open(write_mmdb(directory / "geo.mmdb", networks, database_type="x"))
         exits = directory / "exits"
         exits.write_text("".join(f"{net}.64/26 vpn\n{net}.128/26 hosting\n" for net in PLACE_OF_HOST))
-        belief = Belief(min_confidence=80, disbelieved=Flags.ANONYMISER | Flags.HOSTING)
-        locator = Locator(geo, Anonymisers.open([exits]), belief)
+        locator = Locator(geo, Anonymisers.open([exits]), DISTRUST)
         self.extractor = Extractor(bundle.evidence, bundle.tenants, bundle.routes, locator, mode=bundle.inline.mode)
         self._law = RememberedLaw(self.policy, self.events)
 

@@ -151,6 +151,8 @@ def test_a_list(tmp_path: Path) -> None:
         ("2a00::1/32", "beyond its prefix"),
         ("2a00::/129", "0 to 128"),
         ("09.9.9.9", "09.9.9.9"),
+        ("9.9.9.256", "9.9.9.256"),
+        ("9.9.9.9.9", "9.9.9.9.9"),
         ("fe80::1%eth0", "zone"),
         ("example.org", "example.org"),
         ("9.9.9.9 scanner", "scanner"),

@@ -16,9 +16,9 @@ from borderpost.geoip.locator import NOWHERE
 from borderpost.policy.schema import EvidenceSpec
 from borderpost_base.errors import BorderpostError
 from support.mmdb_writer import build_mmdb, write_mmdb
+from support.raw_requests import DISTRUST
 
 A, H, NONE = Flags.ANONYMISER, Flags.HOSTING, Flags.NONE
-DISTRUST = Belief(min_confidence=80, disbelieved=A | H)
 
 
 def place(country: str, subdivision: str | None = None, *sure: int | None) -> dict[str, Any]:

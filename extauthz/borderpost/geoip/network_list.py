@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from borderpost.geoip.addresses import Address, Ranges
@@ -25,6 +26,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MAPPED_BITS = 96
 """Length of the prefix ::ffff:0:0 of IPv6 addresses that are IPv4 addresses (RFC 4291, section 2.5.5.2)."""
 _MAPPED = 0xFFFF
+
+_OCTET = rb"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLAIN = re.compile(_OCTET + rb"\." + _OCTET + rb"\." + _OCTET + rb"\." + _OCTET)
+"""A line with nothing but an IPv4 address, as most lines of the longest lists: they need not take the long way."""
 
 _Found = dict[tuple[int, Flags], list[tuple[int, int]]]
 """First and last address of each network, by IP version and flag."""
@@ -50,13 +55,19 @@ class NetworkList:
         found: _Found = {}
         count = 0
         for number, line in enumerate(data.removeprefix(_BYTE_ORDER_MARK).splitlines(), 1):
-            words = line.partition(b"#")[0].split()
-            if words:
-                count += 1
-                if count > limits.ANONYMISER_NETWORKS_MAX:
-                    detail = f"more than {limits.ANONYMISER_NETWORKS_MAX} networks"
-                    raise BorderpostError("BP0311", detail, place=Place(str(path), number))
-                _take(words, found, Place(str(path), number))
+            plain = _PLAIN.fullmatch(line)
+            words = () if plain is not None else line.partition(b"#")[0].split()
+            if plain is not None:
+                first = int.from_bytes(bytes(map(int, plain.groups())), "big")
+                found.setdefault((4, Flags.ANONYMISER), []).append((first, first))
+            elif words:
+                _take(words, found, path, number)
+            else:
+                continue
+            count += 1
+            if count > limits.ANONYMISER_NETWORKS_MAX:
+                detail = f"more than {limits.ANONYMISER_NETWORKS_MAX} networks"
+                raise BorderpostError("BP0311", detail, place=Place(str(path), number))
         if not found:
             raise BorderpostError("BP0310", "the file has no network in it", place=Place(str(path)))
         ranges = {key: Ranges(networks) for key, networks in found.items()}
@@ -86,18 +97,18 @@ def _bytes_of(path: Path) -> bytes:
     return data
 
 
-def _take(words: list[bytes], found: _Found, place: Place) -> None:
+def _take(words: Sequence[bytes], found: _Found, path: Path, number: int) -> None:
     """Put one line's network where it belongs."""
     try:
         network, *more = (word.decode("ascii") for word in words)
         version, first, last = _network(network)
     except (UnicodeDecodeError, ValueError) as error:
         detail = f"{ascii(words[0])[2:-1]:.60} is no network: {error}"
-        raise BorderpostError("BP0309", detail, place=place) from None
+        raise BorderpostError("BP0309", detail, place=Place(str(path), number)) from None
     flag = FLAG_OF.get(more[0].lower()) if len(more) == 1 else None if more else Flags.ANONYMISER
     if flag is None:
         detail = f"`{' '.join(more):.60}` after the network is no one flag"
-        raise BorderpostError("BP0309", detail, place=place)
+        raise BorderpostError("BP0309", detail, place=Place(str(path), number))
     found.setdefault((version, flag), []).append((first, last))
 
 
