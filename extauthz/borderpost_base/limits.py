@@ -91,10 +91,13 @@ ANONYMISER_FILES_MAX = _limit(
     "anonymiser_files_max", 16, "files", "each is asked about every new address; publishers are few"
 )
 ANONYMISER_LIST_BYTES_MAX = _limit(
-    "anonymiser_list_bytes_max", 32 << 20, "bytes", "a text of the most networks, with words and comments"
+    "anonymiser_list_bytes_max", 16 << 20, "bytes", "a text of the most networks, with words and comments"
 )
 ANONYMISER_NETWORKS_MAX = _limit(
-    "anonymiser_networks_max", 500_000, "networks a list", "all Tor exits are 2,000, known VPN exits some 100,000"
+    "anonymiser_networks_max",
+    250_000,
+    "networks a list",
+    "all Tor exits are 2,000, known VPN exits some 100,000; each worker reads so many in about a second",
 )
 REMEMBERED_MESSAGE_BYTES_MAX = _limit(
     "remembered_message_bytes_max", 2048, "bytes", "longer messages are parsed each time; usual ones have 200 to 700"
