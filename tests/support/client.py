@@ -51,13 +51,15 @@ def run_load(
     headers: Callable[[int], Iterable[Header]] = lambda _number: (),
     during: Callable[[], None] | None = None,
     timeout_s: float = 10.0,
+    pause_s: float = 0.0,
 ) -> Observed:
     """Send `count` requests, or for `seconds`, over that many kept connections; `during` runs meanwhile in a thread.
 
-    `headers(number)` gives the headers of each request. Without a count or seconds the load ends with `during`.
+    `headers(number)` gives the headers of each request. Without a count or seconds the load ends with `during`. Each
+    connection waits `pause_s` between an answer and its next request.
     """
     assert count or seconds or during is not None, "an unbounded load"
-    return asyncio.run(_load(port, concurrency, count, seconds, headers, during, timeout_s))
+    return asyncio.run(_load(port, concurrency, count, seconds, headers, during, timeout_s, pause_s))
 
 
 async def _load(
@@ -68,6 +70,7 @@ async def _load(
     headers: Callable[[int], Iterable[Header]],
     during: Callable[[], None] | None,
     timeout_s: float,
+    pause_s: float,
 ) -> Observed:
     observed = Observed()
     loop = asyncio.get_running_loop()
@@ -99,6 +102,8 @@ async def _load(
                     if writer is not None:
                         writer.transport.abort()
                     writer = None
+                if pause_s:
+                    await asyncio.sleep(pause_s)
         finally:
             if writer is not None:
                 writer.transport.abort()

@@ -6,7 +6,7 @@ went, and what the log says, with these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,9 @@ def trespasses(seen: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> list[st
     return found
 
 
-def illegal_routes(decisions: Iterable[dict[str, Any]]) -> Iterator[str]:
+def illegal_routes(
+    decisions: Iterable[dict[str, Any]], legal_of_place: Mapping[str, frozenset[str]] = LEGAL_OF_PLACE
+) -> Iterator[str]:
     """Yield the recorded decisions that send somebody where one of the places it may be in does not allow it.
 
     Requests of free data, which only a trusted tenant can declare, are left out.
@@ -82,6 +84,6 @@ def illegal_routes(decisions: Iterable[dict[str, Any]]) -> Iterator[str]:
             continue
         believed = [piece for piece in record["jur"]["evidence"] if "doubt" not in piece]
         places = [piece["val"].partition("-")[0] for piece in believed]
-        legal = ALL.intersection(*(LEGAL_OF_PLACE.get(place, NOWHERE) for place in places)) if places else NOWHERE
+        legal = ALL.intersection(*(legal_of_place.get(place, NOWHERE) for place in places)) if places else NOWHERE
         if out["r"] not in legal:
             yield f"{record['epoch']}/{record['seq']}: {places} sent to {out['r']}"

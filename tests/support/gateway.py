@@ -17,7 +17,7 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from borderpost_base.names import DECISION_HEADER
 from borderpost_envoy import Via, render_bootstrap
 from support.borderpost_process import ENGINE, BorderpostProcess, merged
 from support.client import Header, Observed, region_of, run_load, send
-from support.clients import GERMAN, Client, illegal_routes, legal_header, trespasses
+from support.clients import GERMAN, LEGAL_OF_PLACE, Client, illegal_routes, legal_header, trespasses
 from support.envoy_process import EnvoyProcess
 from support.upstreams import Behaviour, RegionServers
 
@@ -77,6 +77,8 @@ class Gateway:
         self.envoy: EnvoyProcess
         self.unspeakable: set[str] = set()
         """Addresses and tokens that were sent; no file may hold one."""
+        self.legal_of_place: Mapping[str, frozenset[str]] = LEGAL_OF_PLACE
+        """Which regions may serve clients of a place, for the judgement at the end."""
         self._environ: dict[str, str] = {}
         self._earlier: set[str] = set()
 
@@ -251,7 +253,8 @@ class Gateway:
         """Assert what must hold of every run, from what it left behind."""
         seen = [(region, request.headers) for region in self.regions.ports for request in self.regions[region].seen]
         assert trespasses(seen) == []
-        assert list(illegal_routes(record for records in self.streams().values() for record in records)) == []
+        decisions = (record for records in self.streams().values() for record in records)
+        assert list(illegal_routes(decisions, self.legal_of_place)) == []
         report = verify(self.audit)
         assert report.findings == []
         assert self.indiscretions() == []

@@ -146,7 +146,7 @@ def test_a_stream_that_loses_lines_is_trouble_and_what_was_known_stays(shared: R
 
     async def tail_cut(case: Followed) -> None:
         with shared.client as client:
-            client.xdel(KEY, client.xrevrange(KEY, count=1)[0][0])  # type: ignore[index]
+            client.xdel(KEY, client.xrevrange(KEY, count=1)[0][0])
         await case.in_trouble("BP1012")
 
     async def begun_anew(case: Followed) -> None:
@@ -158,7 +158,7 @@ def test_a_stream_that_loses_lines_is_trouble_and_what_was_known_stays(shared: R
 
     async def middle_gone(case: Followed) -> None:
         with shared.client as client:
-            client.xdel(KEY, client.xrange(KEY)[1][0])  # type: ignore[index]
+            client.xdel(KEY, client.xrange(KEY)[1][0])
         await case.in_trouble("BP1012")
 
     async def main() -> None:
