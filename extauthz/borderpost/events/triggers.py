@@ -16,7 +16,7 @@ from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_vali
 
 from borderpost.events.lines import scope_body
 from borderpost.policy.event_schema import WIDENING, EventScope, EventType, LegalEvent
-from borderpost.policy.fields import EPOCH, Identifier, Instant, Text, format_instant, told
+from borderpost.policy.fields import EPOCH, Identifier, Instant, Text, format_instant, refuse_at, told
 from borderpost_base.errors import BorderpostError
 from borderpost_base.strict import StrictModel
 
@@ -74,7 +74,8 @@ class EventTemplate(StrictModel):
     @model_validator(mode="after")
     def _only_narrows(self) -> EventTemplate:
         if self.type in WIDENING or self.type == "threshold_reached":
-            raise told(BorderpostError("BP1017", f"a trigger cannot fire a {self.type}"))
+            error = BorderpostError("BP1017", f"a trigger cannot fire a {self.type}")
+            refuse_at("EventTemplate", [(("type",), error)])
         self.event("example", EPOCH, None)  # it lacks nothing that its type needs
         return self
 
