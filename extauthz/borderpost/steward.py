@@ -24,8 +24,10 @@ from pathlib import Path
 import uvloop
 
 from borderpost.admin.app import AdminServer, make_app
+from borderpost.admin.feeds import feeds_route
 from borderpost.config import Loaded, load_config
 from borderpost.counters.counting import Counting
+from borderpost.feeds import Feeds
 from borderpost.health import Check
 from borderpost.publication import Publication
 from borderpost.reviews import Reviews
@@ -96,6 +98,10 @@ class Steward:
             self._config.counters, runtime, bundle=lambda: self._publication.bundle, add=self._publication.law.add_own,
             world=world, metrics=self._metrics,
         )  # fmt: skip
+        self._feeds = Feeds(
+            self._config.events, law=self._publication.law, is_published=lambda: self._publication.complete,
+            world=world, metrics=self._metrics,
+        )  # fmt: skip
         self._supervisor = Supervisor(
             runtime=runtime,
             count=self._config.server.workers,
@@ -109,7 +115,7 @@ class Steward:
         self._reloads: set[asyncio.Task[None]] = set()
         self._reloads_done = 0
         self._admin = AdminServer(
-            make_app(checks=self.checks, metrics=self.exposition),
+            make_app(checks=self.checks, metrics=self.exposition, routes=[feeds_route(self._feeds.deliver)]),
             host=self._config.admin.host,
             port=self._config.admin.port,
         )
@@ -134,6 +140,7 @@ class Steward:
         try:
             self._publication.publish()
             self._publication.start()
+            self._feeds.start()
             self._supervisor.start(self._settings)
             self._log.info("started", pid=os.getpid(), workers=self._config.server.workers)
             await self._until_stopped(admin, background)
@@ -157,6 +164,7 @@ class Steward:
             reload.cancel()
         await asyncio.gather(*self._reloads, return_exceptions=True)
         await self._supervisor.stop(grace_s=self._config.server.drain_s + _KILL_AFTER_DRAIN_S)
+        await self._feeds.stop()
         await self._publication.stop()
         self._admin.should_exit = True
         for task in background:
@@ -183,6 +191,7 @@ class Steward:
         while True:
             await asyncio.sleep(self._config.runtime.watch_s)
             await self._publication.look_for_changes()
+            self._feeds.look()
             self._reviews.look(
                 self._publication.bundle,
                 grace_days=self._config.policy.review_grace_days,
@@ -209,6 +218,7 @@ class Steward:
                 return
             self._config = loaded.config
             self._counting.take(loaded.config.counters)
+            self._feeds.replace(loaded.config.events)
             loaded.config.logs.apply("steward")
             if all(seat.settings == settings for seat in self._supervisor.seats):
                 self._note_outcome("taken", "kept", ())
@@ -249,7 +259,8 @@ class Steward:
                        if self._publication.probed else "first round of probes under way"),
         ]  # fmt: skip
         checks += [self._worker_check(seat) for seat in self._supervisor.seats]
-        return checks + self._publication.law.checks() + self._uptake.checks() + self._reviews.checks()
+        parts = (self._publication.law, self._feeds, self._uptake, self._reviews)
+        return [*checks, *(check for part in parts for check in part.checks())]
 
     def _worker_check(self, seat: Seat) -> Check:
         signs = self._page.worker(seat.stream)

@@ -127,6 +127,17 @@ RECORDED_REASON_BYTES_MAX = _limit(
 REFUSAL_REASONS_MAX = _limit(
     "refusal_reasons_max", 24, "reasons a record", "counts by reason beyond this are added up as `other`"
 )
+FEEDS_MAX = _limit("feeds_max", 64, "feeds", "what fires triggers is a handful of sources")
+FEED_MESSAGE_BYTES_MAX = _limit("feed_message_bytes_max", 4096, "bytes", "a value and an instant")
+FEED_SECRET_BYTES_MIN = _limit("feed_secret_bytes_min", 16, "bytes", "128 random bits cannot be guessed")
+FEED_SECRET_BYTES_MAX = _limit("feed_secret_bytes_max", 4096, "bytes", "beyond it the file is no secret")
+FEED_AGE_S_MAX = _limit(
+    "feed_age_s_max", 300, "seconds", "how far a webhook's message may be from now: what was overheard is worth no more"
+)
+FEED_STREAM_ENTRIES_MAX = _limit(
+    "feed_stream_entries_max", 1000, "messages", "a gateway that starts hears those of the last while"
+)
+FEED_READ_S_MAX = _limit("feed_read_s_max", 5, "seconds", "for the body of a webhook's message to arrive")
 LATE_EVENTS_RECORDED_MAX = _limit(
     "late_events_recorded_max", 64, "events a record", "the newest ones; the list that the record names has them all"
 )

@@ -254,6 +254,9 @@ class Metrics:
     )
     facts_rejected_total = _counter("worker", "Header values that were refused, by reason.", "reason")
     geoip_unknown_total = _counter("worker", "Requests whose address the GeoIP database does not know.")
+    geoip_doubted_total = _counter(
+        "worker", "Requests whose address has a place that is not believed, by reason.", "doubt"
+    )
 
     # The record.
     audit_commit_seconds = _histogram("worker", "Write and fdatasync of one batch of records.", _SYNC_SECONDS)
@@ -286,6 +289,8 @@ class Metrics:
     events_stream_silent_seconds = _gauge("steward", "Time since the server of the events stream last answered.")
     clock_error_seconds = _gauge("steward", "How far this machine's clock may be wrong, as legal events count it.")
     reload_total = _counter("steward", "Reloads of configuration, events or GeoIP, by result.", "what", "result")
+    feed_messages_total = _counter("steward", "Messages of feeds, by feed and result.", "feed", "result")
+    triggers_fired_total = _counter("steward", "Events that triggers fired here.", "trigger")
     reload_stale = _gauge("steward", "1 while the newest on the disk is refused and the last good one in force.", "what")
     reload_taken_timestamp_seconds = _gauge("steward", "When the one in force was taken, Unix time.", "what")
     rollback_refused_total = _counter(

@@ -1,4 +1,4 @@
-"""The admin endpoints: `/livez`, `/readyz` and `/metrics`, for probes and Prometheus, on loopback.
+"""The admin endpoints: `/livez`, `/readyz` and `/metrics`, for probes and Prometheus, on loopback; and webhooks.
 
 `/livez` says that the steward's loop turns. `/readyz` says that every worker can decide and record now; it is
 what takes an instance out of service, and lists beside it what somebody should look at. Both answer `text/plain` (or
@@ -7,7 +7,7 @@ JSON with `?verbose`), 200 or 503.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +21,11 @@ from starlette.routing import Route
 from borderpost.health import Check, Outcome
 
 
-def make_app(*, checks: Callable[[], list[Check]], metrics: Callable[[], bytes]) -> Starlette:
-    """Build the application over two questions: is every check passed, and what are the metrics now."""
+def make_app(
+    *, checks: Callable[[], list[Check]], metrics: Callable[[], bytes], routes: Sequence[Route] = ()
+) -> Starlette:
+    """Build the application over two questions (what came of every check, what are the metrics now) and further
+    routes."""
 
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -44,7 +47,8 @@ def make_app(*, checks: Callable[[], list[Check]], metrics: Callable[[], bytes])
     async def prometheus(_request: Request) -> Response:
         return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", prometheus)])
+    own = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", prometheus)]
+    return Starlette(routes=[*own, *routes])
 
 
 class AdminServer(uvicorn.Server):

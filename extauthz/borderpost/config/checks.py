@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from borderpost.config.accounts import group_id, user_id
+from borderpost.config.feeds import secret_mistakes
 from borderpost.config.model import Config
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.check import check_region_defaults
@@ -20,9 +21,10 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
 
     Without a bundle, because the policy itself has mistakes, what depends on its groups is left for the next run.
     """
+    mistakes = (*_clusters(config), *_tenant_names(config), *_peers(config), *_sinks(config))
     found = [
         BorderpostError(error.code, error.detail, place=document.place(path), mend=error.mend)
-        for path, error in (*_clusters(config), *_tenant_names(config), *_peers(config), *_sinks(config))
+        for path, error in (*mistakes, *secret_mistakes(config.events.feeds))
     ]
     if bundle is not None:
         for path, error in check_region_defaults(config.region_defaults, bundle.vocabulary):

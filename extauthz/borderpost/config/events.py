@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BeforeValidator, Field, model_validator
 
+from borderpost.config.feeds import FeedSpec
 from borderpost.config.redis import EventsRedisSpec
 from borderpost.events import signing
 from borderpost.events.files import read_bounded
 from borderpost.events.signing import SignerKey, Signers
-from borderpost.policy.fields import Instant, Label
+from borderpost.policy.fields import Identifier, Instant, Label
 from borderpost_base import limits
 from borderpost_base.errors import NOWHERE, BadValue, BorderpostError, Place
 from borderpost_base.strict import StrictModel, YamlDocument
@@ -91,6 +92,9 @@ class EventsSection(StrictModel):
     nobody keeps the clock. A number is for machines whose kernel is not told of its clock; 0 is for tests on one
     machine."""
 
+    feeds: dict[Identifier, FeedSpec] = Field(default={}, max_length=limits.FEEDS_MAX)
+    """What may fire the triggers of a signed list, by the names that triggers use; none by default."""
+
     @model_validator(mode="after")
     def _one_list(self) -> EventsSection:
         if self.file is not None and self.redis is not None:
@@ -99,6 +103,8 @@ class EventsSection(StrictModel):
             raise BadValue("BP1014", "the list in `redis` is a signed one, and nobody may sign")
         if self.max_age_s is not None and not self.signers:
             raise BadValue("BP1014", "`max_age_s` asks for signed heartbeats, and nobody may sign")
+        if self.redis is None and any(feed.stream is not None for feed in self.feeds.values()):
+            raise BadValue("BP0104", "a feed that is a stream needs `redis`, the server that it is in")
         return self
 
 

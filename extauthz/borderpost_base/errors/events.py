@@ -125,4 +125,30 @@ TABLE: tuple[ErrorSpec, ...] = (
         "The list, or a file beside it, could not be written or brought to stable storage. It is as it was before.",
         "See the message for the system's reason: permissions, a full disk.",
     ),
+    ErrorSpec(
+        "BP1030",
+        "feed cannot be read",
+        "What a feed says is JSON of the form {\"value\": …, \"at\": \"…\"}: a text, a number, true or false, and the "
+        "instant since when it is so. What it said before stands.",
+        "Write it so. A file is replaced by renaming a new one over it.",
+    ),
+    ErrorSpec(
+        "BP1031",
+        "webhook's secret cannot be used",
+        "Each webhook has a secret of its own, in a file that the gateway can read: whoever knows it may fire triggers.",
+        "Make one, as by `openssl rand -hex 32`, in a file that only the gateway and the sender can read.",
+    ),
+    ErrorSpec(
+        "BP1032",
+        "webhook's message refused",
+        "A message carries the HMAC-SHA256 of its bytes under the feed's secret, and an `at` close to this machine's "
+        "clock, so that what was overheard once cannot be sent again later.",
+        "Sign the very bytes that are sent, `x-feed-signature: sha256=…`; set both clocks right (NTP).",
+    ),
+    ErrorSpec(
+        "BP1033",
+        "message of a feed not taken",
+        "What the message fires could not be published to the workers, or the message not be passed on to the fleet.",
+        "Send it again: nothing is fired twice. See the log lines before this one for the reason.",
+    ),
 )
