@@ -17,6 +17,14 @@ from typing import Any
 from borderpost.demo.scenery import write_events
 
 _ENDED_EVENTS = 100
+_STANDING: tuple[tuple[str, dict[str, list[str]]], ...] = (
+    ("injunction", {"subjects": ["AQ"], "countries": ["US"]}),
+    ("injunction", {"subjects": ["AQ"], "data": ["health"], "operators": ["Example Cloud GmbH"]}),
+    ("regulator_order", {"subjects": ["BV"], "regions": ["eu-central-1", "us-east-1"]}),
+    ("adequacy_revoke", {"bases": ["a-basis-of-nobody"], "countries": ["US"]}),
+    ("sanctions_add", {"subjects": ["HM"]}),
+)
+"""Type and scope of events in force. Nobody lives in those places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +39,22 @@ class Feature:
 
 
 def _without_law(config: dict[str, Any], _directory: Path) -> None:
-    """Leave the packs' words, groups and data classes, and none of their regimes."""
+    """Leave the words of the built-in packs, their groups and data classes, and none of their regimes."""
     config["policy"] = {"packs": ["base"], "no_regime": "allow"}
+
+
+def _with_packs(config: dict[str, Any], _directory: Path) -> None:
+    """Take every pack there is; for the clients of the bench their law is the starter packs'."""
+    config["policy"]["packs"] = ["world" if pack == "starter" else pack for pack in config["policy"]["packs"]]
+
+
+def _with_shadow(config: dict[str, Any], _directory: Path) -> None:
+    """Weigh a candidate beside the law: the same, and a regime that allows clients in the United States nothing."""
+    regime = {
+        "id": "candidate", "title": "What a candidate adds", "source": "the bench",
+        "applies_when": {"subject_in": "US"}, "default": "deny",
+    }  # fmt: skip
+    config["shadow"] = {"policy": {**config["policy"], "regimes": [*config["policy"].get("regimes", ()), regime]}}
 
 
 def _without_probes(config: dict[str, Any], _directory: Path) -> None:
@@ -44,14 +66,20 @@ def _without_latencies(config: dict[str, Any], _directory: Path) -> None:
 
 
 def _with_events(_config: dict[str, Any], directory: Path) -> None:
-    """Write events that have all ended: they are compiled and weighed, and change no answer."""
+    """Write events that have ended, and some in force that concern no request of the bench: each is compiled, those in
+    force are weighed for every request, and no answer changes."""
+    begun = "2024-01-01T00:00:00Z"
+    shared = {"effective_from": begun, "recorded_at": begun, "source": "the bench", "reason": "an event of the bench"}
+    ended = {"effective_until": "2024-02-01T00:00:00Z", **shared}
     write_events(directory, [
-        {
-            "id": f"ended-{number}", "type": "region_suspend", "scope": {"regions": ["us-east-1"]},
-            "effective_from": "2024-01-01T00:00:00Z", "effective_until": "2024-02-01T00:00:00Z",
-            "recorded_at": "2024-01-01T00:00:00Z", "source": "the bench", "reason": "an event that has ended",
-        }
-        for number in range(_ENDED_EVENTS)
+        *(
+            {"id": f"ended-{number}", "type": "region_suspend", "scope": {"regions": ["us-east-1"]}, **ended}
+            for number in range(_ENDED_EVENTS)
+        ),
+        *(
+            {"id": f"standing-{number}", "type": kind, "scope": scope, **shared}
+            for number, (kind, scope) in enumerate(_STANDING)
+        ),
     ])  # fmt: skip
 
 
@@ -60,7 +88,11 @@ FEATURES: Mapping[str, Feature] = MappingProxyType({
                    _without_law),
     "probes": Feature("the steward probes every region each two seconds", True, _without_probes),
     "latencies": Feature("regions are ranked by the table of latencies", True, _without_latencies),
-    "events": Feature(f"{_ENDED_EVENTS} legal events, all ended, are on file", False, _with_events),
+    "packs": Feature("every built-in pack is loaded, not the starter packs alone", False, _with_packs),
+    "shadow": Feature("a candidate policy is weighed beside the law and differs for clients of one country", False,
+                      _with_shadow),
+    "events": Feature(f"{_ENDED_EVENTS} legal events that have ended and {len(_STANDING)} in force are on file", False,
+                      _with_events),
     "access_log": Feature("Envoy writes its access log, as rendered, to a file", False),
 })  # fmt: skip
 """By name, in the order in which they are told."""

@@ -19,7 +19,7 @@ from borderpost.config.load import load_config
 from borderpost.demo.scenery import REGIONS, configuration, write_events
 from borderpost.policy.compile import compile_policy
 from borderpost.policy.decide import decide
-from borderpost.policy.events import compile_events
+from borderpost.policy.events import EventList, compile_events
 from borderpost_base.errors import BorderpostError
 from borderpost_bench import arguments, report, table, traffic
 from borderpost_bench.compare import Verdict, compare, read_result
@@ -275,16 +275,37 @@ def test_each_feature_switched_makes_a_configuration_that_can_be_served(tmp_path
         before.bundle.digest == after.bundle.digest
         and before.events == after.events
         and before.config.ranking == after.config.ranking
+        and before.shadow == after.shadow
     )
     assert same is (name == "access_log"), "that one is Envoy's"
 
 
-@pytest.mark.parametrize("client", traffic.ROUTED + traffic.REFUSED, ids=lambda client: client.network)
+AT_US = 1_790_000_000_000_000
+CLIENTS = pytest.mark.parametrize("client", traffic.ROUTED + traffic.REFUSED, ids=lambda client: client.network)
+
+
+def legal_to(client: traffic.Client, loaded: Any) -> frozenset[str]:
+    policy = compile_policy(loaded.bundle, loaded.regions)
+    events = compile_events(loaded.events, policy)
+    return frozenset(decide(facts_of(client, "m"), policy, events, AT_US).legal)
+
+
+@CLIENTS
 def test_without_law_any_region_may_serve_whoever_is_known(tmp_path: Path, client: traffic.Client) -> None:
     loaded = served(tmp_path, Features({"law": False}))
-    policy, events = compile_policy(loaded.bundle, loaded.regions), compile_events(loaded.events, loaded.regions)
-    law = decide(facts_of(client, "m"), policy, events, 1_790_000_000_000_000)
-    assert frozenset(law.legal) == traffic.legal_without_law(client.country, client.residency, frozenset())
+    assert legal_to(client, loaded) == traffic.legal_without_law(client.country, client.residency, frozenset())
+
+
+@CLIENTS
+def test_with_all_law_switched_on_no_answer_changes(tmp_path: Path, client: traffic.Client) -> None:
+    loaded = served(tmp_path, Features({"packs": True, "events": True, "shadow": True}))
+    assert legal_to(client, loaded) == client.legal
+    assert len(loaded.bundle.packs) > 15
+    policy = compile_policy(loaded.bundle, loaded.regions)
+    assert len(compile_events(loaded.events, policy).in_force(AT_US)) == 5
+    candidate = compile_policy(loaded.shadow, loaded.regions)
+    refused = decide(facts_of(client, "m"), candidate, compile_events(EventList(), candidate), AT_US)
+    assert (frozenset(refused.legal) == client.legal) is (client.country != "US"), "the shadow differs where it says"
 
 
 def parsed(*words: str) -> argparse.Namespace:
