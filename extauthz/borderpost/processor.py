@@ -48,7 +48,7 @@ _BACKLOG = Refusal(503, "BP0808", "backlog")
 class Known:
     """A decision ready to be given again: its record with holes, its answer in pieces, what it counts as."""
 
-    __slots__ = ("address_unknown", "decision", "pieces", "prepared", "until_us", "view")
+    __slots__ = ("address_doubt", "address_unknown", "decision", "pieces", "prepared", "until_us", "view")
 
     def __init__(self, view: View, decision: Decision, prepared: PreparedRecord, pieces: tuple[bytes, ...]) -> None:
         self.view = view
@@ -56,7 +56,9 @@ class Known:
         self.prepared = prepared
         self.pieces = pieces
         self.until_us = decision.until_us
-        self.address_unknown = all(piece.source is not Source.GEOIP for piece in decision.facts.evidence)
+        located = [piece.doubt for piece in decision.facts.evidence if piece.source is Source.GEOIP]
+        self.address_unknown = not located
+        self.address_doubt = located[0] if located else None
 
 
 class Entrance:
@@ -281,6 +283,8 @@ class Processor:
                 metrics.shadow_divergence_total.inc(opinion.kind, by=count)
             if known.address_unknown:
                 metrics.geoip_unknown_total.inc(by=count)
+            elif known.address_doubt is not None:
+                metrics.geoip_doubted_total.inc(known.address_doubt, by=count)
         metrics.decision_seconds.observe((self._world.clock.mono_us() - began_us) / 1e6, times=len(pending))
 
 

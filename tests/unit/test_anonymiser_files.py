@@ -58,6 +58,8 @@ def test_what_is_flagged_is_not_believed_and_the_files_are_kept_for_replay(tmp_p
             view = await parts.take()
             assert await answer(parts) == "403 unknown-subject"
             assert await answer(parts, "212.58.244.21") == "eu-1"
+            assert parts.metrics.geoip_doubted_total.get("anonymiser") == 1
+            assert parts.metrics.geoip_unknown_total.get() == 0
             (activated,) = records(parts, "anonymisers.activate")
             assert activated["files"] == sorted(file.digest for file in view.anonymisers.files)
             for decided in records(parts, "decision"):
