@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from borderpost_bench.cold import COLD
+from borderpost_bench.compiling import COMPILE
 from borderpost_bench.experiment import Experiment
 from borderpost_bench.flood import FLOOD
 from borderpost_bench.half_peak import HALF_PEAK, HALF_PEAK_DIRECT
@@ -19,6 +20,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     SCALING,
     STEPS,
     COLD,
+    COMPILE,
     FLOOD,
     IDLE,
     SOAK,

@@ -19,7 +19,7 @@ from borderpost.policy.decide import decide
 from borderpost.policy.events import EventList, compile_events
 from borderpost.policy.model import Evidence, Facts, Source
 from borderpost_base import limits
-from borderpost_bench import alone, check, cold, flood, idle, load, scaling, sizes, soak, streams, traffic
+from borderpost_bench import alone, check, cold, compiling, flood, idle, load, scaling, sizes, soak, streams, traffic
 from borderpost_bench.experiments import EXPERIMENT_BY_NAME
 from borderpost_bench.features import Features, parse_features
 from borderpost_bench.measure import Settings
@@ -230,12 +230,19 @@ def test_facts_of_a_cold_decision_are_all_distinct(kind: str) -> None:
 def test_a_cold_decision_is_measured_for_each_kind() -> None:
     told = cold.measure_cold(Settings(), "auto", size=Size(10, 30), count=20)
     kinds = {f"{kind}_us" for kind in cold.KINDS}
-    assert set(told.figures) == {*kinds, "first_of_all_us", "worst_us"}
+    assert set(told.figures) == {*kinds, "first_of_all_us", "worst_us", "law_us", "remembered_us"}
     assert told.figures["worst_us"] == max(told.figures[kind] for kind in kinds) > 0
+    assert 0 < told.figures["remembered_us"] < told.figures["worst_us"]
+
+
+def test_reading_and_compiling_are_measured_apart() -> None:
+    told = compiling.measure_compiling(Settings(), "auto", size=Size(10, 30))
+    assert set(told.figures) == {"read_s", "compile_ms", "whole_s"}
+    assert told.figures["whole_s"] >= told.figures["read_s"] > 0
 
 
 def test_the_experiments_can_be_asked_for_by_name() -> None:
-    assert {"scaling", "cold", "flood", "idle-streams", "soak"} <= EXPERIMENT_BY_NAME.keys()
+    assert {"scaling", "cold", "compile", "flood", "idle-streams", "soak"} <= EXPERIMENT_BY_NAME.keys()
     assert not EXPERIMENT_BY_NAME["soak"].by_default, "it takes minutes"
 
 
