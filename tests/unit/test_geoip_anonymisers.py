@@ -217,6 +217,11 @@ def test_the_digest_is_of_all_files_in_any_order(tmp_path: Path) -> None:
     assert [flags(both, "9.9.9.9"), flags(both, "8.8.8.8")] == [A, H]
     assert (bool(both), bool(Anonymisers())) == (True, False)
     assert flags(Anonymisers(), "9.9.9.9") == NONE
+    assert [flags(both, address) for address in ("2002:909:909::1", "2002:808:808::1", "2002:707:707::1")] == [
+        A,
+        H,
+        NONE,
+    ]
 
 
 def test_one_file_that_cannot_be_used_makes_all_unusable(tmp_path: Path) -> None:

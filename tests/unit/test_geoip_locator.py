@@ -68,6 +68,7 @@ def test_what_is_doubted_and_why(tmp_path: Path, address: str, expected: Whereab
     locator = located(tmp_path)
     assert locator.lookup(address) == locator.lookup(address) == expected
     assert locator.lookup(f"::ffff:{address}") == expected
+    assert locator.place_number(f"[::ffff:{address}]".encode()) == locator.place_number(address.encode()) is not None
 
 
 @pytest.mark.parametrize(

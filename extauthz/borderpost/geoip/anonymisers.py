@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import maxminddb
@@ -77,10 +78,16 @@ class Anonymisers:
         return f"sha256:{hashlib.sha256(self.canonical()).hexdigest()}"
 
     def flags(self, address: Address) -> Flags:
-        """Return what the files together say of an address. Raises BorderpostError BP0306 where one is damaged."""
+        """Return what the files together say of an address. Raises BorderpostError BP0306 where one is damaged.
+
+        A 6to4 address (RFC 3056) is also the IPv4 address that stands in it: databases place it by that one.
+        """
         found = Flags.NONE
+        inner = address.sixtofour if isinstance(address, IPv6Address) else None
         for file in self.files:
             found |= file.flags(address)
+            if inner is not None:
+                found |= file.flags(inner)
         return found
 
     def close(self) -> None:
