@@ -283,6 +283,8 @@ AMERICAS = [
             (COVERED_PERSON, "no: us-28cfr202-{}/no-basis"),
         ]
     ),
+    Case("28 CFR 202.255: territories", "PR", AT_HOME, "us-28cfr202-health/not-of-concern", "health"),
+    Case("28 CFR 202.255: territories", "GU", BELOW, "no: us-28cfr202/country-of-concern", "health"),
     Case("28 CFR 202.211: unknown operator", "US", Place("DE"), "no: us-28cfr202-health/no-basis", "health"),
     Case("28 CFR 202: beside the bulk pack", "US", BELOW, "no: us-28cfr202/country-of-concern", "health"),
     Case(

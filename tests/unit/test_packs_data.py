@@ -136,6 +136,14 @@ def test_every_country_is_of_concern_or_not() -> None:
     assert members("US_NOT_OF_CONCERN") == codes.COUNTRIES - members("US_COUNTRIES_OF_CONCERN")
 
 
+def test_the_territories_of_the_united_states() -> None:
+    """Each is a country of ISO 3166-1 and listed below US in ISO 3166-2."""
+    assert members("US_AND_TERRITORIES") == {
+        "US",
+        *(own for below, own in codes.OWN_CODE.items() if below[:3] == "US-"),
+    }
+
+
 def test_the_world_is_every_country_and_what_is_abroad_is_the_rest() -> None:
     assert members("WORLD") == codes.COUNTRIES
     assert members("CN_ABROAD") == codes.COUNTRIES - {"CN"}
