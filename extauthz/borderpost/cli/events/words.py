@@ -12,17 +12,15 @@ from borderpost.policy.fields import EPOCH
 if TYPE_CHECKING:
     from borderpost.events.triggers import EventTemplate, FeedCondition, Trigger
 
-_SCOPE_WORDS = {
-    "regions": "the regions",
-    "countries": "regions that may be in",
-    "operators": "regions run by",
-    "subjects": "people of",
-    "data": "data of the classes",
-    "models": "the models",
-    "tenants": "the tenants",
-    "regimes": "requests under",
-    "bases": "the bases",
+_DESTINATIONS = {"regions": "", "countries": "regions that may be in ", "operators": "regions run by "}
+_REQUESTS = {
+    "subjects": "about people of",
+    "data": "with data of the classes",
+    "models": "to the models",
+    "tenants": "of the tenants",
+    "regimes": "under",
 }
+"""Parts of a scope, by what they say of the regions and of the requests that an event is about."""
 
 
 def instant(at: datetime) -> str:
@@ -108,39 +106,34 @@ def _effect(event: LegalEvent) -> str:
     if event.type == "lift":
         return f"the event `{event.ends}` ends."
     if event.type == "region_restore":
-        return f"earlier suspensions of {_listed(scope.regions)} end."
+        return f"{_listed(scope.regions)} may be used again: earlier suspensions end."
     if event.type == "adequacy_grant":
         where, regimes = _listed(scope.countries), _listed(scope.regimes)
         return f"data under {regimes} may go to {where}, on the basis `{event.basis}`."
     if event.type == "sanctions_add":
-        return (
-            f"requests of people of {_listed(scope.subjects)}, and regions there, are under embargo: all are refused."
-        )
+        return f"requests of people of {_listed(scope.subjects)}, and regions there, are under embargo."
     if event.type == "sanctions_lift":
         of = f" of {_listed(scope.regimes)}" if scope.regimes else ""
         return f"the embargo{of} on {_listed(scope.subjects)} ends."
     if scope.bases:
         regimes = f" of {_listed(scope.regimes)}" if scope.regimes else " of every regime"
-        return f"the basis {_listed(scope.bases)}{regimes} no longer allows {_destinations(scope)}{_requests(scope)}."
-    return f"{_destinations(scope)} are refused{_requests(scope)}."
+        allowed = f"{_requests(scope)} to go to {_destinations(scope)}"
+        return f"the basis {_listed(scope.bases)}{regimes} no longer allows {allowed}."
+    return f"{_requests(scope)} may not go to {_destinations(scope)}."
 
 
 def _destinations(scope: EventScope) -> str:
-    told = [
-        f"{_SCOPE_WORDS[name]} {_listed(getattr(scope, name))}"
-        for name in ("regions", "countries", "operators")
-        if getattr(scope, name)
-    ]
-    return " that are also ".join(told) or "all regions"
+    told = [f"{word}{_listed(getattr(scope, name))}" for name, word in _DESTINATIONS.items() if getattr(scope, name)]
+    return " that are also ".join(reversed(told)) or "any region"
 
 
 def _requests(scope: EventScope) -> str:
     told = [
-        f"{_SCOPE_WORDS[name]} {_listed(getattr(scope, name))}"
-        for name in ("subjects", "data", "models", "tenants", *(() if scope.bases else ("regimes",)))
-        if getattr(scope, name)
+        f"{word} {_listed(getattr(scope, name))}"
+        for name, word in _REQUESTS.items()
+        if getattr(scope, name) and not (name == "regimes" and scope.bases)
     ]
-    return f", for {' with '.join(told)}" if told else ""
+    return f"requests {' and '.join(told)}" if told else "requests"
 
 
 def _listed(names: Sequence[str]) -> str:
