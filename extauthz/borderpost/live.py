@@ -30,7 +30,8 @@ from borderpost_base.logs import get_logger
 
 LAW_PARTS = ("policy", "catalog")
 """Parts whose change means compiling anew."""
-_COMPILED_PARTS = frozenset({*LAW_PARTS, "shadow"})
+COMPILED_PARTS = frozenset({*LAW_PARTS, "shadow"})
+"""Parts of which something is compiled that lives until they change."""
 
 _RETRY_S = 1.0
 """After how long a snapshot that could not be taken is tried again: a full disk or a damaged file may be mended
@@ -92,8 +93,8 @@ class Live:
             manifest = self._reader.manifest()
             held = self.view.parts if self.view is not None else {}
             changed = frozenset(part for part in {*manifest, *held} if held.get(part) != manifest.get(part))
-            if self.view is not None and changed & _COMPILED_PARTS and changed - _COMPILED_PARTS:
-                await self._take_urgent(manifest, changed - _COMPILED_PARTS)
+            if self.view is not None and changed & COMPILED_PARTS and changed - COMPILED_PARTS:
+                await self._take_urgent(manifest, changed - COMPILED_PARTS)
             view = await asyncio.to_thread(self._build, manifest, self.view)
             self._swap(view, changed)
             self.generation, self._behind_since_us, self._told = generation, None, ""
@@ -121,8 +122,8 @@ class Live:
     async def _take_urgent(self, manifest: dict[str, str], parts: frozenset[str]) -> None:
         """Take events, signals and GeoIP by the old law where they fit it; if not, they come with the new one."""
         assert self.view is not None
-        old_law = {part: digest for part, digest in manifest.items() if part not in _COMPILED_PARTS}
-        old_law |= {part: digest for part, digest in self.view.parts.items() if part in _COMPILED_PARTS}
+        old_law = {part: digest for part, digest in manifest.items() if part not in COMPILED_PARTS}
+        old_law |= {part: digest for part, digest in self.view.parts.items() if part in COMPILED_PARTS}
         try:
             view = await asyncio.to_thread(self._build, old_law, self.view)
         except (BorderpostError, Problems) as error:
