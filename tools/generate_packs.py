@@ -13,6 +13,13 @@ from borderpost.policy.built_in import COLLECTIONS
 from borderpost.policy.pack import GroupRule, PolicyPack, Regime
 
 PAGE = Path("docs/reference/packs.md")
+_KEYS = {
+    "contract": "contracts",
+    "operator_certified": "operator.certifications",
+    "attestation": "attestations",
+    "encryption": "encryption",
+}
+"""What an entry asks for, and the key of a region that brings it."""
 _INTRODUCTION = """
 # Built-in packs
 
@@ -26,7 +33,7 @@ exclusive. What is not revocable goes on counting where the list of legal events
 def generate(_root: Path) -> dict[Path, bytes]:
     """Return {path relative to the repository: content}."""
     packs = built_in_packs(*COLLECTIONS)
-    lines = [NOTE, "", *_INTRODUCTION.strip().splitlines(), "", *_collections()]
+    lines = [NOTE, "", *_INTRODUCTION.strip().splitlines(), "", *_collections(), *_labels(packs)]
     for pack in packs:
         lines += _pack(pack)
     return {PAGE: "\n".join(lines).rstrip().encode() + b"\n"}
@@ -35,6 +42,23 @@ def generate(_root: Path) -> dict[Path, bytes]:
 def _collections() -> list[str]:
     rows = [(f"`{name}`", ", ".join(f"[`{member}`](#{member})" for member in of)) for name, of in COLLECTIONS.items()]
     return table(("Collection", "Packs"), rows)
+
+
+def _labels(packs: Iterable[PolicyPack]) -> list[str]:
+    """Say which words of a region's configuration open which bases."""
+    opens: dict[tuple[str, str], list[str]] = {}
+    for regime in (regime for pack in packs for regime in pack.regimes):
+        asked = [(entry.basis, entry.require) for entry in regime.allow]
+        asked += [(f"{entry.basis} (escapes it)", entry.unless) for entry in regime.deny]
+        for basis, require in asked:
+            for field, key in _KEYS.items():
+                if (label := getattr(require, field, None)) is not None:
+                    opens.setdefault((key, label), []).append(f"`{regime.id}`: {basis}")
+    rows = [
+        (f"`{key}`", f"`{label}`", ", ".join(dict.fromkeys(bases))) for (key, label), bases in sorted(opens.items())
+    ]
+    told = "What a region (or `here`, or a sink) may say of itself, and what it opens. Write it down while it is true."
+    return ["## Labels", "", told, "", *table(("Key", "Label", "Opens"), rows)]
 
 
 def _pack(pack: PolicyPack) -> list[str]:
