@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from borderpost.config import Loaded, load_config
 from borderpost.config.packs import built_in_packs
-from borderpost.policy.built_in import PACKS, STARTER
+from borderpost.policy.built_in import COLLECTIONS, PACKS, STARTER, members
 from borderpost.policy.bundle import PolicyBundle, build_bundle
 from borderpost.policy.pack import PolicyPack
 from borderpost.policy.schema import Here
@@ -160,3 +162,14 @@ def test_no_more_packs_than_a_record_can_name(tmp_path: Path) -> None:
     assert len(ids(tmp_path, "world", *names[1:], **own)) == limits.POLICY_PACKS_MAX
     error = problem(tmp_path, "world", *names)
     assert (error.code, error.place.key) == ("BP0217", "policy.packs")
+
+
+@given(st.lists(st.sampled_from([*PACKS, *COLLECTIONS]), max_size=6))
+def test_any_list_gives_each_pack_once_after_what_it_builds_on(names: list[str]) -> None:
+    packs = built_in_packs(*names)
+    order = [pack.metadata.id for pack in packs]
+    assert len(order) == len(set(order))
+    assert set(order) >= {member for name in names for member in members(name)}
+    for index, pack in enumerate(packs):
+        assert set(pack.metadata.builds_on) <= set(order[:index])
+    assert order == [pack.metadata.id for pack in built_in_packs(*names, *reversed(names))]
