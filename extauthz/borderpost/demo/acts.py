@@ -1,4 +1,4 @@
-"""The acts on the stage while it runs: who goes where, a region that dies, one that is suspended, spoofs, silence."""
+"""The acts on the stage while it runs: who goes where, a region that dies, the law that changes, spoofs, silence."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from datetime import UTC, datetime, timedelta
 from borderpost.demo.http_client import Header
 from borderpost.demo.stage import Asked, Stage
 from borderpost.demo.telling import Story
-from borderpost.demo.travellers import BR, DE, EU, TRAVELLERS, US, Traveller
+from borderpost.demo.travellers import BR, DE, EU, SG, TRAVELLERS, US, Traveller
 
 _SETTLE_S = 15.0
 """Longest wait for something that takes about a second."""
 _ROW = 10
 """Answers in a row that show the same to be known to every worker: each takes a snapshot for itself."""
-_EVENT_IN_S = 1.5
+_EVENT_IN_S = 3.0
 _EVENT_LASTS_S = 2.0
+_PENDING_S = 1.0
+"""How long it is watched that an event which lacks a signature changes nothing."""
 
 
 def travellers(stage: Stage, story: Story) -> None:
@@ -94,22 +96,21 @@ def failover(stage: Stage, story: Story) -> None:
 
 
 def suspension(stage: Stage, story: Story) -> None:
-    """Suspend a region by a legal event: it holds from its instant to its end, without a reload."""
+    """Suspend a region by a signed event: it holds from its instant to its end, without a reload."""
     story.act("A legal event suspends a region")
-    known = datetime.now(UTC)
-    begins = known + timedelta(seconds=_EVENT_IN_S)
+    begins = datetime.now(UTC) + timedelta(seconds=_EVENT_IN_S)
     ends = begins + timedelta(seconds=_EVENT_LASTS_S)
-    stage.append_event(
+    stage.declare(
         {
             "id": "demo-2026-1",
             "type": "region_suspend",
             "scope": {"regions": ["eu-central-1"]},
             "effective_from": _stamp(begins),
             "effective_until": _stamp(ends),
-            "recorded_at": _stamp(known),
             "source": "Demo authority, order 1",
             "reason": "Shown here; no such order exists",
-        }
+        },
+        signer="legal",
     )
     answers = stage.ask_until(DE, lambda _one: datetime.now(UTC) > ends + timedelta(seconds=0.3), within_s=_SETTLE_S)
     records = [stage.record(one) for one in answers if one.decision]
@@ -126,6 +127,66 @@ def suspension(stage: Stage, story: Story) -> None:
     for text, (regions, wanted) in phases.items():
         story.claim(f"{text} ({len(regions)} decisions)", bool(regions) and set(regions) == {wanted}, regions)
     story.claim("no request failed on the way", all(one.status == 200 for one in answers), _seen(answers))
+
+
+def basis_falls(stage: Stage, story: Story) -> None:
+    """Take a legal basis away on one signature; it takes two to give it back."""
+    story.act("A legal basis falls, and comes back")
+    both, home = ("ap-southeast-1", "us-east-1"), ("ap-southeast-1",)
+    story.claim("a client in Singapore may be served there and, by CBPR, in us-east-1", _legal(stage, SG) == both)
+    now = datetime.now(UTC)
+    stage.declare(
+        {
+            "id": "demo-2026-2",
+            "type": "adequacy_revoke",
+            "scope": {"regimes": ["sg-pdpa"], "bases": ["sg-cbpr"]},
+            "effective_from": _stamp(now),
+            "source": "Demo court, judgment 2",
+            "reason": "Shown here; no such judgment exists",
+        },
+        signer="legal",
+    )
+    fell = stage.ask_until(SG, _legal_in_a_row(stage, home, _ROW), within_s=_SETTLE_S)
+    story.claim("revoked by one signature: in Singapore alone from then on", _legal(stage, SG) == home, _seen(fell))
+    story.claim("and the record names the event", stage.record(fell[-1]).get("events") == ["demo-2026-2"])
+    stage.declare(
+        {
+            "id": "demo-2026-3",
+            "type": "lift",
+            "ends": "demo-2026-2",
+            "effective_from": _stamp(now),
+            "source": "Demo court of appeal, judgment 3",
+            "reason": "Shown here; no such judgment exists",
+        },
+        signer="legal",
+    )
+    waiting = stage.ask_until(SG, _legal_in_a_row(stage, both, 1), within_s=_PENDING_S)
+    alone = {_legal_of(stage, one) for one in waiting} == {home}
+    story.claim("the judgment is lifted by one signature: nothing widens", alone, _seen(waiting))
+    stage.approve("demo-2026-3", signer="security")
+    back = stage.ask_until(SG, _legal_in_a_row(stage, both, _ROW), within_s=_SETTLE_S)
+    story.claim("with a second person's: us-east-1 is legal again", _legal(stage, SG) == both, _seen(back))
+
+
+def _legal(stage: Stage, address: str) -> tuple[str, ...]:
+    return _legal_of(stage, stage.ask(address))
+
+
+def _legal_of(stage: Stage, asked: Asked) -> tuple[str, ...]:
+    """Return the regions that a request's record calls legal, sorted."""
+    return tuple(sorted(row["r"] for row in stage.record(asked)["cand"] if row["ok"] or row.get("why") == "down"))
+
+
+def _legal_in_a_row(stage: Stage, regions: tuple[str, ...], count: int) -> Callable[[Asked], bool]:
+    """Return what says whether so many answers in a row had these legal regions."""
+    run = 0
+
+    def enough(one: Asked) -> bool:
+        nonlocal run
+        run = run + 1 if _legal_of(stage, one) == regions else 0
+        return run >= count
+
+    return enough
 
 
 @dataclass(frozen=True, slots=True)

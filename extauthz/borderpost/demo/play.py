@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from borderpost.demo.acts import failover, silence, spoofs, suspension, travellers
+from borderpost.demo.acts import basis_falls, failover, silence, spoofs, suspension, travellers
 from borderpost.demo.evidence import evidence
 from borderpost.demo.stage import Stage
 from borderpost.demo.telling import Story, Teller
@@ -19,7 +19,7 @@ def play(teller: Teller) -> int:
     story.say("Setting the stage: five regions, Borderpost, Envoy 1.40 …")
     with Stage() as stage:
         story.say(f"Ready after {time.monotonic() - started:.1f} s.")
-        for act in (travellers, failover, suspension, spoofs, silence, evidence):
+        for act in (travellers, failover, suspension, basis_falls, spoofs, silence, evidence):
             act(stage, story)
         return story.end(time.monotonic() - started)
 
@@ -60,7 +60,7 @@ def _invitation(stage: Stage) -> list[str]:
         f"borderpost explain --log {stage.audit} DECISION_ID",
         f"borderpost verify {stage.audit}",
         f"curl -s http://127.0.0.1:{stage.service.admin_port}/metrics",
-        f"# legal events: edit {stage.directory}/events.yaml",
+        f"# legal events: `borderpost events --help`, with --config {stage.config} and the keys beside it",
         "",
         "Ctrl-C ends it.",
     ]

@@ -11,6 +11,9 @@ import yaml
 ISSUER = "https://id.demo.example/"
 LOG = "demo.example/gateway"
 EVENTS = "events.yaml"
+LIST = "law.jsonl"
+SIGNERS = ("legal", "security")
+"""Who signs legal events on the stage: their keys are made when it is set."""
 AUDIT = "audit"
 
 REGIONS: Mapping[str, Mapping[str, Any]] = {
@@ -81,6 +84,18 @@ def write_configuration(directory: Path, ports: Mapping[str, int], *, admin_port
     path = directory / "borderpost.yaml"
     path.write_text(yaml.safe_dump(configuration(ports, admin_port=admin_port), sort_keys=False))
     return path
+
+
+def sign_events_instead(path: Path) -> None:
+    """Have a configuration read a signed list, still empty, instead of the plain file; the keys lie beside it."""
+    config = yaml.safe_load(path.read_text())
+    config["events"] = {
+        "file": LIST,
+        "signers": {name: f"{name}.pub.pem" for name in SIGNERS},
+        "clock_error_ms": 0,  # whoever writes events here and whoever reads them have one clock
+    }
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    (path.parent / LIST).touch()
 
 
 def write_events(directory: Path, events: list[dict[str, Any]]) -> None:

@@ -8,17 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from borderpost.audit.reader import find, read_log
 from borderpost.demo.children import free_port
 from borderpost.demo.envoy_process import EnvoyProcess
 from borderpost.demo.http_client import Header, Reply, send
 from borderpost.demo.region_servers import RegionServers
-from borderpost.demo.scenery import AUDIT, ISSUER, REGIONS, write_configuration, write_events
+from borderpost.demo.scenery import AUDIT, ISSUER, REGIONS, SIGNERS, sign_events_instead, write_configuration
 from borderpost.demo.service_process import BorderpostProcess
 from borderpost.demo.setting_up import SetUp
 from borderpost.demo.tokens import TokenIssuer
@@ -60,7 +62,6 @@ class Stage(SetUp):
         super().__init__()
         self.asked: list[Asked] = []
         """Every request that was sent through Envoy, in order."""
-        self._events: list[dict[str, Any]] = []
 
     def _set_up(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="borderpost-demo-"))
@@ -71,6 +72,9 @@ class Stage(SetUp):
         jwks.write_text(self.issuer.jwks())
         admin_port = free_port()
         self.config = write_configuration(self.directory, self.regions.ports, admin_port=admin_port)
+        sign_events_instead(self.config)
+        for name in SIGNERS:
+            self._events_command("keygen", name, "--directory", str(self.directory))
         self.service = self._undo.enter_context(BorderpostProcess(self.config, admin_port=admin_port))
         self.access_log = self.directory / "access.log"
         self.envoy = self._undo.enter_context(EnvoyProcess(self._bootstrap(jwks), self.directory))
@@ -132,10 +136,27 @@ class Stage(SetUp):
                 times[entry["decision"]] = int(entry["decision_us"])
         return times
 
-    def append_event(self, event: dict[str, Any]) -> None:
-        """Append one legal event to the events file."""
-        self._events.append(event)
-        write_events(self.directory, self._events)
+    def declare(self, event: Mapping[str, Any], signer: str) -> None:
+        """Have one person sign a legal event, and append it to the list, by the commands that people use."""
+        described = self.directory / f"{event['id']}.yaml"
+        described.write_text(yaml.safe_dump(dict(event), sort_keys=False))
+        signed = described.with_suffix(".signed.json")
+        self._events_command(
+            *("sign", str(described), *self._as(signer), "--output", str(signed), "--config", str(self.config))
+        )
+        self._events_command("apply", str(signed), "--config", str(self.config))
+
+    def approve(self, event_id: str, signer: str) -> None:
+        """Have another person sign a legal event of the list."""
+        self._events_command("approve", event_id, *self._as(signer), "--config", str(self.config))
+
+    def _as(self, signer: str) -> tuple[str, ...]:
+        return ("--key", str(self.directory / f"{signer}.key.pem"), "--as", signer)
+
+    def _events_command(self, *words: str) -> None:
+        done = command("events", *words, "--json")
+        if done.exit_code != 0:
+            raise BorderpostError("BP0911", f"`borderpost events {words[0]}` failed: {done.document}")
 
 
 def command(*words: str) -> CommandResult:

@@ -45,6 +45,7 @@ US = "12.0.0.1"
 BR = "200.160.2.3"
 AE = "94.200.0.1"
 IN = "49.205.0.1"
+SG = "165.21.0.1"
 UNKNOWN = "192.0.2.1"  # TEST-NET-1, RFC 5737
 
 TRAVELLERS: tuple[Traveller, ...] = (
@@ -59,7 +60,7 @@ TRAVELLERS: tuple[Traveller, ...] = (
     Traveller("DE", DE, "eu-central-1", EU, token={"tenant": "clinic"}),
     Traveller("AE", AE, "me-central-1", ("me-central-1",)),
     Traveller("AE", AE, None, status=451, reason="here-not-allowed", data_class="health"),
-    Traveller("SG", "165.21.0.1", "ap-southeast-1", ("ap-southeast-1", "us-east-1")),
+    Traveller("SG", SG, "ap-southeast-1", ("ap-southeast-1", "us-east-1")),
     Traveller("IN", IN, "me-central-1", EVERYWHERE),
     Traveller("IN", IN, None, status=451, reason="here-not-allowed", data_class="payment"),
     Traveller("BR", BR, "eu-west-1", EU),
