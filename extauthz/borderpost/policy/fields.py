@@ -137,7 +137,7 @@ def _places(value: Any) -> Any:
 Places = Annotated[
     tuple[PlaceRef, ...],
     BeforeValidator(_places),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 """One place or several: a code, a group's name, `*`, or a list of them."""
 
