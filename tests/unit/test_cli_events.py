@@ -385,9 +385,10 @@ _BASE: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"type": "injunction", "scope": {"countries": "*", "operators": ["A"], "tenants": ["t"], "models": ["m"]}},
-         "requests to the models m and of the tenants t may not go to regions run by A that are also regions that may "
-          "be in every place."),
+        ({"type": "injunction", "scope": {"countries": "*", "operators": ["A"]}},
+         "requests may not go to regions run by A that are also regions that may be in every place."),
+        ({"type": "injunction", "scope": {"tenants": ["t"], "models": ["m"]}},
+         "requests to the models m and of the tenants t may not go to any region."),
         ({"type": "regulator_order", "scope": {"data": ["health"], "regimes": ["eu-gdpr"]}},
          "requests with data of the classes health and under eu-gdpr may not go to any region."),
         ({"type": "adequacy_revoke", "scope": {"bases": ["art45-dpf"], "regimes": ["eu-gdpr"]}},
