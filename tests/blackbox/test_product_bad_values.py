@@ -13,8 +13,8 @@ from support.gateway import Gateway, gateway
 
 pytestmark = pytest.mark.blackbox
 
-READ = ("x-data-residency", "x-data-class", "x-tenant", "x-model")
-"""Every header that may change the law."""
+READ = ("x-data-residency", "x-data-class", "x-tenant", "x-model", "x-purpose")
+"""Every header that may change the law, where the purpose's is trusted."""
 
 BAD_VALUES: dict[str, list[bytes]] = {
     "empty": [b""],
@@ -32,7 +32,7 @@ BAD_VALUES: dict[str, list[bytes]] = {
     "50,000 bytes": [b"a" * 50_000],
     "many lines": [b"DE"] * 90,
 }
-"""Values that fit none of the four. 90 lines of `DE` are 269 bytes together."""
+"""Values that fit none of them. 90 lines of `DE` are 269 bytes together."""
 
 ENVOY_REFUSES: dict[str, list[bytes]] = {
     "NUL": [b"D\x00E"],
@@ -49,6 +49,7 @@ MISFITS: dict[str, tuple[list[Header], str]] = {
     "two countries": ([("x-data-residency", "DE,US")], "header-conflict:x-data-residency"),
     "two lines": ([("x-data-residency", "DE"), ("X-Data-Residency", "US")], "header-conflict:x-data-residency"),
     "two models": ([("x-model", "a"), ("x-model", "b")], "header-conflict:x-model"),
+    "two purposes": ([("x-purpose", "a"), ("x-purpose", "b")], "header-conflict:x-purpose"),
     "two tenants": ([("x-tenant", "clinic"), ("x-tenant", "press")], "header-conflict:x-tenant"),
     "unknown tenant": ([("x-tenant", "nobody")], "tenant-unknown"),
     "upper case class": ([("x-data-class", "Health")], "header-malformed:x-data-class"),
@@ -58,7 +59,8 @@ MISFITS: dict[str, tuple[list[Header], str]] = {
 
 @pytest.fixture(scope="module", params=list(Via))
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway(tmp_path_factory.mktemp("values"), via=request.param) as gate:
+    trusting = {"trust_purpose_header": True}
+    with gateway(tmp_path_factory.mktemp("values"), via=request.param, evidence=trusting) as gate:
         yield gate
         assert gate.logged('"level": "error"') == 0, gate.log_text()
         assert gate.metric("borderpost_worker_restarts_total") == 0

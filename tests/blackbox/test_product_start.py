@@ -45,6 +45,14 @@ def _wrong_kind(directory: Path) -> dict[str, Any]:
     return {"geoip": {"database": "geo.mmdb"}}
 
 
+def _exits(text: str) -> Change:
+    def change(directory: Path) -> dict[str, Any]:
+        (directory / "exits.txt").write_text(text)
+        return {"geoip": {"anonymisers": ["exits.txt"]}}
+
+    return change
+
+
 def _pack(text: str) -> Change:
     def change(directory: Path) -> dict[str, Any]:
         (directory / "own.yaml").write_text(text)
@@ -92,6 +100,9 @@ MISTAKES: dict[str, tuple[Change, str, str]] = {
     "database truncated": (_truncated, "BP0303", "geo.mmdb"),
     "no database": (_no_database, "BP0302", "geo.mmdb"),
     "database of the wrong kind": (_wrong_kind, "BP0304", "geo.mmdb"),
+    "anonymisers missing": (lambda _d: {"geoip": {"anonymisers": ["exits.txt"]}}, "BP0301", "exits.txt"),
+    "anonymisers with a bad line": (_exits("9.9.9.9\n9.9.9.9/99\n"), "BP0309", "exits.txt:2"),
+    "no anonymisers in the list": (_exits("# nothing\n"), "BP0310", "exits.txt"),
     "admin port taken": (_taken_port, "BP0605", "admin.port"),
 }
 """What is wrong, the code that tells it, and a part of the place."""
@@ -166,6 +177,7 @@ def test_broken_configuration_at_a_reload_changes_nothing(gate: Gateway) -> None
         (merged(gate.config, {"policy": {"packs": ["nowhere"]}}), "BP0213"),
         (merged(gate.config, {"regions": {"eu-central-1": {"country": "XX", "subdivision": None}}}), "BP0201"),
         (merged(gate.config, {"geoip": {"database": "missing.mmdb"}}), "BP0301"),
+        (merged(gate.config, {"geoip": {"anonymisers": ["borderpost.yaml"]}}), "BP0309"),
     ):
         refused = gate.metric("borderpost_reload_total", what="config", result="refused")
         gate.reload(changed)
