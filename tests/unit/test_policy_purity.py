@@ -115,6 +115,8 @@ import orjson
 from borderpost.policy.decide import decide
 from borderpost.policy.events import EventList
 from borderpost.policy.fields import to_us
+from borderpost_bench.cold import KINDS, distinct_facts, sized_view
+from borderpost_bench.sizes import Size
 from support import policy_cases
 from support.agreement import compiled
 
@@ -128,6 +130,7 @@ asked = []
 for _ in range(20):
     world = policy_cases.world(random)
     asked.append((world, [(policy_cases.facts(random), to_us(policy_cases.instant(random))) for _ in range(15)]))
+view = sized_view(Size(10, 100))
 forbid()
 digest = hashlib.sha256()
 for world, questions in asked:
@@ -135,6 +138,9 @@ for world, questions in asked:
     policy, events = compiled(world)
     for facts, now in questions:
         digest.update(told(decide(facts, policy, events, now)))
+for kind in KINDS:
+    for facts in distinct_facts(kind, 40):
+        digest.update(orjson.dumps(view.decide(facts, 1_800_000_000_000_000).record, option=orjson.OPT_SORT_KEYS))
 allow()
 print(digest.hexdigest())
 """
@@ -163,7 +169,8 @@ def allow():
 
 
 def digest_in(**environment: str) -> str:
-    """Return the digest of 300 decisions, made by a process in which the policy can open and ask nothing."""
+    """Return the digest of 500 decisions, 200 of them as records, made by a process in which nothing can be opened or
+    asked."""
     done = subprocess.run(
         [sys.executable, "-c", FORBIDDING + DECISIONS],
         env={**os.environ, "PYTHONPATH": str(TESTS), **environment},
