@@ -34,6 +34,7 @@ class InputStore:
         self.directory = audit_directory / INPUTS_NAME / "sha256"
         """Where the files lie."""
         self._world = world
+        self._anchored = False
 
     def put(self, data: bytes) -> str:
         """Store bytes durably and return their name, `sha256:<hex>`. Raises OSError."""
@@ -130,8 +131,11 @@ class InputStore:
             disk.unlink(part)
         else:
             disk.rename(part, path)
-        for folder in (self.directory, self.directory.parent, self.directory.parent.parent):
-            disk.fsync_dir(folder)
+        disk.fsync_dir(self.directory)
+        if not self._anchored:  # once, whoever made the folders: each sync makes law wait that is on its way into force
+            disk.fsync_dir(self.directory.parent)
+            disk.fsync_dir(self.directory.parent.parent)
+            self._anchored = True
 
 
 def inputs_named_in(stream_directories: Iterable[Path]) -> set[str]:
