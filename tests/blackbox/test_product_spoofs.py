@@ -26,6 +26,8 @@ LIES = {
     "an unknown cluster": [("x-borderpost-cluster", "nowhere")],
     "our own cluster": [("x-borderpost-cluster", "borderpost")],
     "a client": [("x-borderpost-client", AMERICAN.address), ("X-BORDERPOST-CLIENT", AMERICAN.address)],
+    "a purpose": [("x-purpose", "research")],
+    "a purpose that makes no sense": [("x-purpose", "a b"), ("x-purpose", b"\xff")],
     "all our names": [
         *(("x-borderpost-decision", "f" * 32), ("x-borderpost-region", "us-east-1")),
         *(("x-borderpost-jurisdiction", "US"), ("x-borderpost-rule", "us-general"), ("x-borderpost-", "us-east-1")),
@@ -78,6 +80,7 @@ def test_lie_about_the_decision_changes_nothing(gate: Gateway, lie: list[Header]
     assert lied.reply.all("x-borderpost-region") == ["eu-central-1"]
     assert gate.record(lied)["out"] == gate.record(plain)["out"]
     assert gate.record(lied)["jur"] == gate.record(plain)["jur"]
+    assert "purpose" not in gate.record(lied), "nobody trusts that header here"
     refused = [gate.send(client, lie) for client in (IRANIAN, STRANGER)]
     assert [one.status for one in refused] == [451, 403]
     assert {gate.record(one)["out"]["action"] for one in refused} == {"refuse"}
