@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from borderpost import shadow as shadow_module
 from borderpost.answers import Answer, Refusal, Route
 from borderpost.audit.record import parse
 from borderpost.audit.verify import verify
+from borderpost.cli.made_up import view_of
 from borderpost.config.load import load_config
+from borderpost.geoip import GeoDatabase
 from borderpost.lawful_answer import CompiledLaw
-from borderpost.policy.model import Facts
+from borderpost.policy.model import Evidence, Facts, Source
 from borderpost.regions.signals import RegionSignal, Signals, State
 from borderpost.shadow import divergence
 from borderpost_base.errors import Problems
@@ -276,6 +279,59 @@ def test_mistakes_of_a_candidate_are_told_at_its_own_lines(tmp_path: Path) -> No
     found = {(error.code, error.place.line, error.place.key) for error in caught.value.errors}
     assert ("BP0203", 9, "shadow.policy.regimes[0].applies_when.subject_in[0]") in found
     assert ("BP0204", 3, "tenants.acme.classes[0]") in found
+
+
+def test_a_candidate_is_held_to_its_own_word_on_this_gateway_s_place(tmp_path: Path) -> None:
+    (tmp_path / "borderpost.yaml").write_text(
+        "here: {country: US}\n"
+        "regions: {eu-1: {country: DE}}\n"
+        "shadow:\n"
+        "  policy:\n"
+        "    packs: [starter]\n"
+        "    processors: {checked: at-load, subjects: [DE]}\n"
+    )
+    with pytest.raises(Problems) as caught:
+        load_config(tmp_path / "borderpost.yaml", environ={})
+    (error,) = caught.value.errors
+    assert (error.code, error.place.key) == ("BP0223", "here")
+    assert error.detail.startswith("in the shadow: ")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_shadow_changes_an_answer_and_each_divergence_is_what_both_say(tmp_path: Path, seed: int) -> None:
+    """Random facts, asked of a view with a shadow, of one without, and of the candidate as if it were the law."""
+    random = Random(seed)
+    places = ["DE", "FR", "GB", "US", "CU", "IE", "CN"]
+    allow = [{"to": random.sample(places, 3), "basis": f"b-{n}"} for n in range(3)]
+    candidate = regime(allow=allow, applies_when={"subject_in": random.sample(places, 4)})
+    config = {
+        "here": {"country": "DE"},
+        "region_defaults": {"retention": "same", "telemetry": "same"},
+        "regions": {place.lower(): {"country": place} for place in places},
+        "policy": {"packs": ["starter"]},
+        "ranking": {"latency_ms": {"*": {place.lower(): random.randint(1, 9) for place in places}}},
+    }
+    shadow = {"policy": {"packs": ["starter"], "regimes": [candidate], "no_regime": random.choice(["allow", "refuse"])}}
+    views = []
+    for changes in ({}, {"shadow": shadow}, shadow):
+        (tmp_path / "borderpost.yaml").write_text(json.dumps({**config, **changes}))
+        loaded = load_config(tmp_path / "borderpost.yaml", environ={})
+        signals = Signals({random.choice(places).lower(): RegionSignal(State.DOWN)}, "0" * 16, 1)
+        views.append(view_of(loaded, GeoDatabase.of(loaded.config.geoip), views[0].signals if views else signals))
+    plain, shadowed_view, as_law = views
+    kinds = set()
+    for _ in range(300):
+        sources = random.sample(list(Source), random.randint(0, 3))
+        evidence = tuple(Evidence(source, random.choice(places)) for source in Source if source in sources)
+        classes = tuple(sorted(random.sample(["personal", "health", "public"], random.randint(0, 2))))
+        facts = Facts(evidence, classes)
+        decision = shadowed_view.decide(facts, 1_800_000_000_000_000)
+        assert decision.answer == plain.decide(facts, 1_800_000_000_000_000).answer
+        assert decision.opinion is not None
+        kind = divergence(decision.answer, as_law.decide(facts, 1_800_000_000_000_000).answer)
+        assert decision.opinion.kind == kind == decision.record.get("shadow", {}).get("kind")
+        kinds.add(kind)
+    assert len(kinds) > 1
 
 
 def test_a_flood_of_requests_asks_the_shadow_once_for_all_alike(

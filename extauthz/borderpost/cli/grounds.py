@@ -144,7 +144,10 @@ def taking_part(facts: Facts, law: Law, policy: CompiledPolicy, events: EventLis
     Both are asked, since of two orders about one region neither is missed.
     """
     in_force = set(compile_events(events, policy).in_force(at_us))
-    listed = [event for event in events.events if event.mode == "enforce"]
+    weighed = [event for event in events.events if event.id in in_force]
+    # One that another has ended is weighed too: without the other it would hold.
+    ended = {event.ends for event in weighed if event.ends is not None}
+    listed = [event for event in events.events if event.id in in_force | ended]
 
     def by(some: Iterable[LegalEvent]) -> tuple[object, ...]:
         compiled = compile_events(_only(events, some), policy)
@@ -153,9 +156,8 @@ def taking_part(facts: Facts, law: Law, policy: CompiledPolicy, events: EventLis
     with_all, with_none = _said(law), by(())
     return [
         event
-        for event in listed
-        if (event.id in in_force or event.ends is not None)
-        and (by(other for other in listed if other is not event) != with_all or by((event,)) != with_none)
+        for event in weighed
+        if by(other for other in listed if other is not event) != with_all or by((event,)) != with_none
     ]
 
 

@@ -84,7 +84,7 @@ def _peers(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
 
 def _sinks(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
     """Find servers that are sent something and whose place nobody has told."""
-    redis = config.events.redis
-    if redis is not None and redis.sink not in config.sinks:
-        detail = f"no sink `{redis.sink}` is described under `sinks`"
-        yield ("events", "redis", "sink"), BorderpostError("BP0109", detail)
+    for section, redis in (("events", config.events.redis), ("counters", config.counters.redis)):
+        if redis is not None and redis.sink not in config.sinks:
+            detail = f"no sink `{redis.sink}` is described under `sinks`"
+            yield (section, "redis", "sink"), BorderpostError("BP0109", detail)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from borderpost.config.checks import cross_checks
+from borderpost.config.checks import cross_checks, own_processor_checks
 from borderpost.config.event_list import load_events
 from borderpost.config.model import Config
 from borderpost.config.overrides import apply_flags, apply_variables
@@ -27,6 +27,7 @@ from borderpost.policy.pack import PolicyPack
 from borderpost.policy.schema import RegionSpec
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.strict import validate
+from borderpost_base.world import World
 from borderpost_base.yaml_source import YamlDocument, load_yaml_file
 
 _Result = TypeVar("_Result")
@@ -63,7 +64,8 @@ def load_config(
     `overrides` are flags, dotted key to YAML text; they win over `BORDERPOST_…` variables of `environ` (the
     process's own by default), which win over the file. Relative paths are resolved against the file's folder,
     wherever they were set. `before_packs` is told which files the packs are in, before any is read, so that they can be
-    watched from then on, also where one of them is refused. Raises BorderpostError where the file cannot be read or parsed, else Problems.
+    watched from then on, also where one of them is refused. Raises BorderpostError where the file cannot be read or
+    parsed, else Problems.
     """
     config, document, problems = _read(path, overrides, environ)
     base = path.absolute().parent
@@ -76,10 +78,13 @@ def load_config(
     regions = MappingProxyType({name: _filled(name, spec, config) for name, spec in config.regions.items()})
     names = None if bundle is None else bundle.vocabulary
     events = _collect(problems, lambda: load_events(config.events, config.regions, document=document, known=names))
+    now_us = World().now_us()
     shadow = None
     if bundle is not None:
-        shadow = _collect(problems, lambda: load_shadow(config.shadow, bundle, config.regions, base, document))
+        shadow = _collect(problems, lambda: load_shadow(config.shadow, bundle, regions, base, document, now_us))
     problems += cross_checks(config, bundle, document)
+    if bundle is not None and not problems:
+        problems += _collect(problems, lambda: own_processor_checks(bundle, regions, document, now_us)) or []
     if problems or bundle is None or events is None:
         raise Problems(problems)
     return Loaded(path.absolute(), config, bundle, regions, events, shadow)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from borderpost.config.packs import read_packs
 from borderpost.policy.bundle import PolicyBundle, build_bundle, check_regions
+from borderpost.policy.check import raise_found
+from borderpost.policy.compile import compile_policy
+from borderpost.policy.own_processors import check_own_processors
 from borderpost.policy.schema import PolicySection, RegionSpec
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.strict import StrictModel
@@ -21,11 +25,13 @@ class ShadowSection(StrictModel):
 
 
 def load_shadow(
-    section: ShadowSection, live: PolicyBundle, regions: dict[str, RegionSpec], base: Path, document: YamlDocument
-) -> PolicyBundle | None:
-    """Build the candidate, None where there is none; `live` is the law in force, `base` the configuration's folder.
+    section: ShadowSection, live: PolicyBundle, regions: Mapping[str, RegionSpec], base: Path, document: YamlDocument,
+    now_us: int,
+) -> PolicyBundle | None:  # fmt: skip
+    """Build the candidate, None where there is none.
 
-    Raises Problems, each at its line of the shadow.
+    `live` is the law in force, `base` the configuration's folder, and `now_us` the instant at which this gateway's own
+    place and its sinks are held to the candidate, if it says so. Raises Problems, each at its line of the shadow.
     """
     if section.policy is None:
         return None
@@ -42,6 +48,8 @@ def load_shadow(
             document=lines,
         )
         check_regions(bundle, regions, lines)
+        if bundle.inline.processors.checked == "at-load":
+            raise_found(check_own_processors(compile_policy(bundle, regions), now_us), lines)
     except BorderpostError as error:
         raise Problems([_in_shadow(error)]) from error
     except Problems as several:
