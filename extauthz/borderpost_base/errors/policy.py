@@ -106,7 +106,7 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP0217",
         "policy too large",
-        "The policy, its list of packs or the list of regions exceeds a bound that protects the compiler or the records.",
+        "The policy, its packs or the list of regions exceed a bound that protects the compiler or the records.",
         "Name fewer subdivisions, join packs, or split the deployment.",
     ),
     ErrorSpec(
