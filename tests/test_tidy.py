@@ -117,6 +117,8 @@ BESIDE: dict[str, set[str]] = {
         "borderpost.config",
         "borderpost.decision",
         "borderpost.demo",
+        "borderpost.events",
+        "borderpost.events_redis",
         "borderpost.geoip",
         "borderpost.lawful_answer",
         "borderpost.policy",

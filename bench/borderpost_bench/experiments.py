@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from borderpost_bench.cold import COLD
 from borderpost_bench.compiling import COMPILE
+from borderpost_bench.enforcement import ENFORCEMENT
 from borderpost_bench.experiment import Experiment
 from borderpost_bench.flood import FLOOD
 from borderpost_bench.half_peak import HALF_PEAK, HALF_PEAK_DIRECT
@@ -21,6 +22,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     STEPS,
     COLD,
     COMPILE,
+    ENFORCEMENT,
     FLOOD,
     IDLE,
     SOAK,

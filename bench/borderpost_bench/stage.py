@@ -167,7 +167,7 @@ class Stage(SetUp):
         self._socket = self._sockets / "worker-0.sock"
         self._undo.callback(shutil.rmtree, self._sockets.parent, ignore_errors=True)
         self._upstream = self._undo.enter_context(EnvoyProcess(upstream(REGIONS), self._directory, name="upstream"))
-        self._regions = _listener_ports(self._upstream)
+        self._regions = listener_ports(self._upstream)
         self._port = free_port()
         admin_port = free_port()
         config = self._write_configuration(admin_port)
@@ -267,7 +267,8 @@ def parse_metrics(text: str) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
-def _listener_ports(envoy: EnvoyProcess) -> dict[str, int]:
+def listener_ports(envoy: EnvoyProcess) -> dict[str, int]:
+    """Return the port of each listener by its name, as Envoy's admin tells."""
     statuses = json.loads(envoy.admin("/listeners?format=json"))["listener_statuses"]
     return {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in statuses}
 
