@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from borderpost.geoip import Anonymisers
-from borderpost.rollback import refuse_older_database
+from borderpost.rollback import refuse_older_anonymisers
 from borderpost.uptake import Uptake
 from borderpost.watch import FileWatch
 from borderpost_base.errors import BorderpostError
@@ -20,19 +20,19 @@ WHAT = "anonymisers"
 class AnonymiserFiles:
     """What is in force of the files. Used on the steward's loop. Raises as `Anonymisers.open` where one is none."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], instead: Anonymisers | None = None) -> None:
         self._paths = tuple(paths)
         self._watch = FileWatch(paths)
-        self.current = Anonymisers.open(paths)
-        """The files in force."""
+        self.current = instead if instead is not None else Anonymisers.open(paths)
+        """The files in force; `instead` of those configured where these are refused."""
 
     def replaced(self, paths: Sequence[Path]) -> AnonymiserFiles:
         """Return what takes the place of this for another configuration.
 
-        Raises BorderpostError BP0611 for a database older than the one at its path, and as `Anonymisers.open`.
+        Raises BorderpostError BP0611 for a database older than the one in force of its kind, and as `Anonymisers.open`.
         """
         fresh = AnonymiserFiles(paths)
-        refuse_older(fresh.current, self.current)
+        refuse_older_anonymisers(fresh.current, self.current)
         return fresh
 
     async def look(self, uptake: Uptake) -> bool:
@@ -42,7 +42,7 @@ class AnonymiserFiles:
         self._watch.take(self._paths)
         try:
             found = await asyncio.to_thread(Anonymisers.open, self._paths)
-            refuse_older(found, self.current)
+            refuse_older_anonymisers(found, self.current)
         except BorderpostError as error:
             uptake.refused(WHAT, error)
             return False
@@ -52,10 +52,3 @@ class AnonymiserFiles:
         if anew:
             get_logger("publication").info("anonymisers taken", files=len(found.files), digest=found.digest)
         return anew
-
-
-def refuse_older(found: Anonymisers, held: Anonymisers) -> None:
-    """Raise BorderpostError BP0611 for a database that was built before the one held of the same path."""
-    built_s = {file.path: file.build_epoch_s for file in held.databases}
-    for file in found.databases:
-        refuse_older_database(file, built_s.get(file.path, 0))

@@ -50,7 +50,7 @@ class Publication:
         self._log = get_logger("publication")
         self._geo = settled.geo
         self._geo_watch = FileWatch(_geoip_files(self._loaded))
-        self._anonymisers = AnonymiserFiles(self._loaded.config.geoip.anonymisers)
+        self._anonymisers = AnonymiserFiles(self._loaded.config.geoip.anonymisers, settled.anonymisers)
         self._unpublished = ""
         self._prober = self._make_prober()
         self._signals = Signals.empty(self._world.randomness.token(8).hex(), world.now_us())

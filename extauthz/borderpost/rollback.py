@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from borderpost.audit.inputs import InputStore
 from borderpost.config import Loaded
-from borderpost.geoip import GeoDatabase
+from borderpost.geoip import Anonymisers, GeoDatabase
 from borderpost.geoip.mmdb import MaxMindFile
 from borderpost.policy.bundle import check_regions
 from borderpost.policy.events import EventList
@@ -33,8 +33,10 @@ class Settled:
     """How far packs have come, by id: nothing older is taken."""
     events: EventList | None = None
     """The list of legal events that was last in force; None where the log knows of none."""
+    anonymisers: Anonymisers | None = None
+    """The anonymisers that were last in force and stay so; None where those that are configured come into force."""
     refused: Mapping[str, BorderpostError | Problems] | None = None
-    """Why something configured is not in force, by what it is (`config`, `geoip`); None where all is."""
+    """Why something configured is not in force, by what it is (`config`, `geoip`, `anonymisers`); None where all is."""
 
     @classmethod
     def as_configured(cls, loaded: Loaded) -> Settled:
@@ -60,6 +62,8 @@ def settle(loaded: Loaded, world: World, *, accept_older: bool = False) -> Settl
         settled = _settle_policy(settled, seen["policy"], store, refused)
     if "geoip" in seen and seen["geoip"].digest != settled.geo.digest:
         settled = _settle_geoip(settled, seen["geoip"], store, refused)
+    if "anonymisers" in seen:
+        settled = _settle_anonymisers(settled, seen["anonymisers"], store, refused)
     events = store.events(seen["events"]) if "events" in seen else None
     return replace(settled, events=events, refused=refused or None)
 
@@ -93,6 +97,24 @@ def _settle_geoip(
     return settled
 
 
+def _settle_anonymisers(
+    settled: Settled, seen: SeenInput, store: SeenStore, refused: dict[str, BorderpostError | Problems]
+) -> Settled:
+    found = Anonymisers.open(settled.loaded.config.geoip.anonymisers)
+    if not found or found.digest == seen.digest:
+        return settled
+    held = store.anonymisers(seen)
+    try:
+        refuse_older_anonymisers(found, held)
+    except BorderpostError as older:
+        refused["anonymisers"] = older
+        return replace(settled, anonymisers=held)
+    finally:
+        found.close()
+    held.close()
+    return settled
+
+
 def refuse_older_packs(loaded: Loaded, seen: Mapping[str, PackMark]) -> None:
     """Raise Problems with a BP0610 for each pack that is older than the one seen."""
     place = Place(str(loaded.path), key="policy.packs")
@@ -110,6 +132,19 @@ def refuse_older_database(geo: MaxMindFile, seen_built_s: int) -> None:
     if geo.build_epoch_s < seen_built_s:
         detail = f"built {_instant(geo.build_epoch_s)}; seen was one built {_instant(seen_built_s)}"
         raise BorderpostError("BP0611", detail, place=Place(str(geo.path)))
+
+
+def refuse_older_anonymisers(found: Anonymisers, held: Anonymisers) -> None:
+    """Raise BorderpostError BP0611 for a database that was built before the one held of its kind.
+
+    Of several of one kind the newest is compared with the newest, the next with the next. A list has no date.
+    """
+    held_s: dict[str, list[int]] = {}
+    for file in sorted(held.databases, key=lambda file: file.build_epoch_s):
+        held_s.setdefault(file.database_type, []).append(file.build_epoch_s)
+    for file in sorted(found.databases, key=lambda file: file.build_epoch_s, reverse=True):
+        if builds_s := held_s.get(file.database_type):
+            refuse_older_database(file, builds_s.pop())
 
 
 def _instant(epoch_s: int) -> str:

@@ -1,4 +1,4 @@
-"""What the audit log has seen already: the law, the legal events and the GeoIP database that it last decided by.
+"""What the audit log has seen already: the law, the legal events and the files of GeoIP that it last decided by.
 
 Law that is withheld or put back is an attack as much as law that is forged. Whoever can put an older pack, a shorter
 list of events or an older database in place would undo what was known, and nothing in those files says so; the log
@@ -24,16 +24,22 @@ from borderpost.audit.backwards import stream_backwards
 from borderpost.audit.inputs import InputStore
 from borderpost.audit.profile import ProfileError, decode
 from borderpost.audit.segment import streams_of
+from borderpost.geoip import Anonymisers
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.event_schema import EventsFile
 from borderpost.policy.events import EventList
 from borderpost.policy.pack import Metadata
 from borderpost_base.errors import BorderpostError, Place
 
-PARTS: Final = ("policy", "events", "geoip")
+PARTS: Final = ("policy", "events", "geoip", "anonymisers")
 """What only ever moves forward."""
 
-_ACTIVATED: Final = {"policy.activate": "policy", "legal_event.apply": "events", "geoip.activate": "geoip"}
+_ACTIVATED: Final = {
+    "policy.activate": "policy",
+    "legal_event.apply": "events",
+    "geoip.activate": "geoip",
+    "anonymisers.activate": "anonymisers",
+}
 _MARKS: Final = tuple(b'"type":"%b"' % kind.encode() for kind in (*_ACTIVATED, "decision"))
 _VERSION_PART: Final = re.compile(r"([0-9]+)|[^0-9.+_-]+")
 
@@ -82,7 +88,7 @@ class SeenInput:
 def last_inputs(audit_directory: Path) -> dict[str, SeenInput]:
     """Return by part (`PARTS`) what the newest record of any stream that names it names; nothing for an empty log.
 
-    Each stream is read from its end, back to the first record that names all parts, which every decision does.
+    Each stream is read from its end, back to the first decision, which names all that there was.
     Raises OSError.
     """
     newest: dict[str, SeenInput] = {}
@@ -96,23 +102,24 @@ def last_inputs(audit_directory: Path) -> dict[str, SeenInput]:
 def _last_of(stream: Path) -> dict[str, SeenInput]:
     found: dict[str, SeenInput] = {}
     for line in stream_backwards(stream, _MARKS):
-        for part, digest, ts in _named_in(line):
+        decided, named = _named_in(line)
+        for part, digest, ts in named:
             found.setdefault(part, SeenInput(digest, ts, stream))
-        if len(found) == len(PARTS):
+        if decided or len(found) == len(PARTS):
             break
     return found
 
 
-def _named_in(line: bytes) -> list[tuple[str, str, str]]:
-    """Return (part, digest, instant) of what a record names; nothing for a line that is no record."""
+def _named_in(line: bytes) -> tuple[bool, list[tuple[str, str, str]]]:
+    """Return whether a record is a decision, and (part, digest, instant) of what it names; a line may be no record."""
     try:
         record = decode(line)
         kind, ts = record["type"], record["ts"]
         if kind == "decision":
-            return [(part, record["inputs"][part], ts) for part in PARTS if part in record["inputs"]]
-        return [(_ACTIVATED[kind], record["digest"], ts)] if kind in _ACTIVATED else []
+            return True, [(part, record["inputs"][part], ts) for part in PARTS if part in record["inputs"]]
+        return False, [(_ACTIVATED[kind], record["digest"], ts)] if kind in _ACTIVATED else []
     except (ProfileError, KeyError, TypeError):
-        return []
+        return False, []
 
 
 class SeenStore:
@@ -161,6 +168,16 @@ class SeenStore:
                 return int(reader.metadata().build_epoch)
         except (maxminddb.InvalidDatabaseError, OSError, TypeError, ValueError) as error:
             raise self._unusable(seen, f"the copy of the GeoIP database cannot be read: {error}") from error
+
+    def anonymisers(self, seen: SeenInput) -> Anonymisers:
+        """Return the copies of the files that flagged anonymisers, open."""
+        try:
+            digests = [str(digest) for digest in self._json(seen)["files"]]
+            if not all(map(self._inputs.is_intact, digests)):
+                raise self._unusable(seen, "a copy of the anonymisers' files is missing or altered")
+            return Anonymisers.open(map(self._inputs.path, digests))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unusable(seen, f"it is no list of anonymisers' files: {error}") from error
 
     def _json(self, seen: SeenInput) -> Any:
         try:

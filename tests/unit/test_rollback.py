@@ -11,17 +11,24 @@ from typing import Any
 import orjson
 import pytest
 
+from borderpost.anonymiser_files import AnonymiserFiles
 from borderpost.audit.inputs import InputStore
 from borderpost.audit.reader import read_log
 from borderpost.config import Loaded, load_config
 from borderpost.rollback import Settled, settle
 from borderpost.seen import SeenStore, last_inputs, marks_of
+from borderpost.uptake import Uptake
 from borderpost_base.errors import BorderpostError, Problems
+from borderpost_base.metrics import local_metrics
 from borderpost_base.world import World
 from support.mmdb_writer import BUILD_EPOCH_S, write_mmdb
 from support.worker_parts import WorkerParts, until, worker_parts
 
-CHANGES = {"policy": {"packs": ["starter", "own.yaml"]}, "events": {"file": "events.yaml"}}
+CHANGES = {
+    "policy": {"packs": ["starter", "own.yaml"]},
+    "events": {"file": "events.yaml"},
+    "geoip": {"anonymisers": ["exits.txt", "exits.mmdb"]},
+}
 EVENT = {
     "id": "suspended",
     "type": "region_suspend",
@@ -56,6 +63,13 @@ def write_database(directory: Path, age_s: int) -> None:
     fresh.rename(directory / "country.mmdb")
 
 
+def write_exits(directory: Path, age_s: int = 0, *, line: str = "9.9.9.9", kind: str = "GeoIP2-Anonymous-IP") -> None:
+    (directory / "exits.txt").write_text(f"{line}\n")
+    networks = {"8.8.8.0/24": {"is_anonymous": True}}
+    fresh = write_mmdb(directory / "new", networks, database_type=kind, build_epoch_s=BUILD_EPOCH_S - age_s)
+    fresh.rename(directory / "exits.mmdb")
+
+
 def decided_once(directory: Path) -> None:
     """Leave a log with one decision behind."""
 
@@ -82,6 +96,7 @@ def seen(tmp_path: Path) -> Path:
     """Return a folder whose log has seen version 2 of a pack, an event, and a database."""
     write_pack(tmp_path)
     write_events(tmp_path, EVENT)
+    write_exits(tmp_path)
     decided_once(tmp_path)
     return tmp_path
 
@@ -133,7 +148,47 @@ def test_an_older_database_is_refused_and_the_copy_comes_back(seen: Path) -> Non
     assert settled.geo.path.parent.name == "sha256"
 
 
-@pytest.mark.parametrize("part", ["policy", "events", "geoip"])
+def test_an_older_database_of_anonymisers_is_refused_and_the_copies_come_back(seen: Path) -> None:
+    write_exits(seen, age_s=1)
+    settled = settle(load(seen), World())
+    assert codes(settled) == {"anonymisers": ["BP0611"]}
+    assert settled.anonymisers is not None
+    assert settled.anonymisers.digest == last_inputs(seen / "audit")["anonymisers"].digest
+
+
+def test_other_anonymisers_that_are_not_older_are_taken(seen: Path) -> None:
+    for how in ({"age_s": -1}, {"line": "7.7.7.7"}, {"age_s": 5, "kind": "another publisher's"}):
+        write_exits(seen, **how)
+        settled = settle(load(seen), World())
+        assert (settled.refused, settled.anonymisers) == (None, None)
+
+
+def test_anonymisers_that_are_configured_no_more_are_let_go(seen: Path) -> None:
+    loaded = load(seen)
+    without = loaded.config.model_copy(update={"geoip": loaded.config.geoip.model_copy(update={"anonymisers": ()})})
+    settled = settle(dataclasses.replace(loaded, config=without), World())
+    assert (settled.refused, settled.anonymisers) == (None, None)
+
+
+def test_what_was_refused_at_the_start_stays_refused_and_the_copies_decide(seen: Path) -> None:
+    write_exits(seen, age_s=1)
+    settled = settle(load(seen), World())
+    files = AnonymiserFiles(settled.loaded.config.geoip.anonymisers, settled.anonymisers)
+    uptake = Uptake(local_metrics(), World())
+
+    async def look_twice() -> bool:
+        return [await files.look(uptake) for _ in range(2)][-1]
+
+    assert not asyncio.run(look_twice())
+    write_exits(seen, age_s=2)
+    assert not asyncio.run(look_twice()), "still older than what the log has seen"
+    assert files.current is settled.anonymisers
+    write_exits(seen, age_s=-1)
+    assert asyncio.run(look_twice())
+    assert files.current.databases[0].build_epoch_s == BUILD_EPOCH_S + 1
+
+
+@pytest.mark.parametrize("part", ["policy", "events", "geoip", "anonymisers"])
 @pytest.mark.parametrize("altered", [True, False])
 def test_without_what_the_log_names_nothing_starts_unless_told_to(seen: Path, part: str, altered: bool) -> None:
     stored = seen / "audit/inputs/sha256" / last_inputs(seen / "audit")[part].digest.removeprefix("sha256:")
@@ -144,6 +199,7 @@ def test_without_what_the_log_names_nothing_starts_unless_told_to(seen: Path, pa
         stored.unlink()
     write_pack(seen, version="1")
     write_database(seen, age_s=1)
+    write_exits(seen, age_s=1)
     with pytest.raises(BorderpostError) as caught:
         settle(load(seen), World())
     assert caught.value.code == "BP0613"
@@ -193,6 +249,8 @@ class WorkerStore:
 
 
 def running(directory: Path, check: Any) -> None:
+    write_exits(directory)
+
     async def main() -> None:
         async with worker_parts(directory, changes=CHANGES) as parts:
             await check(parts)
