@@ -9,12 +9,18 @@ from typing import Any
 import pytest
 
 from borderpost.audit.inputs import InputStore
-from borderpost.cli.grounds import split
+from borderpost.cli.grounds import event_told, split, taking_part
 from borderpost.cli.made_up import view_of
 from borderpost.cli.main import main
 from borderpost.config import load_config
 from borderpost.facts import RawRequest
 from borderpost.geoip import GeoDatabase
+from borderpost.policy.compile import compile_policy
+from borderpost.policy.decide import decide
+from borderpost.policy.event_schema import EventScope, EventsFile
+from borderpost.policy.events import EventList, compile_events
+from borderpost.policy.fields import parse_instant, to_us
+from borderpost.policy.model import Evidence, Facts, Source
 from borderpost.regions.signals import Signals
 from borderpost_base.world import World
 from support.audit import open_writer
@@ -142,6 +148,29 @@ def test_only_events_that_make_a_difference_are_told(folder: Path, capsys: pytes
     assert "event     dpf-off: adequacy_revoke" in page(capsys, "--country", "FR")
 
 
+def test_an_event_that_gave_something_back_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two signatures widen; they are checked where a signed list is read, and stand in the event afterwards."""
+    signed = [
+        {"by": name, "key": f"sha256:{n:064x}", "at": "2026-11-02", "signature": "A" * 86 + "=="}
+        for n, name in enumerate(("legal", "security"))
+    ]
+    restored = {**TWICE[0], "id": "back", "type": "region_restore", "approvals": signed}
+    events = EventList(EventsFile.model_validate({"events": [TWICE[0], UNRELATED, restored]}))
+    loaded = load_config(folder / "borderpost.yaml", environ={})
+    policy = compile_policy(loaded.bundle, loaded.regions)
+    facts = Facts((Evidence(Source.GEOIP, "FR"),), ("personal",))
+    at_us = to_us(parse_instant("2026-11-20"))
+    law = decide(facts, policy, compile_events(events, policy), at_us)
+    assert "us-east-1" in law.legal
+    assert [event.id for event in taking_part(facts, law, policy, events, at_us)] == ["back"]
+    back = events.events[2]
+    assert event_told(back)["signed_by"] == ["legal", "security"]
+    lifted = back.model_copy(update={"id": "lift", "type": "lift", "ends": "order-1", "scope": EventScope()})
+    events = EventList(events.file.model_copy(update={"events": (events.events[0], lifted)}))
+    law = decide(facts, policy, compile_events(events, policy), at_us)
+    assert [event.id for event in taking_part(facts, law, policy, events, at_us)] == ["lift"]
+
+
 def test_an_event_s_own_refusal_names_its_source(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_events(folder, {**DRILL, "mode": "enforce", "source": "Order 7"})
     rows = {row["region"]: row for row in explained(capsys, "--country", "FR")["regions"]}
@@ -220,6 +249,6 @@ def test_what_is_recorded_is_derived_anew_with_all_of_it(
         record["shadow"]["kind"],
         told["shadow"]["differs"],
     )
-    assert [event["id"] for event in told["events"]] == ([] if stale else ["dpf-off"])
+    assert [event["id"] for event in told["events"]] == ["dpf-off"]
     told = explained(capsys, "--log", str(directory), doubted)
     assert "what the shadow says DIFFERS from what is recorded of it" in told["notes"]

@@ -1,13 +1,13 @@
 """What stands behind one decision, as far as its law does not say it by itself: entries, events, own places.
 
 The law names bases and reasons by `regime/name`, with `:retention` or `:telemetry` behind where it is not the region's
-own place that is meant. Here each is traced to the entry that says so, with its source and dates, and each legal event
-is asked whether the law would be another without it.
+own place that is meant. Here each is traced to the entry that says so, with its source and dates; and events that gave
+something back, which no reason names, are found by leaving them out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from borderpost.policy.bundle import PolicyBundle
@@ -139,30 +139,24 @@ def pack_of(bundle: PolicyBundle, regime_id: str) -> str:
 
 
 def taking_part(facts: Facts, law: Law, policy: CompiledPolicy, events: EventList, at_us: int) -> list[LegalEvent]:
-    """Return the events in force that made a difference: the law is another without them, or by them alone.
+    """Return the events that took part: those that the law names, and what widened it, without which it were another.
 
-    Both are asked, since of two orders about one region neither is missed.
+    The law names what refuses and what changes a regime; a lift or a restoration shows itself by what is not refused.
     """
     in_force = set(compile_events(events, policy).in_force(at_us))
-    weighed = [event for event in events.events if event.id in in_force]
-    # One that another has ended is weighed too: without the other it would hold.
-    ended = {event.ends for event in weighed if event.ends is not None}
-    listed = [event for event in events.events if event.id in in_force | ended]
+    ended = {event.ends for event in events.events if event.id in in_force}
+    weighed = [event for event in events.events if event.id in in_force or event.id in ended]
 
-    def by(some: Iterable[LegalEvent]) -> tuple[object, ...]:
-        compiled = compile_events(_only(events, some), policy)
-        return _said(decide(facts, policy, compiled, at_us, stale=law.stale))
+    def is_missed(event: LegalEvent) -> bool:
+        others = EventList(events.file.model_copy(update={"events": tuple(e for e in weighed if e is not event)}))
+        without = decide(facts, policy, compile_events(others, policy), at_us, stale=law.stale)
+        return _said(without) != _said(law)
 
-    with_all, with_none = _said(law), by(())
     return [
         event
         for event in weighed
-        if by(other for other in listed if other is not event) != with_all or by((event,)) != with_none
+        if event.id in law.events or (event.widens and event.id in in_force and is_missed(event))
     ]
-
-
-def _only(events: EventList, some: Iterable[LegalEvent]) -> EventList:
-    return EventList(events.file.model_copy(update={"events": tuple(some)}))
 
 
 def _said(law: Law) -> tuple[object, ...]:
