@@ -8,14 +8,17 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from borderpost.config.events import signers_from
-from borderpost.events.book import read_list
+from borderpost.events.book import SignedList, read_list
 from borderpost.events.heartbeat import sign_heartbeat
 from borderpost.events.lines import GENESIS, ListLine, encode_line, event_body, line_digest
-from borderpost.events.signing import form_digest, sign, signed_form
+from borderpost.events.signing import Signers, form_digest, sign, signed_form
 from borderpost.events.triggers import Trigger, trigger_body
 from borderpost.policy.event_schema import LegalEvent
+from borderpost_base.errors import BorderpostError
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+SOURCE = "law.jsonl"
+"""Where lists that are only in memory claim to lie."""
 
 
 class ListWriter:
@@ -94,3 +97,20 @@ class ListWriter:
     def heartbeat(self, at: datetime, by: str = "ada") -> bytes:
         """Return a person's word that the list is as it is now."""
         return sign_heartbeat(read_list(self.lines, self.signers, source="test"), at, self.keys[by], by).encode()
+
+
+def read(lines: list[bytes], signers: Signers, **how: Any) -> SignedList:
+    """Read a list whole."""
+    return read_list(lines, signers, source=SOURCE, **how)
+
+
+def fault(writer: ListWriter, lines: list[bytes] | None = None, **how: Any) -> BorderpostError:
+    """Return the one fault of a list."""
+    (error,) = read(writer.lines if lines is None else lines, writer.signers, **how).problems
+    return error
+
+
+def trigger_of(writer: ListWriter) -> Trigger:
+    """Return the one trigger of a list."""
+    (trigger,) = read(writer.lines, writer.signers).triggers
+    return trigger

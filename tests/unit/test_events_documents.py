@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from borderpost.cli.output import errors_of
 from borderpost.events.documents import SignedDocument, read_document
 from borderpost.events.lines import event_body
 from borderpost.events.signing import Signature, form_digest, key_digest, sign
@@ -51,8 +52,8 @@ def document(folder: Path, text: str | bytes, name: str = "event.yaml") -> Signe
 def faults(folder: Path, text: str | bytes) -> list[tuple[str, int | None]]:
     with pytest.raises((BorderpostError, Problems)) as caught:
         document(folder, text)
-    error = caught.value
-    errors = error.errors if isinstance(error, Problems) else (error,)
+    assert isinstance(caught.value, (BorderpostError, Problems))
+    errors = errors_of(caught.value)
     assert {each.place.file for each in errors} == {str(folder / "event.yaml")}
     return [(each.code, each.place.line) for each in errors]
 

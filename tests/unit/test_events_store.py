@@ -94,25 +94,25 @@ def test_nothing_is_repaired_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_file_of_100_mb_is_refused_without_being_read(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     os.truncate(store.path, 100 << 20)
-    monkeypatch.setattr(stores.os, "read", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(os, "read", lambda *_: pytest.fail("it was read"))
     refused("BP1010", store.read)
     refused("BP1010", store.append, b"x", GENESIS)
     refused("BP1010", store.repair)
 
 
 def test_a_file_without_size_is_read_up_to_the_bound_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores.limits, "EVENT_LIST_BYTES_MAX", 1 << 20)
+    monkeypatch.setattr(limits, "EVENT_LIST_BYTES_MAX", 1 << 20)
     refused("BP1010", FileStore(Path("/dev/zero")).read)
 
 
 def test_bounds_of_lines_and_bytes_hold_for_appending(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     head = filled(store, b"one", b"two")
-    monkeypatch.setattr(stores.limits, "EVENT_LIST_LINES_MAX", 2)
+    monkeypatch.setattr(limits, "EVENT_LIST_LINES_MAX", 2)
     refused("BP1010", store.append, b"three", head)
-    monkeypatch.setattr(stores.limits, "EVENT_LIST_LINES_MAX", 1)
+    monkeypatch.setattr(limits, "EVENT_LIST_LINES_MAX", 1)
     refused("BP1010", store.read)
-    monkeypatch.setattr(stores.limits, "EVENT_LIST_LINES_MAX", 9)
-    monkeypatch.setattr(stores.limits, "EVENT_LIST_BYTES_MAX", 13)
+    monkeypatch.setattr(limits, "EVENT_LIST_LINES_MAX", 9)
+    monkeypatch.setattr(limits, "EVENT_LIST_BYTES_MAX", 13)
     refused("BP1010", store.append, b"three", head)
     store.append(b"four", head)
 
