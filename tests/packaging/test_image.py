@@ -119,7 +119,8 @@ def test_the_image_decides_with_its_embedded_defaults(buildah: Buildah) -> None:
     container = buildah("from", "--pull=never", IMAGE)
     script = """
         cd /var/lib/borderpost
-        printf 'here: {country: DE}\\nregions: {eu: {country: DE}, us: {country: US}}\\nregion_defaults: {retention: same, telemetry: same}\\n' > borderpost.yaml
+        printf 'here: {country: DE}\\nregions: {eu: {country: DE}, us: {country: US}}\\n' > borderpost.yaml
+        echo 'region_defaults: {retention: same, telemetry: same}' >> borderpost.yaml
         borderpost check-config --config borderpost.yaml >/dev/null
         borderpost explain --config borderpost.yaml --address 2.160.0.1 --json
     """

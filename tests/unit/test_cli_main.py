@@ -20,7 +20,8 @@ from borderpost.cli.output import Output
 from borderpost.version import __version__
 from borderpost_base.errors import ERRORS, BorderpostError, Place
 
-CONFIG = "here: {country: DE}\nregions:\n  eu-central-1: {country: DE}\n  us-east-1: {country: US}\nregion_defaults: {retention: same, telemetry: same}\n"
+CONFIG = "here: {country: DE}\nregions:\n  eu-central-1: {country: DE}\n  us-east-1: {country: US}\n"
+CONFIG += "region_defaults: {retention: same, telemetry: same}\n"
 
 
 class Terminal(io.StringIO):

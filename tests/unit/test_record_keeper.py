@@ -46,7 +46,11 @@ class Kept:
     def announce(self, key: str, text: str) -> None:
         """Announce a policy of this text under this key."""
         digest = self.inputs.put(text.encode())
-        self.keeper.announce(key, "policy.activate", {"digest": digest, "generation": 1, "packs": [{"id": "p", "version": "1", "as_of": "2026-01-01"}]})
+        self.keeper.announce(
+            key,
+            "policy.activate",
+            {"digest": digest, "generation": 1, "packs": [{"id": "p", "version": "1", "as_of": "2026-01-01"}]},
+        )
 
     def chain(self, name: str = "r") -> str:
         """Chain a decision and return its id; `when_durable` sends it on its way. Raises AuditUnavailable."""

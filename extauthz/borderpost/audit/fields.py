@@ -170,7 +170,9 @@ _DECISION = Shape(
         _optional("tenant", LABEL, "The tenant, where known by verified means."),
         _optional("purpose", LABEL, "What the request is for, where known by trusted means."),
         _optional(
-            "events", ListOf(NAME, limits.RECORDED_EVENTS_MAX), "Legal events that concerned the request, by id, sorted."
+            "events",
+            ListOf(NAME, limits.RECORDED_EVENTS_MAX),
+            "Legal events that concerned the request, by id, sorted.",
         ),
         _optional(
             "stale", Boolean(), "True where the legal events were older than allowed: no revocable basis counted."

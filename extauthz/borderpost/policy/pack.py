@@ -86,8 +86,9 @@ Scale = Annotated[int, Field(ge=1, le=10**12)]
 
 
 class Counter(StrictModel):
-    """What a threshold law counts: transfers on named bases within a window. Each request counts as one person, the
-    strictest reading, since a gateway cannot tell persons apart for sure."""
+    """What a threshold law counts: transfers on named bases within a window. Each request counts as one person: a
+    gateway cannot tell persons apart, and one who asks often is counted often. A prompt that holds the data of many
+    counts as one too; where that is so, set thresholds lower."""
 
     id: Identifier
     """Never that of another counter, in any pack."""

@@ -149,14 +149,14 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP0223",
         "own place not allowed",
-        "With `policy.processors.checked: at-load` every law about the subjects named must let this gateway's own place "
-        "and each sink see their data, and one does not.",
+        "With `policy.processors.checked: at-load` every law about the subjects named must let this gateway's own "
+        "place and each sink see their data, and one does not.",
         "Move the gateway or the sink, narrow `policy.processors.subjects`, or check per request.",
     ),
     ErrorSpec(
         "BP0224",
         "widening event without signatures",
-        "An event that can add a region takes effect only once two people have signed it; a plain list has no signatures.",
+        "An event that can add a region takes effect only once two people have signed it; a plain list has none.",
         "Put it into a signed list: see `borderpost events --help`.",
     ),
 )
