@@ -14,8 +14,9 @@ class RuntimeSpec(StrictModel):
 
     directory: Path = Path("run/state")
     """Directory of snapshots, worker settings and metrics of this instance. It holds no evidence and is rebuilt at
-    every start. Keep it on a memory file system if there is one: where its disk hangs, steward and workers hang with
-    it, and nobody is ready until it answers. Never the sockets' directory: Envoy has no business here."""
+    every start, but for what workers have counted and `counters.directory` does not hold yet. Keep it on a memory file
+    system if there is one: where its disk hangs, steward and workers hang with it, and nobody is ready until it
+    answers. Never the sockets' directory: Envoy has no business here."""
 
     snapshot_max_age_s: float = Field(default=30.0, ge=1.0, le=3600.0)
     """How long workers go on deciding after the steward's last sign of life. Past it they refuse, because a legal

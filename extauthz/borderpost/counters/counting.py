@@ -106,6 +106,8 @@ class Counting:
 
     def look(self) -> None:
         """Take what workers have counted, and make the events that are due."""
+        if not self._law().counters and not self.book.counts:
+            return  # nothing counts, and nothing ever has
         try:
             self.book.take(read_tallies(self._runtime))
             now_us = self._world.now_us()
