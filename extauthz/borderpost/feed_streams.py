@@ -19,7 +19,7 @@ from borderpost.config.events import EventsSection
 from borderpost.config.redis import EventsRedisSpec
 from borderpost.events_redis import Entry, entries_of
 from borderpost.health import Check, Outcome
-from borderpost.redis_link import LINK_ERRORS, loop_client, out_of_reach
+from borderpost.redis_link import LINK_ERRORS, ended, loop_client, out_of_reach
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
 from borderpost_base.logs import get_logger
@@ -57,8 +57,7 @@ class FeedStreams:
     async def stop(self) -> None:
         """End it."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await ended(self._task)
         await _close(self._adding)
 
     async def pass_on(self, name: str, raw: bytes, signature: str) -> None:

@@ -32,6 +32,9 @@ from borderpost_base.logs import get_logger
 from borderpost_base.metrics import Metrics
 from borderpost_base.world import World
 
+_QUIET_S = 10.0
+"""How long after a refusal was told the next ones are only counted."""
+
 
 class Feeds:
     """All feeds of an instance. Used on the steward's loop."""
@@ -51,6 +54,7 @@ class Feeds:
         self._wrong: dict[str, BorderpostError] = {}
         """Feeds that cannot be read."""
         self._weighed: tuple[Trigger, ...] = ()
+        self._refusal_told_us = 0
         self._streams: FeedStreams | None = None
         self._swapping: asyncio.Task[None] | None = None
         self._set_up(section)
@@ -126,7 +130,7 @@ class Feeds:
             message = self._checked(name, raw, signature, secret_of(webhook))
         except BorderpostError as error:
             self._metrics.feed_messages_total.inc(name, "refused")
-            self._log.warning("message of a feed refused", feed=name, **error.as_dict())
+            self._tell_refused(name, error)
             raise
         fired = self.hear(name, message)
         if not self._is_published():
@@ -151,6 +155,13 @@ class Feeds:
             self.hear(name, read_message(raw, f"feed {name}"))
         except BorderpostError as error:
             self.cannot_hear(name, error)
+
+    def _tell_refused(self, name: str, error: BorderpostError) -> None:
+        """Log a refusal, unless one was told a moment ago: whoever reaches the port could fill the log."""
+        now_us = self._world.clock.mono_us()
+        if now_us - self._refusal_told_us > _QUIET_S * 1e6 or not self._refusal_told_us:
+            self._refusal_told_us = now_us
+            self._log.warning("message of a feed refused", feed=name, **error.as_dict())
 
     def _check_signature(self, name: str, raw: bytes, signature: str, secret: bytes) -> None:
         if not is_signed(raw, secret, signature):

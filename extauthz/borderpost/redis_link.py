@@ -6,6 +6,7 @@ reply, and cut short.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import redis
@@ -22,6 +23,7 @@ LINK_ERRORS: Final = (RedisError, OSError, ValueError, UnicodeError)
 """What a server that is not there, or answers what is no answer, shows itself by."""
 
 _DETAIL_MAX: Final = 200
+_CANCEL_AGAIN_S: Final = 0.5
 
 
 def asking_client(spec: RedisSpec) -> redis.Redis:
@@ -32,6 +34,16 @@ def asking_client(spec: RedisSpec) -> redis.Redis:
 def loop_client(spec: RedisSpec) -> redis.asyncio.Redis:
     """Return a client of one connection for an event loop. Raises BorderpostError BP0620."""
     return redis.asyncio.Redis(retry=AsyncRetry(NoBackoff(), 0), single_connection_client=True, **_arguments(spec))
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task that talks to a server, and wait until it has ended.
+
+    Once is not enough: where an answer arrives at the same moment, redis-py 8.1 loses the cancellation.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
 
 
 def out_of_reach(error: BaseException, spec: RedisSpec) -> BorderpostError:
