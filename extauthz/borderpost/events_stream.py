@@ -26,7 +26,7 @@ from borderpost.events.lines import line_digest, parse_line
 from borderpost.events.signing import Signers
 from borderpost.events_redis import Entry, check_size, entries_of, heartbeat_key, line_of, source_of
 from borderpost.policy.fields import EPOCH
-from borderpost.redis_link import LINK_ERRORS, loop_client, out_of_reach
+from borderpost.redis_link import LINK_ERRORS, ended, loop_client, out_of_reach
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.logs import get_logger
 from borderpost_base.world import World
@@ -41,7 +41,6 @@ _LONGEST_PAUSE_S: Final = 5.0
 _AGAIN_S: Final = 5.0
 """After how long a stream in trouble is read anew, if nothing is added to it before."""
 _NOT_AGAIN_WITHIN_S: Final = 0.2
-_CANCEL_AGAIN_S: Final = 0.1
 _IN_LOOP_LINES: Final = 16
 """Up to this many lines are checked in the loop (about 0.2 ms each); more would hold it up."""
 
@@ -89,9 +88,8 @@ class EventStream:
     async def stop(self) -> None:
         """End it."""
         task, self._task = self._task, None
-        while task is not None and not task.done():
-            task.cancel()  # again and again: the client was seen to take one for its own timeout
-            await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
+        if task is not None:
+            await ended(task)
         self.connected = False
 
     async def _run(self) -> None:

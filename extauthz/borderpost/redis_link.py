@@ -23,7 +23,7 @@ LINK_ERRORS: Final = (RedisError, OSError, ValueError, UnicodeError)
 """What a server that is not there, or answers what is no answer, shows itself by."""
 
 _DETAIL_MAX: Final = 200
-_CANCEL_AGAIN_S: Final = 0.5
+_CANCEL_AGAIN_S: Final = 0.1
 
 
 def asking_client(spec: RedisSpec) -> redis.Redis:
