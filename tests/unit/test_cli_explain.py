@@ -17,7 +17,7 @@ from borderpost.cli.main import main
 from borderpost.config import Loaded, load_config
 from borderpost.decision import View
 from borderpost.facts import RawRequest
-from borderpost.geoip import GeoDatabase
+from borderpost.geoip import Anonymisers, GeoDatabase
 from borderpost.regions.signals import Signals
 from borderpost_base.world import World
 from support.audit import open_writer
@@ -35,15 +35,19 @@ ranking:
 evidence: {mtls: {san_prefix: "spiffe://x/residency/"}}
 tenants:
   acme: {san: ["spiffe://x/acme"], classes: [health], require_evidence: [token]}
+  shop: {classes: [personal], mode: hybrid, purpose: support}
 routes:
   chat: {classes: [personal]}
+geoip: {anonymisers: [exits.txt]}
 """
 GERMAN = "88.217.0.1"
+EXIT = "88.217.7.7"
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "borderpost.yaml").write_text(CONFIG)
+    (tmp_path / "exits.txt").write_text("88.217.7.0/24 vpn\n")
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("BORDERPOST_")]:
         monkeypatch.delenv(name)
@@ -198,7 +202,9 @@ def log(folder: Path) -> tuple[Path, dict[str, str]]:
     """Write a log with a routed, a forbidden, an incomplete and a malformed request; return it and their ids."""
     loaded = load_config(folder / "borderpost.yaml", {}, {})
     at_us = World().now_us()
-    view = view_of(loaded, GeoDatabase.of(loaded.config.geoip), Signals.empty("0123456789abcdef", at_us))
+    anonymisers = Anonymisers.open(loaded.config.geoip.anonymisers)
+    signals = Signals.empty("0123456789abcdef", at_us)
+    view = view_of(loaded, GeoDatabase.of(loaded.config.geoip), signals, anonymisers)
     directory = folder / "audit"
     store = InputStore(directory, World())
     put_inputs(store, loaded, view)
@@ -207,6 +213,8 @@ def log(folder: Path) -> tuple[Path, dict[str, str]]:
         "forbidden": RawRequest(GERMAN, residency_claim="CU"),
         "incomplete": RawRequest(GERMAN, sans=("spiffe://x/acme",)),
         "malformed": RawRequest(GERMAN, (("x-data-residency", b"nowhere"),)),
+        "exit": RawRequest(EXIT, route="chat"),
+        "proven": RawRequest(EXIT, residency_claim="FR", tenant_claim="shop"),
     }
     ids = {}
     writer = open_writer(directory)
@@ -222,22 +230,45 @@ def log(folder: Path) -> tuple[Path, dict[str, str]]:
 def put_inputs(store: InputStore, loaded: Loaded, view: View) -> None:
     for part in (loaded.bundle, loaded.events, view.compiled.catalog, view.signals):
         store.put(part.canonical())
-    store.put_file(view.geo.path)
+    store.put(view.anonymisers.canonical())
+    for file in (view.geo, *view.anonymisers.files):
+        store.put_file(file.path)
 
 
-@pytest.mark.parametrize("name", ["routed", "forbidden", "incomplete", "malformed"])
+STATUS = {"routed": None, "forbidden": 451, "incomplete": 403, "malformed": 400, "exit": 403, "proven": None}
+
+
+@pytest.mark.parametrize("name", STATUS)
 def test_a_recorded_decision_is_derived_anew(
     name: str, log: tuple[Path, dict[str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory, ids = log
     told = explained(capsys, "--log", str(directory), ids[name])
     assert told["decision"] == ids[name]
-    assert told["answer"].get("status") == {"routed": None, "forbidden": 451, "incomplete": 403, "malformed": 400}[name]
+    assert told["answer"].get("status") == STATUS[name]
     same = [note for note in told["notes"] if "derived anew" in note]
     assert same == (
         [] if name == "malformed" else ["derived anew from the inputs that the record names: the same table of regions"]
     )
     assert explained(capsys, "--log", str(directory / "worker-0"), ids[name])["answer"] == told["answer"]
+
+
+def test_doubt_purpose_and_mode_are_told_of_a_record(
+    log: tuple[Path, dict[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory, ids = log
+    facts = explained(capsys, "--log", str(directory), ids["proven"])["facts"]
+    assert [(piece["code"], piece["doubt"]) for piece in facts["evidence"]] == [("FR", None), ("DE", "anonymiser")]
+    assert (facts["purpose"], facts["mode"]) == ("support", "hybrid")
+    assert explained(capsys, "--log", str(directory), ids["exit"])["reason"] == "unknown-subject"
+
+
+def test_an_exit_is_told_of_a_made_up_request(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = explained(capsys, "--address", EXIT)
+    assert told["answer"]["reason"] == "unknown-subject"
+    assert "anonymisers" in told["inputs"]
+    assert "anonymisers" not in explained(capsys, "--country", "DE")["inputs"], "a stated place is nobody's exit"
+    assert explained(capsys, "--address", GERMAN)["answer"]["action"] == "route"
 
 
 def test_an_id_that_is_not_in_the_log(log: tuple[Path, dict[str, str]], capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,7 +297,7 @@ def test_verify_finds_nothing_wrong(log: tuple[Path, dict[str, str]], capsys: py
     assert "note:" in err
     code, out, err = run(capsys, "verify", str(directory), "--json")
     told = json.loads(out)
-    assert (code, err, told["clean"], told["records"], told["schema_version"]) == (0, "", True, 6, 1)
+    assert (code, err, told["clean"], told["records"], told["schema_version"]) == (0, "", True, 8, 1)
 
 
 def test_verify_finds_a_changed_byte(log: tuple[Path, dict[str, str]], capsys: pytest.CaptureFixture[str]) -> None:
