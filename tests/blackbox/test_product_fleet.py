@@ -6,6 +6,8 @@ sent to the United States, which is nearest here, by the adequacy decision for c
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -65,6 +67,24 @@ class Fleet:
     def vouch(self, at: datetime | None = None) -> None:
         """Sign a heartbeat."""
         self._store.put_heartbeat(self._writer.heartbeat(at or datetime.now(UTC)))
+
+    def lines(self) -> list[bytes]:
+        """Return the list as the server holds it."""
+        return self._store.read()
+
+    def restore(self, lines: list[bytes]) -> None:
+        """Put other lines in place of those that the server holds."""
+        with self.server.client as client:
+            together = client.pipeline(transaction=True)
+            together.delete("borderpost:events")
+            for line in lines:
+                together.xadd("borderpost:events", {"line": line})
+            together.execute()
+
+    def forget_heartbeat(self) -> None:
+        """Take the heartbeat away."""
+        with self.server.client as client:
+            client.delete("borderpost:events:heartbeat")
 
     def routes(self) -> dict[str, list[tuple[str, str]]]:
         """Return by worker (of every gateway) the instant and basis of each route, in order."""
@@ -180,3 +200,77 @@ def last_of(shared: Fleet) -> list[list[str]]:
 def await_use(shared: Fleet) -> None:
     """Wait until every worker uses the basis again, so that the next revocation takes something away."""
     eventually(lambda: all(told and set(told) == {DPF} for told in last_of(shared)), "every worker uses it again")
+
+
+def test_a_list_that_nobody_vouches_for_loses_its_revocable_bases(tmp_path: Path) -> None:
+    with fleet(tmp_path, count=1, max_age_s=3) as shared:
+        (gate,) = shared.gates
+        shared.vouch()
+        eventually(lambda: gate.send(TRAVELLER).region == AMERICA, "vouched for")
+        shared.server.pause()
+        eventually(lambda: gate.send(TRAVELLER).region == "eu-central-1", "stale by itself", within_s=10)
+        assert gate.metric("borderpost_events_stale") == 1
+        assert "warning: events/fresh" in gate.service.admin("/readyz")[1]
+        shared.server.go_on()
+        shared.vouch()
+        eventually(lambda: gate.send(TRAVELLER).region == AMERICA, "vouched for again")
+        gate.service.process.signal(signal.SIGSTOP)  # a steward that hangs says nothing, and need not
+        eventually(lambda: gate.send(TRAVELLER).region == "eu-central-1", "stale without a steward", within_s=10)
+        gate.service.process.signal(signal.SIGCONT)
+        asked = gate.send(TRAVELLER)
+        record = gate.record(asked)
+        assert record["out"]["r"] == "eu-central-1"
+        assert gate.logged("BP0622") >= 1
+
+
+def test_law_survives_the_server_the_steward_and_the_workers(tmp_path: Path) -> None:
+    """Whatever of it ends, in whatever order, what was known stays law; what was missed is caught up with."""
+    with fleet(tmp_path, count=1) as shared:
+        (gate,) = shared.gates
+        assert gate.send(TRAVELLER).region == AMERICA
+        shared.revoke("gone")
+        eventually(lambda: gate.send(TRAVELLER).region == "eu-central-1", "revoked")
+        held = shared.lines()
+
+        shared.server.kill()
+        for pid in gate.worker_pids().values():
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: gate.send(TRAVELLER).status == 200, "workers are back")
+        assert gate.send(TRAVELLER).region == "eu-central-1"
+        assert gate.metric("borderpost_events_stream_connected") == 0
+
+        gate.kill_service()
+        gate.start_service()  # with nobody to ask, by what the log says was law
+        assert gate.send(TRAVELLER).region == "eu-central-1"
+        assert "warning: events/stream" in gate.service.admin("/readyz")[1]
+
+        shared.server.start()  # empty
+        eventually(lambda: gate.logged("BP1012") + gate.logged("BP0606") >= 1, "an empty list is told")
+        assert gate.send(TRAVELLER).region == "eu-central-1"
+        assert gate.metric("borderpost_reload_total", what="events", result="refused") >= 1
+        assert not gate.unready()
+
+        shared.restore([*held, b"junk"])
+        eventually(lambda: gate.logged("BP1001") >= 1, "an entry that is no line is told")
+        shared.restore(held)
+        shared.lift("gone")
+        eventually(lambda: gate.send(TRAVELLER).region == AMERICA, "caught up")
+
+
+def test_a_gateway_that_never_knew_the_law_does_not_begin_without_it(tmp_path: Path) -> None:
+    with fleet(tmp_path, count=1) as shared:
+        (gate,) = shared.gates
+        shared.revoke("gone")
+        eventually(lambda: gate.send(TRAVELLER).region == "eu-central-1", "revoked")
+        gate.service.stop()
+        held = shared.lines()
+        shared.restore([])
+        shared.forget_heartbeat()
+        gate.audit.rename(tmp_path / "elsewhere")  # as in a new pod
+        gate.launch_service()
+        eventually(lambda: gate.logged("BP0621") >= 1, "a missing list is told")
+        assert gate.unready()
+        assert gate.send(TRAVELLER, legal=()).status == 503
+        shared.restore(held)
+        gate.await_service()
+        assert gate.send(TRAVELLER).region == "eu-central-1"

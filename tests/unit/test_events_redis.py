@@ -188,7 +188,7 @@ def test_certificates_are_for_tls_and_come_with_their_keys(tmp_path: Path) -> No
         EventsRedisSpec(url="rediss://host", sink="fleet", certificate=tmp_path / "c")
 
 
-SIGNED = {"signers": {"ada": "01" * 32}, "redis": {"url": "redis://127.0.0.1:1", "sink": "fleet"}}
+SIGNED: dict[str, object] = {"signers": {"ada": "01" * 32}, "redis": {"url": "redis://127.0.0.1:1", "sink": "fleet"}}
 
 
 def loaded(directory: Path, events: dict[str, object], **sections: object) -> Loaded:
