@@ -125,11 +125,11 @@ def test_workers_count_side_by_side_and_successors_go_on(tmp_path: Path) -> None
     office.count(CHINA, 3, stream=0)
     office.count(CHINA, 4, stream=1)
     office.count(CHINA, 5, stream=0)
-    assert sorted(tally.counts["cn-pipl-year/2026-11"] for tally in read_tallies(tmp_path)) == [4, 8]
+    assert sorted(tally.counts["cn-pipl-year/2026-11"] for tally in read_tallies(tmp_path)[0]) == [4, 8]
     office.clock.at_us += 40 * DAY_US
     office.count(CHINA, 1)
     office.count(MONTHS, 1)
-    assert read_tallies(tmp_path)[0].counts == {
+    assert read_tallies(tmp_path)[0][0].counts == {
         "cn-pipl-year/2026-11": 8, "cn-pipl-year/2026-12": 1, "us-bulk/2026-12": 1,
     }  # fmt: skip
 
@@ -146,7 +146,7 @@ def test_what_a_killed_worker_counted_is_there(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], timeout=60, check=False)
     assert done.returncode < 0
-    assert [tally.counts for tally in read_tallies(tmp_path)] == [{"c/1970-01": 42}]
+    assert [tally.counts for tally in read_tallies(tmp_path)[0]] == [{"c/1970-01": 42}]
 
 
 def test_a_worker_s_file_without_room_refuses_what_it_cannot_count(
@@ -158,7 +158,7 @@ def test_a_worker_s_file_without_room_refuses_what_it_cannot_count(
     with pytest.raises(BorderpostError, match="no room"):
         tally.add(CHINA, 1, 0)
     tally.add(Counter(id="c-0", bases=("b",)), 1, 0)
-    assert read_tallies(tmp_path)[0].counts["c-0/1970-01"] == 2
+    assert read_tallies(tmp_path)[0][0].counts["c-0/1970-01"] == 2
     with pytest.raises(BorderpostError, match="no room"):
         WorkerTally(tmp_path, 1).add(Counter(id="x" * 64, bases=("b",)).model_copy(update={"id": "x" * 90}), 1, 0)
 
@@ -168,14 +168,44 @@ def test_files_of_another_version_and_half_made_ones(tmp_path: Path) -> None:
     file = tmp_path / "tally" / "0"
     whole = file.read_bytes()
     file.write_bytes(whole[:8] + b"\x07" + whole[9:])
-    for use in (lambda: WorkerTally(tmp_path, 0), lambda: read_tallies(tmp_path)):
-        with pytest.raises(BorderpostError) as caught:
-            use()
-        assert caught.value.code == "BP1103"
+    with pytest.raises(BorderpostError) as caught:
+        WorkerTally(tmp_path, 0)
+    assert caught.value.code == "BP1103"
+    found, problems = read_tallies(tmp_path)
+    assert (found, [problem.code for problem in problems]) == ([], ["BP1103"])
     file.write_bytes(whole[:100])
-    assert read_tallies(tmp_path) == []
+    assert read_tallies(tmp_path) == ([], [])
     file.write_bytes(bytes(len(whole)))
-    assert read_tallies(tmp_path) == []
+    assert read_tallies(tmp_path) == ([], [])
+
+
+def test_a_damaged_file_keeps_no_other_from_being_counted(tmp_path: Path) -> None:
+    office = Office(tmp_path, law({CHINA.id: (5,)}, CHINA))
+    office.count(CHINA, 9, stream=0)
+    office.count(CHINA, 5, stream=1)
+    file = tmp_path / "tally" / "0"
+    file.write_bytes(file.read_bytes().replace(b"cn-pipl", b"\xff\x00\n/../"))
+    with capture_logs() as told:
+        office.counting.look()
+        office.counting.look()
+        office.save()
+    assert [line["code"] for line in told if line["event"] == "counting is impaired"] == ["BP1103"]
+    assert office.counting.book.counts == {"cn-pipl-year/2026-11": 5}
+    assert len(office.list.events) == 1
+
+
+def test_where_nothing_counts_nothing_is_kept(tmp_path: Path) -> None:
+    office = Office(tmp_path, law({}))
+    WorkerTally(tmp_path, 0).close()
+    office.counting.look()
+    office.save()
+    assert not (tmp_path / "counters").exists()
+    office.policy = law({CHINA.id: (5,)}, CHINA)
+    office.count(CHINA, 5)
+    office.counting.look()
+    office.save()
+    assert len(office.list.events) == 1
+    assert read_book(tmp_path / "counters" / "counts.json") is not None
 
 
 def test_nothing_is_counted_twice_or_lost_when_a_steward_starts_anew(tmp_path: Path) -> None:
@@ -379,7 +409,7 @@ def test_two_stewards_of_one_mark_read_each_count_once(tmp_path: Path) -> None:
     marks = set()
     for _ in range(3):
         WorkerTally(tmp_path, 0).close()
-        (tally,) = read_tallies(tmp_path)
+        ((tally,), _) = read_tallies(tmp_path)
         marks.add(tally.mark)
         (tmp_path / "tally" / "0").unlink()
     assert len(marks) == 3

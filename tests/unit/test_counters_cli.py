@@ -81,7 +81,7 @@ def test_the_log_tells_the_count_again(folder: Path, capsys: pytest.CaptureFixtu
     assert " 12 " in out
     # What workers' files hold is part of it, and is not taken a second time.
     book = Book.open(folder / "counters", World())
-    book.take(read_tallies(folder / "state"))
+    book.take(read_tallies(folder / "state")[0])
     assert sum(book.counts.values()) == 12
     assert "counted 12 records" in run(folder, capsys, "rebuild", "--log", str(folder / "audit" / "worker-0"))[1]
 

@@ -85,9 +85,19 @@ def test_a_server_that_lost_its_memory_takes_nothing_back(server: RedisServer) -
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("field", ["x", "exports/2027-01/r", "/y"])
-def test_a_hash_that_holds_what_no_gateway_writes_is_told(server: RedisServer, field: str) -> None:
-    server.client.hset("borderpost:counters", field, "many")
+HOSTILE: list[tuple[str | bytes, str | bytes]] = [
+    ("x", "1"), ("exports/2027-01/r", "1"), ("/y", "1"), ("exports/2027-01/" + "b" * 16, "many"),
+    ("exports/2027-01/" + "b" * 16, "9" * 5000), ("exports/2027-01/" + "b" * 16, "-1"), ("seen/" + "b" * 16, "٣"),
+    ("no name/2027-01/" + "b" * 16, "1"), (b"\xff/2027-01/" + b"b" * 16, "1"), ("seen/" + "b" * 16, b"\xff"),
+    ("exports/2027-01/" + "b" * 16 + "\n", "1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "value"), HOSTILE)
+def test_a_hash_that_holds_what_no_gateway_writes_is_told(
+    server: RedisServer, field: str | bytes, value: str | bytes
+) -> None:
+    server.client.hset("borderpost:counters", field, value)
 
     async def main() -> None:
         fleet = Fleet(spec(server), "a" * 16)

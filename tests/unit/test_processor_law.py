@@ -104,7 +104,7 @@ def test_each_request_routed_on_a_counted_basis_is_counted_once(tmp_path: Path) 
             parts.processor.messages([(call, question(request_id=f"r-{n}")) for n, call in enumerate(calls)])
             await until(lambda: all(call.answered for call in calls))
             await parts.ask(question("203.0.113.7"))  # of an unknown place: refused, and not counted
-            (tally,) = read_tallies(tmp_path / "state")
+            ((tally,), _) = read_tallies(tmp_path / "state")
             month = records(parts, "decision")[0]["ts"][:7]
             assert tally.counts == {f"exports/{month}": 50, f"again/{month}": 50}
             refused = [record for record in records(parts, "decision") if record["out"]["action"] == "refuse"]

@@ -115,7 +115,7 @@ def _rebuild(loaded: Loaded, log: Path, replica: str | None) -> int:
             except BorderpostError:
                 book = Book(directory / BOOK_NAME, world)  # it is damaged: that is what this is for
             counts, records = counts_of(log, world)
-            book.replace_counts(counts, read_tallies(runtime))
+            book.replace_counts(counts, read_tallies(runtime)[0])
             if replica is not None:
                 book.replica = replica
             data = book.unsaved()

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from borderpost.audit.segment import write_all
-from borderpost.counters.tally import Tally
+from borderpost.counters.tally import COUNT_NAME, Tally
 from borderpost.counters.windows import MONTHS_KEPT
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.strict import StrictModel
@@ -24,7 +24,7 @@ from borderpost_base.world import World
 
 BOOK_NAME = "counts.json"
 
-_Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}/\d{4}-\d{2}$")]
+_Name = Annotated[str, StringConstraints(pattern=f"^{COUNT_NAME}$")]
 _Count = Annotated[int, Field(ge=0, strict=True)]
 
 

@@ -106,10 +106,13 @@ class Counting:
 
     def look(self) -> None:
         """Take what workers have counted, and make the events that are due."""
-        if not self._law().counters and not self.book.counts:
-            return  # nothing counts, and nothing ever has
+        if self._is_idle():
+            return
         try:
-            self.book.take(read_tallies(self._runtime))
+            tallies, problems = read_tallies(self._runtime)
+            self.book.take(tallies)
+            for problem in problems:
+                self._tell(f"tally {problem.place}", problem)
             now_us = self._world.now_us()
             self._measure(now_us)
             for event in self._due(now_us):
@@ -137,6 +140,8 @@ class Counting:
             await self._save()
 
     async def _save(self) -> None:
+        if self._is_idle():
+            return
         self.book.forget_old_months()
         data = self.book.unsaved()
         if data is None:
@@ -186,6 +191,10 @@ class Counting:
                         break
                     if event_id(counter_id, threshold, window) not in self._made:
                         yield _reached(counter, threshold, total, window, from_us, now_us)
+
+    def _is_idle(self) -> bool:
+        """Return True while nothing counts and nothing ever has."""
+        return not self._law().counters and not self.book.counts
 
     def _law(self) -> CountedLaw:
         bundle = self._bundle()

@@ -10,6 +10,7 @@ back (a server that lost its memory) is not believed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +18,13 @@ import redis.asyncio
 
 from borderpost.config.counters import CountersRedisSpec
 from borderpost.counters.book import Others
+from borderpost.counters.tally import COUNT_NAME
 from borderpost.redis_link import LINK_ERRORS, loop_client
 from borderpost_base.errors import BorderpostError
 
 _SEEN = "seen"
+_FIELD = re.compile(rf"(?:{_SEEN}|{COUNT_NAME})/[0-9a-f]{{16}}")
+_VALUE = re.compile(r"[0-9]{1,15}")
 _ALIVE_S = 300
 """A gateway that has not written for this long is taken to have gone; its counts stay."""
 
@@ -63,8 +67,8 @@ class Fleet:
         alive = 0
         for field, value in found.items():
             name, _, replica = field.rpartition("/")
-            if not name or not value.isdecimal():
-                raise BorderpostError("BP1102", f"the hash has a field that no gateway writes: {field[:80]!r}")
+            if _FIELD.fullmatch(field) is None or _VALUE.fullmatch(value) is None:
+                raise BorderpostError("BP1102", f"the hash has a field that no gateway writes: {field[:80]!a}")
             if replica == self._replica:
                 continue
             if name == _SEEN:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import secrets
 import struct
 from pathlib import Path
@@ -22,6 +23,9 @@ from borderpost.counters.windows import month_at
 from borderpost.policy.pack import Counter
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
+
+COUNT_NAME = r"[a-z0-9][a-z0-9._-]{0,63}/[0-9]{4}-[0-9]{2}"
+"""Pattern of what a count is kept under everywhere: the counter's id and the month."""
 
 _HEADER = struct.Struct("=QQ")
 _VERSION = 1
@@ -104,13 +108,11 @@ class Tally:
         """Counts by `counter/month`."""
 
 
-def read_tallies(runtime: Path) -> list[Tally]:
-    """Return what every worker of an instance has counted, those included that have ended.
-
-    Raises BorderpostError BP1103 for a file that is none of ours.
-    """
+def read_tallies(runtime: Path) -> tuple[list[Tally], list[BorderpostError]]:
+    """Return what every worker of an instance has counted, those included that have ended; and a BP1103 for each file
+    that is none of ours or is damaged: one that cannot be read must not keep the others from being counted."""
     directory = runtime / _DIRECTORY
-    found = []
+    found, problems = [], []
     for path in sorted(directory.iterdir()) if directory.is_dir() else ():
         data = path.read_bytes()
         if len(data) < _FILE_BYTES:
@@ -118,11 +120,15 @@ def read_tallies(runtime: Path) -> list[Tally]:
         mark, version = _HEADER.unpack_from(data)
         if not mark:
             continue
-        if version != _VERSION:
-            raise BorderpostError("BP1103", f"it is of version {version}", place=Place(str(path)))
         words = memoryview(data).cast("Q")
-        found.append(Tally(f"{mark:014x}", {name: words[word] for name, word in _slots(data)}))
-    return found
+        counts = {name: words[word] for name, word in _slots(data)}
+        if version != _VERSION:
+            problems.append(BorderpostError("BP1103", f"it is of version {version}", place=Place(str(path))))
+        elif not all(re.fullmatch(COUNT_NAME, name) for name in counts):
+            problems.append(BorderpostError("BP1103", "it is damaged", place=Place(str(path))))
+        else:
+            found.append(Tally(f"{mark:014x}", counts))
+    return found, problems
 
 
 def _slots(data: bytes | mmap.mmap) -> list[tuple[str, int]]:
