@@ -22,7 +22,7 @@ from borderpost.config.events import EventsSection, is_plain, signers_of
 from borderpost.events.book import SignedList, continued
 from borderpost.events.heartbeat import Heartbeat, check_against, read_heartbeat
 from borderpost.events.signing import Signers
-from borderpost.events.store import FileStore
+from borderpost.events.store import FileStore, whole_lines
 from borderpost.events.triggers import Trigger
 from borderpost.events_stream import EventStream, Trouble
 from borderpost.freshness import Freshness
@@ -175,13 +175,13 @@ class LawWatch:
         try:
             store = FileStore(file)
             heartbeat = store.heartbeat()  # before the list: what is appended in between is no fault
-            lines = await asyncio.to_thread(store.read, max(0, known.length - 1))
+            lines, torn = await asyncio.to_thread(whole_lines, store, max(0, known.length - 1))
             read = await asyncio.to_thread(continued, known, lines, self._signers, now=now)
             if loaded is not self._loaded:
                 return
             self._take_signed(read, heartbeat)
-            if read.problems:
-                raise Problems(list(read.problems))
+            if problems := [*read.problems, *((torn,) if torn else ())]:
+                raise Problems(problems)
         except (BorderpostError, Problems) as error:
             self._settle(error)
         else:

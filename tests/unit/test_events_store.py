@@ -15,7 +15,7 @@ import pytest
 
 from borderpost.events import store as stores
 from borderpost.events.lines import GENESIS, line_digest
-from borderpost.events.store import FileStore
+from borderpost.events.store import FileStore, whole_lines
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.world import SystemDisk
@@ -80,6 +80,9 @@ def test_a_torn_end_is_told_and_mended_only_when_asked(store: FileStore, content
     store.path.write_bytes(content)
     whole = content.rfind(b"\n") + 1
     error = refused("BP1009", store.read)
+    lines, torn = whole_lines(store)
+    assert (lines, str(torn)) == (content[:whole].splitlines(), str(error))
+    assert whole_lines(store, 1)[0] == []
     assert error.place == Place(str(store.path), content.count(b"\n") + 1)
     refused("BP1009", store.append, b"x", GENESIS)
     assert store.path.read_bytes() == content

@@ -178,6 +178,21 @@ def test_lines_above_a_fault_are_law(case: Case) -> None:
     asyncio.run(main())
 
 
+def test_lines_above_a_torn_end_are_law(case: Case) -> None:
+    async def main() -> None:
+        case.write("a")
+        law = case.begin_signed()
+        await law.look()
+        case.write("b")
+        with (case.directory / "list.jsonl").open("ab") as file:
+            file.write(b'{"at":')
+        await law.look()
+        assert case.ids == ["a", "b"]
+        assert case.check("events/current") is Outcome.WARNING
+
+    asyncio.run(main())
+
+
 def test_what_was_in_force_holds_over_a_restart_with_a_shorter_list(case: Case) -> None:
     case.write("a", "b")
     case.begin_signed().add_own(fired())

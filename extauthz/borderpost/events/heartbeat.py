@@ -18,7 +18,7 @@ from borderpost.events import signing
 from borderpost.events.book import AHEAD, SignedList, read_list
 from borderpost.events.lines import parse_canonical
 from borderpost.events.signing import Signature, Signers
-from borderpost.events.store import HEARTBEAT_ENDING, ListStore
+from borderpost.events.store import HEARTBEAT_ENDING, ListStore, whole_lines
 from borderpost.policy.fields import Instant, format_instant
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
@@ -74,10 +74,13 @@ def checked_list(store: ListStore, signers: Signers, *, now: datetime | None = N
     """Read a store's whole list and hold it against its newest heartbeat.
 
     What is wrong, with the list or the heartbeat, is in `problems`. Raises BorderpostError where the store cannot be
-    read at all: BP0003, BP1009, BP1010.
+    read at all: BP0003, BP1010.
     """
     raw = store.heartbeat()  # before the list: what is appended in between is no fault
-    known = read_list(store.read(), signers, source=store.source, now=now)
+    lines, torn = whole_lines(store)
+    known = read_list(lines, signers, source=store.source, now=now)
+    if torn is not None:
+        return replace(known, problems=(*known.problems, torn))
     if raw is None or known.problems:
         return known
     try:

@@ -27,6 +27,24 @@ _LOCK_TRIES: Final = 10
 _LOCK_PAUSE_S: Final = 0.02
 
 
+class TornList(BorderpostError):
+    """A list whose last line has no end (BP1009). What stands above it is whole."""
+
+    def __init__(self, lines: list[bytes], detail: str, place: Place) -> None:
+        super().__init__("BP1009", detail, place=place)
+        self.lines = lines
+        """The whole lines that were asked for."""
+
+
+def whole_lines(store: ListStore, from_line: int = 0) -> tuple[list[bytes], BorderpostError | None]:
+    """Return a store's whole lines from an index on, and what is wrong if a torn one follows them: news that did
+    arrive do not wait for somebody to mend the end. Raises what `ListStore.read` raises besides."""
+    try:
+        return store.read(from_line), None
+    except TornList as torn:
+        return torn.lines, torn
+
+
 class ListStore(Protocol):
     """A place where one list lies, with its newest heartbeat."""
 
@@ -38,8 +56,8 @@ class ListStore(Protocol):
     def read(self, from_line: int = 0) -> list[bytes]:
         """Return the lines from an index on (0: the first), each without its newline; empty where there are no more.
 
-        Raises BorderpostError: BP0003 if the store cannot be read, BP1009 for a torn last line, BP1010 beyond the
-        bounds.
+        Raises BorderpostError: BP0003 if the store cannot be read, BP1009 for a torn last line (TornList), BP1010
+        beyond the bounds.
         """
         ...
 
@@ -80,7 +98,7 @@ class FileStore:
     def read(self, from_line: int = 0) -> list[bytes]:
         """Return the lines from an index on. See `ListStore`; a file that is not there cannot be read."""
         with self._reading() as fd:
-            return self._lines(_content(fd, self._place()))[from_line:]
+            return self._lines(_content(fd, self._place()), from_line)
 
     def create(self) -> None:
         """Begin an empty list. Raises BorderpostError BP1018, also if the file is there already."""
@@ -195,17 +213,15 @@ class FileStore:
         finally:
             os.close(fd)
 
-    def _lines(self, raw: bytes) -> list[bytes]:
-        if not raw:
-            return []
+    def _lines(self, raw: bytes, from_line: int = 0) -> list[bytes]:
         *lines, torn = raw.split(b"\n")
         if len(lines) > limits.EVENT_LIST_LINES_MAX:
             detail = f"more than {limits.EVENT_LIST_LINES_MAX} lines"
             raise BorderpostError("BP1010", detail, place=self._place())
         if torn:
             detail = f"line {len(lines) + 1} breaks off after {len(torn)} bytes"
-            raise BorderpostError("BP1009", detail, place=self._place(len(lines) + 1))
-        return lines
+            raise TornList(lines[from_line:], detail, self._place(len(lines) + 1))
+        return lines[from_line:]
 
     def _place(self, line: int | None = None) -> Place:
         return Place(str(self.path), line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,7 +74,7 @@ def configure_verify(parser: argparse.ArgumentParser) -> None:
 def run_verify(arguments: argparse.Namespace, output: Output) -> int:
     """Check the list and report."""
     from borderpost.events.book import read_list
-    from borderpost.events.store import FileStore
+    from borderpost.events.store import FileStore, whole_lines
 
     opened = open_list(arguments)
     store = opened.store
@@ -84,12 +85,10 @@ def run_verify(arguments: argparse.Namespace, output: Output) -> int:
         removed = store.repair()
         output.note(f"{store.source}: {removed} bytes of a torn line removed" if removed else "no torn line")
     raw = store.heartbeat()  # before the list: what is appended in between is no fault
-    try:
-        known = read_list(store.read(), opened.signers, source=store.source, now=now)
-    except BorderpostError as error:
-        if error.code != "BP1009":
-            raise
-        return _tell_verdict(None, [error], None, FINDINGS, output)
+    lines, torn = whole_lines(store)
+    known = read_list(lines, opened.signers, source=store.source, now=now)
+    if torn is not None:
+        known = replace(known, problems=(*known.problems, torn))
     problems = list(known.problems)
     heartbeat, code = _checked_heartbeat(raw, known, opened.signers, problems, now, arguments.max_age)
     return _tell_verdict(known, problems, heartbeat, FINDINGS if known.problems else code, output)
@@ -130,21 +129,19 @@ def _checked_heartbeat(
 
 
 def _tell_verdict(
-    known: SignedList | None, problems: list[BorderpostError], heartbeat: Heartbeat | None, code: int, output: Output
+    known: SignedList, problems: list[BorderpostError], heartbeat: Heartbeat | None, code: int, output: Output
 ) -> int:
     if output.as_json:
         output.result({
-            "length": None if known is None else known.length,
-            "head": None if known is None else known.head,
-            "events": None if known is None else len(known.events),
-            "triggers": None if known is None else len(known.triggers),
+            "length": known.length,
+            "head": known.head,
+            "events": len(known.events),
+            "triggers": len(known.triggers),
             "heartbeat": None if heartbeat is None else heartbeat.model_dump(mode="json"),
             "errors": [error.as_dict() for error in problems],
         })  # fmt: skip
         return code
     output.errors(problems)
-    if known is None:
-        return code
     verdict = output.paint("in order", "green", stream=output.stdout)
     if problems:
         verdict = output.paint("NOT in order", "red", stream=output.stdout)
