@@ -241,6 +241,22 @@ def test_names_that_the_configuration_does_not_have_are_told_before_signing(
     assert "injunction.yaml" in error[2]
 
 
+def test_names_of_other_gateways_are_warned_of_when_applied(
+    run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "injunction.yaml").write_text(INJUNCTION.replace("us-1", "us-9"))
+    assert run("sign", "injunction.yaml", *by("ada"), "-o", "i.json", "--config", "nowhere.yaml")[0] == 2
+    (folder / "borderpost.yaml").rename("elsewhere.yaml")
+    assert run("sign", "injunction.yaml", *by("ada"), "-o", "i.json")[0] == 0
+    (folder / "elsewhere.yaml").rename("borderpost.yaml")
+    code, out, err = run("apply", "i.json", "--new")
+    assert (code, out) == (0, "ev-1: line 1 of the list\n")
+    assert err.startswith("warning[BP0211]")
+    assert "no region `us-9`, which `ev-1` is about" in err
+    assert main(["check-config", "--set", "geoip.max_age_days=3650"]) == 0
+    assert "warning[BP0211]" in capsys.readouterr().err
+
+
 def test_where_there_is_no_configuration_keys_are_enough(run: Run, folder: Path) -> None:
     (folder / "borderpost.yaml").unlink()
     code, out, _err = run("sign", "injunction.yaml", *by("ada"))

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from borderpost.cli.events.names import unknown_names
 from borderpost.cli.options import add_config, add_json, config_path, load
 from borderpost.cli.output import CLEAN, COULD_NOT_RUN, FINDINGS, Output, errors_of
 from borderpost_base.errors import BorderpostError, Place, Problems
@@ -31,6 +32,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     try:
         loaded = load(arguments)
         warnings = [*_look_at_geoip(loaded.config.geoip), *_unknown_locations(loaded.regions)]
+        if loaded.events.file.length:  # of a signed list, which others may read too; in a plain file they are errors
+            place = Place(str(loaded.config.events.file))
+            warnings += unknown_names(loaded.events.events, loaded, place)
     except (BorderpostError, Problems) as error:
         errors = errors_of(error)
         output.errors(errors)

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from borderpost.cli.events.content import event_of
+from borderpost.cli.events.names import configured, unknown_names
 from borderpost.cli.events.options import Opened, add_key, add_list, check_own_key, now_utc, open_list, private_key
-from borderpost.cli.events.signing import tell, with_signature
+from borderpost.cli.events.signing import check_names, tell, with_signature
+from borderpost.cli.events.signing import event_of as event_of_document
 from borderpost.cli.output import CLEAN, Output, counted
 from borderpost_base.errors import BorderpostError, Place, Problems
 
 if TYPE_CHECKING:
+    from borderpost.config import Loaded
     from borderpost.events.book import SignedList
     from borderpost.events.documents import SignedDocument
     from borderpost.events.signing import Signature
@@ -36,13 +39,23 @@ def configure_apply(parser: argparse.ArgumentParser) -> None:
 def run_apply(arguments: argparse.Namespace, output: Output) -> int:
     """Append every file, in order; those before a file that is refused stay appended."""
     opened = _opened(arguments)
+    loaded = configured(arguments)
     done: list[dict[str, Any]] = []
+    warnings: list[BorderpostError] = []
     for file in arguments.files:
-        done.append(_copied(opened, file) if file.suffix == ".jsonl" else _applied(opened, file))
+        if file.suffix == ".jsonl":
+            done.append(_copied(opened, file))
+        else:
+            entry, found = _applied(opened, file, loaded)
+            done.append(entry)
+            warnings += found
         if not output.as_json:
             output.data(_told(done[-1]))
     if output.as_json:
-        output.result({"list": opened.store.source, "applied": done})
+        told = [warning.as_dict() for warning in warnings]
+        output.result({"list": opened.store.source, "applied": done, "warnings": told})
+    else:
+        output.warnings(warnings)
     return CLEAN
 
 
@@ -92,6 +105,8 @@ def run_drill(arguments: argparse.Namespace, output: Output) -> int:
     if document.kind != "event" or document.signatures:
         raise BorderpostError("BP0004", "a drill is an event that nobody has signed yet", place=place)
     document = document.model_copy(update={"body": {**document.body, "mode": "drill"}})
+    if (loaded := configured(arguments)) is not None:
+        check_names(document, loaded, place)
     opened = _opened(arguments)
     key = private_key(arguments)
     check_own_key(key, arguments.name, opened.signers)
@@ -135,8 +150,9 @@ def run_heartbeat(arguments: argparse.Namespace, output: Output) -> int:
     return CLEAN
 
 
-def _applied(opened: Opened, file: Path) -> dict[str, Any]:
-    """Append one signed file; give what was appended."""
+def _applied(opened: Opened, file: Path, loaded: Loaded | None) -> tuple[dict[str, Any], list[BorderpostError]]:
+    """Append one signed file; return what was appended, and warnings of names that this configuration has not: the
+    list may be for others too."""
     from borderpost.events.documents import read_document
 
     place = Place(str(file))
@@ -145,7 +161,8 @@ def _applied(opened: Opened, file: Path) -> dict[str, Any]:
         mend = f"borderpost events sign {file} --key … --as … -o {file.with_suffix('.json')}"
         raise BorderpostError("BP1006", f"{file} carries no signature", place=place, mend=mend)
     added, known = _appended(opened, lambda known, now: _with_document(opened, known, document, now, place))
-    return {"file": str(file), "id": document.body["id"], "kind": document.kind, "added": added, "lines": known.length}
+    entry = {"file": str(file), "id": document.body["id"], "kind": document.kind, "added": added, "lines": known.length}
+    return entry, [] if loaded is None else unknown_names([event_of_document(document, place)], loaded, place)
 
 
 def _copied(opened: Opened, file: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from borderpost.cli.events.names import configured, unknown_names
 from borderpost.cli.events.options import add_key, check_own_key, given_signers, private_key
 from borderpost.cli.options import add_config, add_json, config_path, overrides_of
 from borderpost.cli.output import CLEAN, Output
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from borderpost.config import Loaded
     from borderpost.events.documents import SignedDocument
+    from borderpost.policy.event_schema import LegalEvent
 
 
 def configure_sign(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +41,7 @@ def run_sign(arguments: argparse.Namespace, output: Output) -> int:
     from borderpost.events.documents import read_document
 
     document = read_document(arguments.file)
-    loaded = _configured(arguments)
+    loaded = configured(arguments)
     if loaded is not None:
         check_names(document, loaded, Place(str(arguments.file)))
     key = private_key(arguments)
@@ -85,28 +87,15 @@ def tell(document: SignedDocument, output: Output, place: Place) -> list[str]:
 
 def check_names(document: SignedDocument, loaded: Loaded, place: Place) -> None:
     """Raise Problems for names in a scope that the configuration does not have: such an event would do nothing here."""
-    from borderpost.policy.check import check_events
-    from borderpost.policy.fields import EPOCH
-
-    event = document.event(place) if document.kind == "event" else document.trigger(place).fire(EPOCH)
-    found = [
-        BorderpostError(
-            error.code, error.detail, place=place._replace(key=".".join(map(str, path[2:]))), mend=error.mend
-        )
-        for path, error in check_events([event], loaded.regions, loaded.bundle.vocabulary)
-        if error.code != "BP0224"  # that is for plain files: this one is being signed
-    ]
-    if found:
+    if found := unknown_names([event_of(document, place)], loaded, place):
         raise Problems(found)
 
 
-def _configured(arguments: argparse.Namespace) -> Loaded | None:
-    """Load the configuration, without events, if one is named or stands where one would be looked for."""
-    from borderpost.config import load_config
+def event_of(document: SignedDocument, place: Place) -> LegalEvent:
+    """Return a document's event, or the one that its trigger fires."""
+    from borderpost.policy.fields import EPOCH
 
-    if arguments.config is None and not config_path(arguments).exists():
-        return None
-    return load_config(config_path(arguments), {**overrides_of(arguments), "events": "{}"})
+    return document.event(place) if document.kind == "event" else document.trigger(place).fire(EPOCH)
 
 
 def _check_signer(arguments: argparse.Namespace, loaded: Loaded | None, key: Ed25519PrivateKey) -> None:
