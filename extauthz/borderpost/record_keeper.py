@@ -94,6 +94,21 @@ class RecordKeeper:
         """Have a record written before the next decision; `key` names what it replaces (`policy`, `events`…)."""
         self._standing[key] = self._unsaid[key] = (kind, fields)
 
+    def say(self, at_us: int) -> None:
+        """Have what is unsaid recorded now, if the log takes records: what came into use must be known to the log even
+        if no request comes, since a steward that starts later goes by it (`borderpost.seen`)."""
+        if not self._unsaid or self._committer is None or not self._committer.available:
+            return
+        try:
+            self._say_unsaid(self._committer, at_us)
+        except AuditUnavailable as full:
+            self._log.debug("what came into use is recorded later", detail=full.detail)
+
+    def _say_unsaid(self, committer: Committer, at_us: int) -> None:
+        for key, (kind, own) in list(self._unsaid.items()):
+            committer.append(kind, own, at_us=at_us)
+            del self._unsaid[key]
+
     def prepare(self, fields: Mapping[str, Any]) -> PreparedRecord:
         """Return a decision's record with holes for one request. Raises AuditUnavailable while the log is not open."""
         return self._open_committer().prepare("decision", fields)
@@ -107,9 +122,7 @@ class RecordKeeper:
         """
         committer = self._open_committer()
         if self._unsaid:
-            for key, (kind, own) in list(self._unsaid.items()):
-                committer.append(kind, own, at_us=at_us)
-                del self._unsaid[key]
+            self._say_unsaid(committer, at_us)
         return committer.append_prepared(entries, at_us=at_us, mono_us=mono_us)
 
     def _open_committer(self) -> Committer:

@@ -15,6 +15,7 @@ from borderpost.config import Loaded
 from borderpost.geoip import Anonymisers, GeoDatabase
 from borderpost.geoip.mmdb import MaxMindFile
 from borderpost.policy.bundle import check_regions
+from borderpost.policy.compile import compile_policy
 from borderpost.policy.events import EventList
 from borderpost.seen import PackMark, SeenInput, SeenStore, last_inputs, marks_of
 from borderpost_base.errors import BorderpostError, Place, Problems
@@ -78,6 +79,7 @@ def _settle_policy(
     except Problems as older:
         bundle = store.bundle(seen)
         check_regions(bundle, loaded.regions)
+        compile_policy(bundle, loaded.regions)  # what does not fit must show now, not in every worker
         refused["config"] = older
         loaded = replace(loaded, bundle=bundle)
     return replace(settled, loaded=loaded, packs={**marks, **marks_of(loaded.bundle)})

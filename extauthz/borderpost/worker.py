@@ -201,6 +201,7 @@ class Worker:
                 generation=self._live.generation,
             )
             self._say_health(state is WorkerState.SERVING)
+            self._keeper.say(self._world.now_us())
             self._metrics.audit_pending.set(self._keeper.pending)
             self._metrics.snapshot_generation.set(self._live.generation)
             self._metrics.snapshot_age_seconds.set(max(0, mono_us - self._page.steward_beat_us) / 1e6)

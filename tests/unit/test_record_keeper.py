@@ -243,3 +243,19 @@ def test_what_is_made_durable_is_counted(tmp_path: Path) -> None:
             assert size == sum(len(line) + 1 for line in lines_of(tmp_path)[1:])
 
     asyncio.run(main())
+
+
+def test_what_came_into_use_is_recorded_even_if_nobody_asks(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with keeping(tmp_path, opened=False) as kept:
+            kept.announce("policy", "one")
+            kept.keeper.say(1_800_000_000_000_000)  # not open yet: it stays to be said
+            kept.keeper.open_soon()
+            await until(lambda: kept.keeper.available)
+            for _ in range(2):
+                kept.keeper.say(1_800_000_000_000_000)
+            await until(lambda: kept.kinds()[-1:] == ["policy.activate"])
+            assert await kept.decide()
+        assert kept.kinds() == ["epoch.open", "policy.activate", "decision", "epoch.close"]
+
+    asyncio.run(main())
