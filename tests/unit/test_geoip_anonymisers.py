@@ -118,6 +118,31 @@ def test_damage_is_an_error_and_never_no_flag(tmp_path: Path) -> None:
     assert "81.2.69" not in str(caught.value), "a client's address is not for logs"
 
 
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_damage_gives_an_error_with_a_code_or_flags(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    networks = {
+        "24.48.0.0/16": {"is_anonymous": True, "anonymizer": {"is_hosting_provider": True}},
+        "9.9.9.0/24": IPINFO,
+    }
+    raw = bytearray(build_mmdb(networks, database_type="x"))
+    for _ in range(data.draw(st.integers(1, 8))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged-any.mmdb"
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(bytes(raw))
+    temporary.replace(path)  # never into a file that an earlier example still maps
+    try:
+        anonymisers = Anonymisers.open([path])
+        found = [flags(anonymisers, address) for address in ("24.48.1.1", "9.9.9.9", "2a00::1", "2002:1830:101::1")]
+    except BorderpostError as error:
+        assert error.code.startswith("BP03")
+    else:
+        assert all(isinstance(each, Flags) for each in found)
+
+
 # Lists
 
 
