@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -120,6 +120,30 @@ class NaiveEvents:
     def reached(self, counter: str, count: int) -> bool:
         """Say whether a counter has reached a count."""
         return any(e.counter == counter and (e.count or 0) >= count for _, e in self._of("threshold_reached"))
+
+    def took_part(
+        self, asked: Asked, applying: list[Regime], regions: Mapping[str, RegionSpec], own: list[list[Location]]
+    ) -> tuple[str, ...]:
+        """Return the ids of the events that refuse some processor or change what a regime that applies says."""
+        found = {id_ for region_id, region in regions.items() for id_ in self.refusing(region_id, region, asked)}
+        processors = [*own, *(self._places.locations(region) for region in regions.values())]
+        for id_, wide in self.sanctioned().items():
+            if any(self._enters(location, wide) for locations in processors for location in locations):
+                found.add(id_)
+        grants = self._of("adequacy_grant")
+        for _, event in self._of("adequacy_revoke", "injunction", "regulator_order", "adequacy_grant"):
+            meant = event.type == "adequacy_grant" or self._is_meant(event, asked)
+            for regime in applying:
+                given = {regime.basis, *(entry.basis for entry in regime.allow)}
+                given |= {grant.basis for _, grant in grants if regime.id in grant.scope.regimes}
+                named = not event.scope.regimes or regime.id in event.scope.regimes
+                changes = event.type == "adequacy_grant" or given & set(event.scope.bases)
+                if meant and named and changes and regime.kind == "transfer":
+                    found.add(event.id)
+        for _, event in self._of("threshold_reached"):
+            if any(counter.id == event.counter for regime in applying for counter in regime.counters):
+                found.add(event.id)
+        return tuple(sorted(found))
 
     def _is_there(
         self, event: LegalEvent, region_id: str | None, region: RegionSpec | None, locations: list[Location]

@@ -35,6 +35,7 @@ class Answer:
     subdivision_unknown: bool
     mode: Mode
     stale: bool
+    events: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -258,18 +259,22 @@ class Hearing:
 
     # --- the answer
 
-    def judged(self, subjects: set[str]) -> tuple[dict[str, str], dict[str, str], tuple[str, str] | None]:
-        """Return the bases of the regions that pass, the first reason against the others, and which regime refuses
-        `here` or which sink (rules 14 to 20)."""
-        applying = [r for r in self.forced if any(self.about(self.subject_of(r), code)[0] for code in subjects)]
-        asked = Asked(
+    def applying(self, subjects: set[str]) -> tuple[list[Regime], Asked]:
+        """Return the regimes that apply to subjects, and what events are asked of the request."""
+        found = [r for r in self.forced if any(self.about(self.subject_of(r), code)[0] for code in subjects)]
+        return found, Asked(
             frozenset(subjects),
             lambda wide, code: self.about(wide, code)[0],
             self.closed,
             self.model,
             self.facts.tenant,
-            frozenset(r.id for r in applying),
+            frozenset(r.id for r in found),
         )
+
+    def judged(self, subjects: set[str]) -> tuple[dict[str, str], dict[str, str], tuple[str, str] | None]:
+        """Return the bases of the regions that pass, the first reason against the others, and which regime refuses
+        `here` or which sink (rules 14 to 20)."""
+        applying, asked = self.applying(subjects)
         judges = [r for r in self.forced if r.kind == "embargo" or r in applying]
 
         def heard(
@@ -315,15 +320,16 @@ class Hearing:
         """Say whether any location may be among places; one that may be anywhere is, unless there are none."""
         return bool(wide) and any(location.spots is None or location.spots & wide for location in locations)
 
-    def embargo_on(self, codes: set[str]) -> str | None:
+    def embargoes_on(self, codes: set[str]) -> list[str]:
         """Return what embargoes a subject at any of these codes, as it appears in reasons (rule 11)."""
+        found = []
         for regime in self.forced:
             if regime.kind == "embargo" and any(self.about(self.events.embargoed(regime), code)[0] for code in codes):
-                return f"{regime.id}/embargo"
+                found.append(f"{regime.id}/embargo")
         for id_, wide in sorted(self.sanctioned.items()):
             if any(self.about(wide, code)[0] for code in codes):
-                return f"event/{id_}"
-        return None
+                found.append(f"event/{id_}")
+        return found
 
     def is_doubtful(self) -> bool:
         """Say whether a subdivision would matter and is not known (rule 10)."""
@@ -344,8 +350,9 @@ class Hearing:
             effective = {piece.code for piece in self.believed}
             return self.told("evidence", "unknown-code", effective, doubt=False)
         heard = self.subjects | {piece.code for piece in facts.evidence}
-        if embargo := self.embargo_on(heard):
-            return self.forbidden("embargo", dict.fromkeys(self.law.regions, embargo))
+        if embargoes := self.embargoes_on(heard):
+            sanctions = tuple(one.removeprefix("event/") for one in embargoes if one.startswith("event/"))
+            return self.forbidden("embargo", dict.fromkeys(self.law.regions, embargoes[0]), sanctions)
         if facts.missing:
             return self.told("evidence", f"evidence-required:{facts.missing}", self.subjects)
         if self.names - set(self.law.classes):
@@ -358,24 +365,28 @@ class Hearing:
         if uncovered and self.refuses_uncovered:
             return self.forbidden("no-regime", dict.fromkeys(self.law.regions, "policy/no-regime"))
         bases, refused, own = self.judged(self.subjects)
+        applying, asked = self.applying(self.subjects)
+        own_places = [self.places.own(one) for one in (self.law.bundle.here, *self.law.bundle.sinks.values())]
+        events = self.events.took_part(asked, applying, self.law.regions, own_places)
         if own is not None:
-            return self.forbidden(own[0], refused)
+            return self.forbidden(own[0], refused, events)
         if uncovered:
             bases = {r: ",".join(filter(None, [basis, "policy/no-regime"])) for r, basis in bases.items()}
         bases = {r: basis or "unrestricted" for r, basis in bases.items()}
         ruling, reason = ("legal", "ok") if bases else ("forbidden", "no-legal-region")
-        return self.told(ruling, reason, self.subjects, bases=bases, refused=refused, read=True)
+        return self.told(ruling, reason, self.subjects, bases=bases, refused=refused, read=True, events=events)
 
     @property
     def refuses_uncovered(self) -> bool:
         return self.law.bundle.inline.no_regime == "refuse" and self.mode is not Mode.PERFORMANCE_FIRST
 
-    def forbidden(self, reason: str, refused: Mapping[str, str]) -> Answer:
-        return self.told("forbidden", reason, self.subjects, refused=refused, read=True)
+    def forbidden(self, reason: str, refused: Mapping[str, str], events: tuple[str, ...] = ()) -> Answer:
+        return self.told("forbidden", reason, self.subjects, refused=refused, read=True, events=events)
 
     def told(
         self, ruling: str, reason: str, effective: set[str], *, bases: Mapping[str, str] | None = None,
         refused: Mapping[str, str] | None = None, doubt: bool | None = None, read: bool = False,
+        events: tuple[str, ...] = (),
     ) -> Answer:  # fmt: skip
         legal = tuple(sorted(bases or {}))
         return Answer(
@@ -390,6 +401,7 @@ class Hearing:
             self.is_doubtful() if doubt is None else doubt,
             self.mode,
             self.stale,
+            events,
         )
 
     def applied(self) -> tuple[str, ...]:
@@ -425,7 +437,7 @@ class Hearing:
 
     def wished(self, subjects: set[str]) -> set[str]:
         """Return the regions that would be legal if the subject were where the header alone says."""
-        if self.embargo_on(subjects) or (self.refuses_uncovered and self.uncovered(subjects)):
+        if self.embargoes_on(subjects) or (self.refuses_uncovered and self.uncovered(subjects)):
             return set()
         bases, _, own = self.judged(subjects)
         return set(bases) if own is None else set()

@@ -10,11 +10,12 @@ from __future__ import annotations
 import graphlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from borderpost.policy import codes
 from borderpost.policy.bundle import PolicyBundle, check_regions
 from borderpost.policy.catalogue import SUFFIXES, Catalogue, Territory
+from borderpost.policy.masks import remember
 from borderpost.policy.model import Evidence, Facts, Mode, Source
 from borderpost.policy.pack import Counter, DataClass
 from borderpost.policy.places import Place, Places, group_cells, mentioned_in
@@ -24,8 +25,6 @@ from borderpost.policy.schema import Processor, RegionSpec, TreatAs
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 Asked = tuple[tuple[tuple[Source, str, bool], ...], tuple[str, ...], str | None, int, int, Mode | None]
 """Where each source says the subject is and whether that is in doubt, classes, what is missing, the regimes that may be
 about the party, those that surely are, and the mode: see `asked`."""
@@ -61,6 +60,7 @@ class CompiledPolicy:
         "embargoes",
         "everyone",
         "free",
+        "given",
         "index",
         "mentioned",
         "mode",
@@ -124,6 +124,11 @@ class CompiledPolicy:
         self.thresholds = thresholds_of(bundle)
         """The counts at which something changes, ascending, by counter."""
         self._counted = _counted(bundle)
+        self.given: dict[str, list[tuple[int, str]]] = {}
+        """The regimes that give a basis, by its name, each with the basis as its reasons have it."""
+        for regime in self.regimes:
+            for label in sorted(regime.labels):
+                self.given.setdefault(label.partition("/")[2], []).append((regime.bit, label))
         self._all_regimes = (1 << len(self.regimes)) - 1
         self._by_data: dict[int, int] = {}
         self._legal: dict[int, tuple[str, ...]] = {}
@@ -157,7 +162,7 @@ class CompiledPolicy:
         found = self._by_data.get(classes)
         if found is None:
             found = sum(r.bit for r in self.regimes if r.data == ANY_DATA or r.data & classes)
-            _remember(self._by_data, classes, found)
+            remember(self._by_data, classes, found)
         return found
 
     def about_party(self, facts: Facts) -> tuple[int, int]:
@@ -218,7 +223,7 @@ class CompiledPolicy:
         found = self._legal.get(mask)
         if found is None:
             found = self.index.named(mask)
-            _remember(self._legal, mask, found)
+            remember(self._legal, mask, found)
         return found
 
     def verdict(self, regime: CompiledRegime, now_us: int, classes: int, flags: int) -> tuple[Verdict, int]:
@@ -229,7 +234,7 @@ class CompiledPolicy:
         found = self._verdicts.get(key)
         if found is None:
             found = regime.verdict(now_us, classes, flags)
-            _remember(self._verdicts, key, found)
+            remember(self._verdicts, key, found)
         return found, boundaries[interval]
 
 
@@ -304,10 +309,3 @@ def _counted(bundle: PolicyBundle) -> dict[str, tuple[str, ...]]:
             for basis in counter.bases:
                 found.setdefault(f"{regime.id}/{basis}", []).append(counter.id)
     return {label: tuple(counters) for label, counters in found.items()}
-
-
-def _remember(memo: dict[Key, Value], key: Key, value: Value) -> None:
-    """Keep a value; a full memo is emptied, which costs time and never an answer."""
-    if len(memo) >= limits.REMEMBERED_VERDICTS_MAX:
-        memo.clear()
-    memo[key] = value

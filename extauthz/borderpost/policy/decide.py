@@ -19,13 +19,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from functools import reduce
-from operator import or_
 from typing import NamedTuple
 
 from borderpost.policy.compile import Asked, CompiledPolicy
 from borderpost.policy.effects import Effects, meant
 from borderpost.policy.events import CompiledEvents, EventsAsked
+from borderpost.policy.masks import union
 from borderpost.policy.model import Evidence, Facts, Law, Mode, Ruling, Source, Trust
 from borderpost.policy.places import Place
 from borderpost.policy.reasons import AllBases, FirstReasons, Layer
@@ -64,7 +63,7 @@ class _Question(NamedTuple):
     @property
     def applying(self) -> int:
         """Return the regimes that apply."""
-        return self.active & (_union(self.subjects) | self.suspected)
+        return self.active & (union(self.subjects) | self.suspected)
 
 
 class _Subject(NamedTuple):
@@ -138,8 +137,8 @@ def decide(facts: Facts, policy: CompiledPolicy, events: CompiledEvents, now_us:
         own: Layer = (policy.everyone, f"{refuser}/{reason}")
         took_part = effects.took_part(concerning, question.applying)
         return _forbid(case, reason, (*weighed.refusals, own), weighed.until_us, took_part)
-    orders = effects.layers(concerning)
-    legal = weighed.passing & ~_union(mask for mask, _ in orders) & policy.index.everyone
+    refused, orders = effects.orders(concerning)
+    legal = weighed.passing & ~refused & policy.index.everyone
     bases = (*weighed.bases, (policy.everyone, NO_REGIME)) if uncovered else weighed.bases
     conflict, _ = _conflict(case, legal)  # what it depends on is part of what the law depends on
     return Law(
@@ -208,7 +207,7 @@ def _read(
     active = about_data
     until = NEVER_US
     for regime in policy.named(
-        about_data & policy.windowed & (_union(about_each) | suspected | partly | policy.embargoes)
+        about_data & policy.windowed & (union(about_each) | suspected | partly | policy.embargoes)
     ):
         if now_us < regime.start_us:
             active &= ~regime.bit
@@ -218,8 +217,8 @@ def _read(
         else:
             until = min(until, regime.end_us)
     doubtful = bool(partly & active)
-    if not doubtful and (effects.sanctions or effects.conditions):
-        doubtful = effects.doubtful([(subject.event_place, subject.believed) for subject in subjects])
+    if not doubtful:
+        doubtful = any(effects.doubtful(subject.event_place, believed=subject.believed) for subject in subjects)
     mode = policy.mode_of(facts)
     flags = (HYBRID if mode.width else 0) | (STALE if stale else 0)
     effective = effective_codes(facts, policy)
@@ -263,9 +262,8 @@ def _embargoes(case: _Case) -> tuple[Layer, ...]:
     policy, effects = case.policy, case.effects
     embargoed = case.question.applying & policy.embargoes
     layers = [(policy.everyone, regime.refusing) for regime in policy.named(embargoed)]
-    if effects.sanctions:
-        places = [subject.event_place for subject in case.subjects]
-        layers += [(policy.everyone, s.label) for s in effects.sanctioning(places, policy.treatment)]
+    sanctions = effects.sanctioning(subject.event_place for subject in case.subjects)
+    layers += [(policy.everyone, sanction.label) for sanction in sanctions]
     return tuple(layers)
 
 
@@ -297,12 +295,9 @@ def _uncovered(facts: Facts, policy: CompiledPolicy, question: _Question) -> boo
 
 def _concerning(case: _Case, subjects: Iterable[_Subject], question: _Question) -> int:
     """Return the events that concern the request."""
-    effects, policy = case.effects, case.policy
-    if not effects.conditions:
-        return effects.always & case.events.party(case.facts)
     places = [subject.event_place for subject in subjects if subject.believed]
     party = case.events.party(case.facts)
-    return effects.concerning(party, places, question.classes, question.applying, policy.treatment)
+    return case.effects.concerning(party, places, question.classes, question.applying)
 
 
 def _weigh(case: _Case, question: _Question, concerning: int) -> _Weighed:
@@ -331,7 +326,7 @@ def _weigh(case: _Case, question: _Question, concerning: int) -> _Weighed:
                 until = following
         if own_refused is None and index.own & ~passing:
             own_refused = regime.id, index.own_reason(index.own & ~passing)
-    for sanction in effects.sanctions:
+    for sanction in effects.barring:
         passing &= ~sanction.processors
         refusals.append((sanction.processors, sanction.label))
         if own_refused is None and index.own & ~passing:
@@ -356,15 +351,15 @@ def _conflict(case: _Case, legal: int) -> tuple[str | None, int]:
     header = said[Source.HEADER]
     about = _about(policy, header, case.effects)
     alone = case.question._replace(subjects=(about,), suspected=0)
-    if alone.applying & policy.embargoes or case.effects.sanctioning([header.event_place], policy.treatment):
+    if alone.applying & policy.embargoes or case.effects.sanctioning([header.event_place]):
         return asserted, NEVER_US
     refuses = policy.no_regime_refuses and alone.mode is not Mode.PERFORMANCE_FIRST
     if refuses and _uncovered(facts, policy, alone):
         return asserted, NEVER_US
     concerning = _concerning(case, (header,), alone)
     weighed = _weigh(case, alone, concerning)
-    orders = _union(mask for mask, _ in case.effects.layers(concerning))
-    wished = weighed.passing & ~orders & policy.index.everyone
+    refused, _ = case.effects.orders(concerning)
+    wished = weighed.passing & ~refused & policy.index.everyone
     widens = weighed.own_refused is None and wished & ~legal
     return "header-widen" if widens else asserted, min(weighed.until_us, case.events_until_us)
 
@@ -415,10 +410,6 @@ def _without_law(
         mode=mode,
         stale=stale,
     )
-
-
-def _union(masks: Iterable[int]) -> int:
-    return reduce(or_, masks, 0)
 
 
 def _dated(until_us: int) -> int | None:

@@ -6,13 +6,13 @@ is of three kinds: it refuses regions outright, it sanctions places, or it chang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from borderpost.policy.masks import remember, union
 from borderpost.policy.places import Place
 from borderpost.policy.reasons import Layer
 from borderpost.policy.regimes import STALE, CompiledRegime, Overlay, Verdict
-from borderpost_base import limits
 
 
 class Condition(NamedTuple):
@@ -31,18 +31,42 @@ class Condition(NamedTuple):
 class Sanction(NamedTuple):
     """Places under sanctions by an event."""
 
+    bit: int
+    """The event's bit in masks of events."""
     cells: int
     processors: int
     """Processors there, which serve nobody."""
     label: str
 
 
+class _There(NamedTuple):
+    """What events say of a place."""
+
+    events: int
+    """Events of whose conditions on subjects the place meets one."""
+    sanctions: tuple[Sanction, ...]
+    """Those that a subject there is under."""
+    doubtful: bool
+    """Whether an event is about a part of the place and not about all of it."""
+    doubtful_sanctions: bool
+    """Whether a sanction is."""
+
+
 class Effects:
-    """Everything that events change in one interval. Filled while they are compiled; then only its memo grows."""
+    """Everything that events change in one interval. Filled while they are compiled; then only its memos grow."""
 
     __slots__ = (
+        "_checked",
+        "_layers",
+        "_places",
+        "_refusing",
+        "_subjects",
+        "_told",
+        "_treatment",
+        "_unconditional",
         "_verdicts",
-        "always",
+        "_wherever",
+        "barring",
         "bits",
         "conditions",
         "embargoed",
@@ -56,11 +80,10 @@ class Effects:
         "touching",
     )
 
-    def __init__(self, bits: Mapping[str, int]) -> None:
+    def __init__(self, bits: Mapping[str, int], treatment: str) -> None:
         self.bits = dict(sorted(bits.items()))
         """The bit of each event in force in masks of events, by its id, sorted."""
-        self.always = 0
-        """Events that concern every request."""
+        self._treatment = treatment
         self.conditions: list[Condition] = []
         self.refusals: list[tuple[int, int, str]] = []
         """Event, regions that it refuses, reason; in order of event id."""
@@ -79,7 +102,12 @@ class Effects:
         """By regime: the events that change what it says."""
         self.touched = 0
         """Regimes that some event changes."""
+        self.barring: tuple[Sanction, ...] = ()
+        """Sanctions that keep some processor from serving anybody."""
         self._verdicts: dict[tuple[int, int, int, int, int], Verdict] = {}
+        self._places: dict[str, _There] = {}
+        self._layers: dict[int, tuple[int, tuple[Layer, ...]]] = {}
+        self._told: dict[int, tuple[str, ...]] = {}
 
     def close(self) -> None:
         """Work out what follows from the parts, once all of them are there."""
@@ -88,65 +116,88 @@ class Effects:
                 self.touched |= regime_bit
                 for event_bit, _, _ in listed:
                     self.touching[regime_bit] = self.touching.get(regime_bit, 0) | event_bit
-        conditional = {condition.bit for condition in self.conditions}
-        events = {bit for bit, _, _ in self.refusals}.union(*(self._bits(bit) for bit in self.touching.values()))
-        self.always = sum(events - conditional)
+        self.barring = tuple(sanction for sanction in self.sanctions if sanction.processors)
+        self._refusing = union(bit for bit, processors, _ in self.refusals if processors)
+        self._refusing |= union(sanction.bit for sanction in self.barring)
+        conditional = union(condition.bit for condition in self.conditions)
+        self._unconditional = ~conditional & union((self._refusing, *self.touching.values()))
+        self._subjects = [(one.bit, one.subjects) for one in self.conditions if one.subjects is not None]
+        self._wherever = conditional & ~union(bit for bit, _ in self._subjects)
+        checked: dict[tuple[int | None, int | None], int] = {}
+        for one in self.conditions:
+            if one.classes is not None or one.regimes is not None:
+                checked[one.classes, one.regimes] = checked.get((one.classes, one.regimes), 0) | one.bit
+        self._checked = [(*about, bits) for about, bits in checked.items()]
 
-    @staticmethod
-    def _bits(mask: int) -> Iterator[int]:
-        while mask:
-            low = mask & -mask
-            yield low
-            mask ^= low
+    def _there(self, place: Place) -> _There:
+        """Return what events say of a place: as many are kept as policy and events tell places apart."""
+        found = self._places.get(place.key)
+        if found is None:
+            events = union(bit for bit, cells in self._subjects if meant(place, cells, self._treatment))
+            under = tuple(one for one in self.sanctions if meant(place, one.cells, self._treatment))
+            sanctions = any(_is_partly_in(place, one.cells) for one in self.sanctions)
+            doubtful = sanctions or any(_is_partly_in(place, cells) for _, cells in self._subjects)
+            found = self._places[place.key] = _There(events, under, doubtful, sanctions)
+        return found
 
-    def concerning(self, party: int, subjects: list[Place], classes: int, applying: int, treatment: str) -> int:
+    def concerning(self, party: int, subjects: Iterable[Place], classes: int, applying: int) -> int:
         """Return the events that concern a request.
 
         `party` are the events whose conditions on tenant and model may hold, `subjects` its believed places as events
         tell them apart, `classes` its data classes with all that they imply, `applying` the regimes that apply.
         """
-        mask = self.always
-        for condition in self.conditions:
-            if (
-                (condition.classes is None or condition.classes & classes)
-                and (condition.regimes is None or condition.regimes & applying)
-                and (
-                    condition.subjects is None or any(meant(place, condition.subjects, treatment) for place in subjects)
-                )
-            ):
-                mask |= condition.bit
+        mask = self._unconditional
+        if self.conditions:
+            mask |= self._wherever
+            for place in subjects:
+                mask |= self._there(place).events
+            for about, regimes, bits in self._checked:
+                if (about is not None and not about & classes) or (regimes is not None and not regimes & applying):
+                    mask &= ~bits
         return mask & party
 
-    def layers(self, concerning: int) -> tuple[Layer, ...]:
-        """Return what the events that concern a request refuse outright, in order of event id."""
-        return tuple([(mask, label) for bit, mask, label in self.refusals if bit & concerning])
+    def orders(self, concerning: int) -> tuple[int, tuple[Layer, ...]]:
+        """Return the regions that the events refuse outright that concern a request, and each of these events' reason,
+        in order of event id."""
+        concerning &= self._refusing
+        found = self._layers.get(concerning)
+        if found is None:
+            layers = tuple([(mask, label) for bit, mask, label in self.refusals if bit & concerning])
+            found = union(mask for mask, _ in layers), layers
+            remember(self._layers, concerning, found)
+        return found
 
     def took_part(self, concerning: int, applying: int) -> tuple[str, ...]:
         """Return the ids of the events that concern a request and change a regime that applies, or refuse regions."""
-        mask = 0
-        for bit, processors, _ in self.refusals:
-            mask |= bit if processors else 0
-        for regime_bit, events in self.touching.items():
-            mask |= events if regime_bit & applying else 0
+        mask = self._refusing
+        left = applying & self.touched
+        while left:
+            low = left & -left
+            mask |= self.touching[low]
+            left ^= low
         mask &= concerning
-        return tuple(sorted(event_id for event_id, bit in self.bits.items() if bit & mask))
+        found = self._told.get(mask)
+        if found is None:
+            found = tuple([event_id for event_id, bit in self.bits.items() if bit & mask])
+            remember(self._told, mask, found)
+        return found
 
-    def sanctioning(self, subjects: list[Place], treatment: str) -> list[Sanction]:
-        """Return the sanctions that a subject at any of these places is under."""
-        return [s for s in self.sanctions if any(meant(place, s.cells, treatment) for place in subjects)]
+    def sanctioning(self, subjects: Iterable[Place]) -> list[Sanction]:
+        """Return the sanctions that a subject at any of these places is under, in order of event id."""
+        if not self.sanctions:
+            return []
+        found = {one.label: one for place in subjects for one in self._there(place).sanctions}
+        return [found[label] for label in sorted(found)]
 
-    def doubtful(self, places: list[tuple[Place, bool]]) -> bool:
+    def doubtful(self, place: Place, *, believed: bool) -> bool:
         """Return True if an event is about a part of a place of which only the whole is known.
 
-        Each place comes with whether it is believed: one that is not calls for sanctions alone.
+        A place that is not believed calls for sanctions alone.
         """
-        sanctions = [sanction.cells for sanction in self.sanctions]
-        every = sanctions + [condition.subjects for condition in self.conditions if condition.subjects is not None]
-        return any(
-            place.cells & mask and place.cells & ~mask
-            for place, believed in places
-            for mask in (every if believed else sanctions)
-        )
+        if not (self._subjects or self.sanctions):
+            return False
+        there = self._there(place)
+        return there.doubtful if believed else there.doubtful_sanctions
 
     def verdict(
         self, regime: CompiledRegime, now_us: int, interval: int, classes: int, flags: int, concerning: int
@@ -157,9 +208,7 @@ class Effects:
         found = self._verdicts.get(key)
         if found is None:
             found = regime.verdict(now_us, classes, flags, self._overlay(regime.bit, concerning))
-            if len(self._verdicts) >= limits.REMEMBERED_VERDICTS_MAX:
-                self._verdicts.clear()
-            self._verdicts[key] = found
+            remember(self._verdicts, key, found)
         return found
 
     def _overlay(self, regime_bit: int, concerning: int) -> Overlay:
@@ -169,6 +218,10 @@ class Effects:
                 reached[counter] = max(reached.get(counter, 0), count)
         revoked = _by_label(self.revoked.get(regime_bit, ()), concerning)
         return Overlay(revoked, _by_label(self.granted.get(regime_bit, ()), concerning), reached)
+
+
+def _is_partly_in(place: Place, cells: int) -> bool:
+    return bool(place.cells & cells and place.cells & ~cells)
 
 
 def _by_label(changes: Iterable[tuple[int, str, int]], concerning: int) -> dict[str, int]:

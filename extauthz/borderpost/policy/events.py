@@ -160,23 +160,30 @@ class CompiledEvents:
         ids = {dated.event.id: dated.bit for dated in active}
         lifted = sum({ids[dated.event.ends] for dated in active if dated.event.ends in ids})
         active = [dated for dated in active if not dated.bit & lifted]
-        effects = Effects({dated.event.id: dated.bit for dated in active})
+        effects = Effects({dated.event.id: dated.bit for dated in active}, self.policy.treatment)
         self._add_sanctions(effects, active)
-        for dated in sorted(active, key=lambda dated: dated.event.id):
+        active.sort(key=lambda dated: dated.event.id)
+        self._add_grants(effects, active)
+        for dated in active:
             event = dated.event
             if event.type in ("region_suspend", "injunction", "regulator_order", "adequacy_revoke"):
                 self._add_narrowing(effects, dated, active)
-            elif event.type == "adequacy_grant":
-                locations = self._catalogue.inside_cells(self._cells(event.scope.countries, widens=True))
-                for regime in self.policy.named(self._regimes(event.scope.regimes) & ~self.policy.embargoes):
-                    granted = (dated.bit, f"{regime.id}/{event.basis}", locations)
-                    effects.granted.setdefault(regime.bit, []).append(granted)
             elif event.counter is not None and event.count is not None:
                 for regime in self.policy.regimes:
                     if event.counter in regime.counters:
                         effects.reached.setdefault(regime.bit, []).append((dated.bit, event.counter, event.count))
         effects.close()
         return effects
+
+    def _add_grants(self, effects: Effects, active: Sequence[_Dated]) -> None:
+        """Add the bases that events give."""
+        for dated in active:
+            event = dated.event
+            if event.type == "adequacy_grant":
+                locations = self._catalogue.inside_cells(self._cells(event.scope.countries, widens=True))
+                for regime in self.policy.named(self._regimes(event.scope.regimes) & ~self.policy.embargoes):
+                    granted = (dated.bit, f"{regime.id}/{event.basis}", locations)
+                    effects.granted.setdefault(regime.bit, []).append(granted)
 
     def _add_sanctions(self, effects: Effects, active: Sequence[_Dated]) -> None:
         """Add what sanctions hit, less what a later lifting of sanctions takes out."""
@@ -194,7 +201,7 @@ class CompiledEvents:
                 cells = self._cells(event.scope.subjects, widens=False) & ~lifted
                 if cells:
                     hit = self._catalogue.processors_hit(cells)
-                    effects.sanctions.append(Sanction(cells, hit, f"event/{event.id}"))
+                    effects.sanctions.append(Sanction(dated.bit, cells, hit, f"event/{event.id}"))
         effects.sanctions.sort(key=lambda sanction: sanction.label)
         for regime_bit, cells in lifted_of.items():
             (regime,) = self.policy.named(regime_bit)
@@ -222,12 +229,14 @@ class CompiledEvents:
             effects.refusals.append((dated.bit, refused, f"event/{event.id}"))
             return
         locations = self._locations(event)
-        grants = [d.event for d in active if d.event.type == "adequacy_grant"]
-        granted = {f"{regime_id}/{grant.basis}" for grant in grants for regime_id in grant.scope.regimes}
-        for regime in policy.named(self._regimes(scope.regimes)) if scope.regimes else policy.regimes:
-            labels = {f"{regime.id}/{basis}" for basis in scope.bases} & (regime.labels | granted)
-            for label in sorted(labels):
-                effects.revoked.setdefault(regime.bit, []).append((dated.bit, label, locations))
+        wanted = self._regimes(scope.regimes) if scope.regimes else -1
+        for basis in sorted(set(scope.bases)):
+            given = set(policy.given.get(basis, ()))
+            for regime_bit, grants in effects.granted.items():
+                given |= {(regime_bit, label) for _, label, _ in grants if label.partition("/")[2] == basis}
+            for regime_bit, label in sorted(given):
+                if regime_bit & wanted:
+                    effects.revoked.setdefault(regime_bit, []).append((dated.bit, label, locations))
 
     def _restored_after(self, suspension: _Dated, active: Sequence[_Dated]) -> int:
         """Return the regions that a later event has restored."""
