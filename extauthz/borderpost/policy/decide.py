@@ -44,8 +44,8 @@ class _Question(NamedTuple):
     """Codes that count, sorted."""
     subjects: tuple[int, ...]
     """For each believed place that counts, the regimes about it."""
-    suspected: int
-    """Embargo regimes about a place that is named by evidence in doubt."""
+    applying: int
+    """Regimes that apply: the active ones about a subject, and embargoes about a place named by evidence in doubt."""
     classes: int
     """Data classes with all that they imply."""
     active: int
@@ -59,11 +59,6 @@ class _Question(NamedTuple):
     """HYBRID and STALE."""
     until_us: int
     """Next instant at which a regime that matters comes into force or ends."""
-
-    @property
-    def applying(self) -> int:
-        """Return the regimes that apply."""
-        return self.active & (union(self.subjects) | self.suspected)
 
 
 class _Subject(NamedTuple):
@@ -221,10 +216,11 @@ def _read(
         doubtful = any(effects.doubtful(subject.event_place, believed=subject.believed) for subject in subjects)
     mode = policy.mode_of(facts)
     flags = (HYBRID if mode.width else 0) | (STALE if stale else 0)
-    effective = effective_codes(facts, policy)
+    applying = active & (union(about_each) | suspected)
     return _Question(
-        effective, tuple(about_each), suspected, classes, active, active & sure, doubtful, mode, flags, until
-    )
+        effective_codes(facts, policy), tuple(about_each), applying, classes, active, active & sure, doubtful, mode,
+        flags, until,
+    )  # fmt: skip
 
 
 def _is_placed(evidence: Iterable[Evidence]) -> bool:
@@ -288,8 +284,9 @@ def _uncovered(facts: Facts, policy: CompiledPolicy, question: _Question) -> boo
     for name in facts.classes:
         if name in policy.classes and name not in policy.free:  # an unknown class is refused by `_unread`
             laws = question.sure & policy.covering & policy.about_data(policy.classes[name])
-            if any(not laws & regimes for regimes in question.subjects):
-                return True
+            for regimes in question.subjects:
+                if not laws & regimes:
+                    return True
     return False
 
 
@@ -350,7 +347,7 @@ def _conflict(case: _Case, legal: int) -> tuple[str | None, int]:
         return fixed, NEVER_US
     header = said[Source.HEADER]
     about = _about(policy, header, case.effects)
-    alone = case.question._replace(subjects=(about,), suspected=0)
+    alone = case.question._replace(subjects=(about,), applying=case.question.active & about)
     if alone.applying & policy.embargoes or case.effects.sanctioning([header.event_place]):
         return asserted, NEVER_US
     refuses = policy.no_regime_refuses and alone.mode is not Mode.PERFORMANCE_FIRST
