@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import shutil
+import subprocess
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,7 +18,7 @@ from borderpost.config.events import signers_from
 from borderpost.events.book import SignedList, continued
 from borderpost.events.heartbeat import check_against, read_heartbeat
 from borderpost.events.lines import GENESIS, event_body, line_digest
-from borderpost.events.signing import SignerKey, form_digest, key_digest, sign
+from borderpost.events.signing import SignerKey, form_digest, key_digest, public_pem, sign
 from borderpost_base.errors import BorderpostError, Place, Problems
 from support.signed_lists import BEGINNING, SOURCE, ListWriter, fault, read, trigger_of
 
@@ -330,3 +334,22 @@ def test_approvals_have_a_bound() -> None:
         writer.put("approval", {"event": "ev-1", "digest": form_digest(form)}, name, form=form)
     error = fault(writer)
     assert (error.code, error.place.line) == ("BP1006", 17)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_openssl_finds_each_signature_good_over_the_form_that_the_guide_tells(tmp_path: Path) -> None:
+    checked = 0
+    for line in map(orjson.loads, LIST.lines):
+        if line["kind"] == "approval":
+            continue
+        what = {"event": b"legal event", "trigger": b"trigger"}[line["kind"]]
+        body = orjson.dumps(line["body"], option=orjson.OPT_SORT_KEYS)
+        (tmp_path / "form").write_bytes(b"borderpost " + what + b" v1\n" + body)
+        for signature in line["signatures"]:
+            (tmp_path / "pub.pem").write_bytes(public_pem(LIST.keys[signature["by"]].public_key()))
+            (tmp_path / "sig").write_bytes(base64.b64decode(signature["sig"]))
+            words = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "pub.pem", "-rawin", "-in", "form"]
+            done = subprocess.run([*words, "-sigfile", "sig"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+            assert (done.returncode, "Verified Successfully" in done.stdout) == (0, True), done.stderr
+            checked += 1
+    assert checked == 6
