@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections import Counter
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -52,7 +55,7 @@ def test_a_threshold_ends_a_basis_under_load_at_its_instant(tmp_path: Path, caps
         "counters": {"directory": "counters", "save_s": 0.2},
     }
     with gateway(tmp_path, **changes) as gate:
-        observed = gate.load([GERMAN], seconds=6.0, concurrency=8)
+        observed = gate.load([GERMAN], seconds=4.0, concurrency=8)
         assert observed.statuses.keys() == {200}
         (made,) = {
             (record["recorded_at"], record["effective_from"])
@@ -82,3 +85,30 @@ def test_a_threshold_ends_a_basis_under_load_at_its_instant(tmp_path: Path, caps
         assert gate.send(GERMAN).region == "eu-west-1", "the event outlives the steward that made it"
         assert rows(gate, capsys)["total"] == len(counted)
         assert gate.logged("legal event made here") == 1
+
+
+@pytest.mark.full
+def test_what_workers_counted_outlives_their_deaths_the_steward_s_and_a_rolling_replacement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """None is missing; one whose record a killed worker did not finish counts besides."""
+    rule = {**RULE, "allow": [{**RULE["allow"][0], "below": {"counter": "exports", "count": 10**6}}]}
+    changes = {"policy": {**POLICY, "regimes": [rule]}, "counters": {"directory": "counters", "save_s": 60}}
+    with gateway(tmp_path, **changes) as gate:
+        gate.load([GERMAN], seconds=1.0, concurrency=4)
+        victim = next(iter(gate.worker_pids().values()))
+        killer = Timer(0.5, os.kill, (victim, signal.SIGKILL))
+        killer.start()
+        gate.load([GERMAN], seconds=2.0, concurrency=4)
+        killer.join()
+        gate.service.process.signal(signal.SIGKILL)  # nothing was saved: save_s is a minute
+        gate.kill_service()
+        gate.start_service()
+        gate.load([GERMAN], seconds=0.5, concurrency=4)
+        assert main(["reload", "--workers", "--config", str(gate.config_file)]) == 0
+        capsys.readouterr()
+        gate.load([GERMAN], seconds=0.5, concurrency=4)
+        gate.service.stop()
+        counted = len(exempt(gate))
+        assert counted > 100
+        assert counted <= rows(gate, capsys)["total"] <= counted + 64
