@@ -136,20 +136,19 @@ def test_files_that_cannot_be_used_leave_the_last_good_ones(tmp_path: Path, dama
 
 
 def test_a_new_configuration_brings_and_takes_away(tmp_path: Path) -> None:
+    server, exit_ = BRITISH, "212.58.244.99"
+
     async def main() -> None:
-        write(tmp_path, f"{BRITISH} hosting\n")
+        write(tmp_path, f"{server} hosting\n{exit_} vpn\n")
         async with worker_parts(tmp_path) as parts:
-            assert await answer(parts) == "eu-1"
-            parts.reload(LISTED)
-            await parts.take()
-            assert await answer(parts) == "403 unknown-subject"
+            assert await answer(parts, exit_) == "eu-1"
             parts.reload({**LISTED, "evidence": {"geoip": {"hosting": "believe"}}})
             await parts.take()
-            assert await answer(parts) == "eu-1"
+            assert [await answer(parts, each) for each in (server, exit_)] == ["eu-1", "403 unknown-subject"]
             parts.reload({})
             view = await parts.take()
             assert not view.anonymisers
-            assert await answer(parts) == "eu-1"
+            assert await answer(parts, exit_) == "eu-1"
             assert "anonymisers" not in records(parts, "decision")[-1]["inputs"]
 
     asyncio.run(main())
