@@ -3,103 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from borderpost import events_stream, law_watch
+from borderpost import law_watch
 from borderpost.clock_error import ClockError
-from borderpost.config import Loaded, load_config
 from borderpost.events.store import FileStore
 from borderpost.health import Outcome
-from borderpost.law_watch import LawWatch
-from borderpost.policy.event_schema import LegalEvent
 from borderpost.policy.events import EventList
-from borderpost.snapshots import ALWAYS_FRESH_US, SharedPage
-from borderpost.uptake import Uptake
+from borderpost.snapshots import ALWAYS_FRESH_US
 from borderpost_base.errors import BorderpostError
-from borderpost_base.metrics import local_metrics
-from borderpost_base.world import SystemClock, World
-from support.borderpost_process import small_config, write_config
-from support.redis_server import RedisServer, redis_server
+from support.law_watch_case import Case, fired
 from support.signed_lists import ListWriter
-from support.worker_parts import until
-
-REGIONS = {"eu-1": ("DE", 1)}
-KEY = "borderpost:events"
-
-
-class Ahead(SystemClock):
-    """The machine's clock, moved forward on request."""
-
-    by_us = 0
-
-    def mono_us(self) -> int:
-        return super().mono_us() + self.by_us
-
-    def wall_us(self) -> int:
-        return super().wall_us() + self.by_us
-
-
-class Case:
-    """A law watch over a folder, and what it published."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.writer = ListWriter()
-        self.clock = Ahead()
-        self.world = World(clock=self.clock)
-        self.metrics = local_metrics()
-        self.uptake = Uptake(self.metrics, self.world)
-        self.page = SharedPage(directory / "page", create=True)
-        self.published: list[list[str]] = []
-        self.law: LawWatch
-
-    def load(self, **events: Any) -> Loaded:
-        config = {**small_config(REGIONS), "sinks": {"fleet": {"country": "DE"}}, "events": events}
-        return load_config(write_config(self.directory, config), environ={})
-
-    def begin(self, restored: EventList | None = None, **events: Any) -> LawWatch:
-        self.law = LawWatch(
-            self.load(**{"clock_error_ms": 0, **events}), restored=restored, page=self.page, world=self.world,
-            metrics=self.metrics, uptake=self.uptake, on_change=lambda: self.published.append(self.ids),
-        )  # fmt: skip
-        return self.law
-
-    def begin_signed(self, restored: EventList | None = None, **events: Any) -> LawWatch:
-        """Begin with a signed list in a file."""
-        return self.begin(restored, **{"file": "list.jsonl", "signers": self.writer.config(), **events})
-
-    def reload(self, **events: Any) -> None:
-        loaded = self.load(**{"clock_error_ms": 0, **events})
-        self.law.refuse(loaded)
-        self.law.replace(loaded)
-
-    def write(self, *names: str) -> None:
-        """Add events to the list, and put it in place."""
-        for name in names:
-            self.writer.add(name)
-        (self.directory / "list.jsonl").write_bytes(b"".join(line + b"\n" for line in self.writer.lines))
-
-    def vouch(self, at: datetime | None = None) -> None:
-        FileStore(self.directory / "list.jsonl").put_heartbeat(self.writer.heartbeat(at or datetime.now(UTC)))
-
-    @property
-    def ids(self) -> list[str]:
-        return [event.id for event in self.law.book.current().events]
-
-    def check(self, name: str) -> Outcome | None:
-        found = {check.name: check.outcome for check in (*self.law.checks(), *self.uptake.checks())}
-        return found.get(name)
-
-    def fresh_for_s(self) -> float:
-        return (self.page.events_fresh_until_us - self.world.now_us()) / 1e6
 
 
 @pytest.fixture
@@ -107,13 +26,6 @@ def case(tmp_path: Path) -> Iterator[Case]:
     case = Case(tmp_path)
     yield case
     case.page.close()
-
-
-def fired(name: str = "fired") -> LegalEvent:
-    at = datetime(2026, 2, 1, tzinfo=UTC)
-    scope = {"regions": ["eu-1"]}
-    fields = {"type": "region_suspend", "scope": scope, "effective_from": at, "recorded_at": at, "trigger": "war"}
-    return LegalEvent.model_validate({"id": name, "source": "a feed", "reason": "a war", **fields})
 
 
 def test_lines_that_are_added_are_taken_and_nothing_else_is_published(case: Case) -> None:
@@ -350,113 +262,5 @@ def test_a_configuration_that_forgets_events_is_refused_and_changes_nothing(case
         with pytest.raises(BorderpostError, match="BP0606"):
             case.reload()
         assert case.ids == ["a"]
-
-    asyncio.run(main())
-
-
-# A stream
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@asynccontextmanager
-async def following(
-    case: Case, server: RedisServer, restored: EventList | None = None, **events: Any
-) -> AsyncIterator[LawWatch]:
-    """Follow the server's stream with this case's signers."""
-    case.begin(restored, redis={"url": server.url, "sink": "fleet"}, signers=case.writer.config(), **events)
-    case.law.start()
-    try:
-        yield case.law
-    finally:
-        await case.law.stop()
-
-
-@pytest.fixture
-def emptied(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
-    monkeypatch.setattr(events_stream, "_LOOK_S", 0.05)
-    monkeypatch.setattr(events_stream, "_AGAIN_S", 0.1)
-    with server.client as client:
-        client.flushall()
-    yield server
-
-
-def test_nothing_is_known_before_the_stream_was_read_or_vouched_to_be_empty(case: Case, emptied: RedisServer) -> None:
-    async def main() -> None:
-        async with following(case, emptied) as law:
-            await until(lambda: case.check("events/current") is Outcome.WARNING)
-            assert not law.known
-            assert case.check("events/known") is Outcome.FAILED
-            with emptied.client as client:
-                client.set(f"{KEY}:heartbeat", case.writer.heartbeat(datetime.now(UTC)))
-            await until(lambda: law.known)
-            assert case.published == [[]]
-            assert case.check("events/known") is None
-            await until(lambda: case.check("events/current") is None)
-            assert case.check("events/stream") is Outcome.PASSED
-
-    asyncio.run(main())
-
-
-def test_what_comes_by_the_stream_is_published_at_once(case: Case, emptied: RedisServer) -> None:
-    async def main() -> None:
-        with emptied.client as client:
-            client.xadd(KEY, {"line": case.writer.add("a")})
-            async with following(case, emptied, max_age_s=60) as law:
-                await until(lambda: case.ids == ["a"])
-                client.xadd(KEY, {"line": case.writer.add("b", at=datetime.now(UTC))})
-                await until(lambda: case.ids == ["a", "b"])
-                assert case.published == [["a"], ["a", "b"]]
-                assert case.page.events_fresh_until_us == 0
-                client.set(f"{KEY}:heartbeat", case.writer.heartbeat(datetime.now(UTC)))
-                await until(lambda: case.page.events_fresh_until_us > 0)
-                law.set_gauges()
-                assert case.metrics.events_lines.get() == 2
-                assert case.metrics.events_lag_seconds.get() < 5
-                assert case.metrics.events_stream_connected.get() == 1
-
-    asyncio.run(main())
-
-
-def test_a_server_that_comes_back_empty_takes_no_law_away_over_a_restart(case: Case, emptied: RedisServer) -> None:
-    async def main() -> None:
-        with emptied.client as client:
-            client.xadd(KEY, {"line": case.writer.add("a")})
-            async with following(case, emptied) as law:
-                await until(lambda: case.ids == ["a"])
-                law.add_own(fired())
-            client.flushall()
-            last = case.law.book.current()
-            async with following(case, emptied, last) as law:
-                assert law.known
-                await until(lambda: case.check("events/current") is Outcome.WARNING)
-                assert set(case.ids) == {"a", "fired"}
-                client.xadd(KEY, {"line": case.writer.lines[0]})
-                await until(lambda: case.check("events/current") is None)
-                assert set(case.ids) == {"a", "fired"}
-
-    asyncio.run(main())
-
-
-def test_another_server_is_followed_after_a_reload(case: Case, emptied: RedisServer, tmp_path: Path) -> None:
-    async def main() -> None:
-        with emptied.client as client, redis_server(tmp_path) as other, other.client as its:
-            client.xadd(KEY, {"line": case.writer.add("a")})
-            its.xadd(KEY, {"line": case.writer.lines[0]})
-            async with following(case, emptied):
-                await until(lambda: case.ids == ["a"])
-                case.reload(redis={"url": other.url, "sink": "fleet"}, signers=case.writer.config())
-                its.xadd(KEY, {"line": case.writer.add("b")})
-                await until(lambda: case.ids == ["a", "b"])
-                case.write()
-                case.reload(file="list.jsonl", signers=case.writer.config())
-                case.write("c")
-                await case.law.look()
-                assert case.ids == ["a", "b", "c"]
-            assert json.dumps(case.published).count('"c"') == 1
 
     asyncio.run(main())
