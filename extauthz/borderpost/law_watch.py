@@ -62,6 +62,7 @@ class LawWatch:
         self._refused = ""
         self._clock = ClockError(loaded.config.events.clock_error_ms)
         self._swapping: asyncio.Task[None] | None = None
+        self._marks: tuple[FileMark, ...] = ()
         self._freshness = Freshness(page, world, loaded.config.events.max_age_s)
         self._follow(loaded.config.events)
         if self._stream is None:
@@ -140,7 +141,7 @@ class LawWatch:
     def _follow(self, section: EventsSection) -> None:
         """Set up to read where the configuration says; nothing is read yet."""
         self._signers = signers_of(section)
-        self._marks: tuple[FileMark, ...] = ()  # looked at anew: it may have changed since it was loaded
+        self._marks = ()  # looked at anew: it may have changed since it was loaded
         self._heartbeat: tuple[bytes, Heartbeat] | None = None
         self._list: SignedList | None = None
         self._stream: EventStream | None = None

@@ -291,7 +291,7 @@ class Metrics:
     reload_total = _counter("steward", "Reloads of configuration, events or GeoIP, by result.", "what", "result")
     feed_messages_total = _counter("steward", "Messages of feeds, by feed and result.", "feed", "result")
     triggers_fired_total = _counter("steward", "Events that triggers fired here.", "trigger")
-    reload_stale = _gauge("steward", "1 while the newest on the disk is refused and the last good one in force.", "what")
+    reload_stale = _gauge("steward", "1 while the newest on disk is refused, the last good in force.", "what")
     reload_taken_timestamp_seconds = _gauge("steward", "When the one in force was taken, Unix time.", "what")
     rollback_refused_total = _counter(
         "steward", "Refusals of law, events or a GeoIP database older than what was seen before.", "what"

@@ -22,7 +22,7 @@ from borderpost_base.strict import validate
 from borderpost_base.yaml_source import load_yaml
 from support.signed_lists import BEGINNING, ListWriter
 
-KEY = Ed25519PrivateKey.generate()
+KEY = Ed25519PrivateKey.from_private_bytes(b"one key for all of these tests .")
 RAW = KEY.public_key().public_bytes_raw()
 DIGEST = key_digest(KEY.public_key())
 CONFIG = """\

@@ -1,6 +1,7 @@
 """Ask a running gateway whether it is ready: the health check of a container, without curl.
 
-Warnings, such as of a change that was refused, are told and do not make it unready. Exit 0: ready. Exit 1: it answers that it is not. Exit 2: it does not answer.
+Warnings, such as of a change that was refused, are told and do not make it unready. Exit 0: ready. Exit 1: it answers
+that it is not. Exit 2: it does not answer.
 """
 
 from __future__ import annotations

@@ -8,15 +8,15 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP1101",
         "the count cannot be kept",
-        "The file in `counters.directory` is damaged, or cannot be read or written. A gateway that counted from 0 again "
-        "would take a threshold for far away that has been reached.",
+        "The file in `counters.directory` is damaged, or cannot be read or written. A gateway that counted "
+        "from 0 again would take a threshold for far away that has been reached.",
         "See to the disk. Make a damaged count anew with `borderpost counters rebuild --log`, while no gateway runs.",
     ),
     ErrorSpec(
         "BP1102",
         "the fleet's count cannot be had",
-        "The Redis server of `counters.redis` does not answer, refuses, or holds under this key what no gateway writes. "
-        "This gateway goes on counting, and takes the others to count as fast as it does.",
+        "The Redis server of `counters.redis` does not answer, refuses, or holds under this key what no "
+        "gateway writes. This gateway goes on counting, and takes the others to count as fast as it does.",
         "Bring the server back. What each gateway counted meanwhile is written then; nothing is lost.",
     ),
     ErrorSpec(

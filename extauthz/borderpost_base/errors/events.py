@@ -128,14 +128,15 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP1030",
         "feed cannot be read",
-        "What a feed says is JSON of the form {\"value\": …, \"at\": \"…\"}: a text, a number, true or false, and the "
+        'What a feed says is JSON of the form {"value": …, "at": "…"}: a text, a number, true or false, and the '
         "instant since when it is so. What it said before stands.",
         "Write it so. A file is replaced by renaming a new one over it.",
     ),
     ErrorSpec(
         "BP1031",
         "webhook's secret cannot be used",
-        "Each webhook has a secret of its own, in a file that the gateway can read: whoever knows it may fire triggers.",
+        "Each webhook has a secret of its own, in a file that the gateway can read: whoever knows it may "
+        "fire triggers.",
         "Make one, as by `openssl rand -hex 32`, in a file that only the gateway and the sender can read.",
     ),
     ErrorSpec(

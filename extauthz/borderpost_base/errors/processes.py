@@ -64,8 +64,8 @@ TABLE: tuple[ErrorSpec, ...] = (
         "pack older than one seen before",
         "The audit log shows that requests were decided by a newer edition of this pack (`as_of`, then `version`). "
         "Putting an older one in its place would bring law back that was known to have changed.",
-        "Put the newer pack back; it is in force meanwhile. To go back on purpose, publish the older content with a new "
-        "version and date, or start once with `borderpost serve --accept-older`, which the log then shows.",
+        "Put the newer pack back; it is in force meanwhile. To go back on purpose, publish the older content "
+        "with a new version and date, or start once with `borderpost serve --accept-older`, which the log then shows.",
     ),
     ErrorSpec(
         "BP0611",
@@ -84,31 +84,32 @@ TABLE: tuple[ErrorSpec, ...] = (
         "BP0613",
         "what the log decided by is missing",
         "The audit log names the law, the events and the GeoIP database that it last decided by, so that nothing older "
-        "is taken afterwards. Their bytes belong in `inputs/` beside the log, and are missing, altered, or of a release "
-        "that this one cannot read.",
+        "is taken afterwards. Their bytes belong in `inputs/` beside the log, and are missing, altered, or "
+        "of a release that this one cannot read.",
         "Restore `inputs/` from a copy of the audit directory. Where what it held is known to be no newer than what is "
         "configured now, start once with `borderpost serve --accept-older`, which the log then shows.",
     ),
     ErrorSpec(
         "BP0620",
         "Redis out of reach",
-        "The Redis or Valkey server cannot be connected to, does not let this gateway in, or answers with an error. What "
-        "was last read stays in force; with `events.max_age_s` set, revocable bases end once it is too old.",
+        "The Redis or Valkey server cannot be connected to, does not let this gateway in, or answers with an "
+        "error. What was last read stays in force; with `events.max_age_s` set, revocable bases end once it "
+        "is too old.",
         "See the message for the reason. It is tried again by itself, at most every few seconds.",
     ),
     ErrorSpec(
         "BP0621",
         "stream is not the list of legal events",
-        "The stream is missing, was trimmed, or holds entries that are no lines of the list. What was last read stays in "
-        "force, and lines that go on from it are still taken.",
+        "The stream is missing, was trimmed, or holds entries that are no lines of the list. What was last "
+        "read stays in force, and lines that go on from it are still taken.",
         "Restore the stream from a copy of the list (`borderpost events apply`), and remove entries that do not belong "
         "(XDEL). A list that has no line yet needs a heartbeat that says so.",
     ),
     ErrorSpec(
         "BP0622",
         "nobody vouches for the list of legal events any more",
-        "The newest valid heartbeat is older than `events.max_age_s`: news of the law may be withheld. Revocable bases are "
-        "refused until a newer one comes.",
+        "The newest valid heartbeat is older than `events.max_age_s`: news of the law may be withheld. "
+        "Revocable bases are refused until a newer one comes.",
         "See that heartbeats are signed (`borderpost events heartbeat`) and reach this gateway.",
     ),
 )
