@@ -67,7 +67,7 @@ def allow(random: Random, index: int, groups: list[str], counters: list[dict[str
         **window(random),
         **({"require": require(random)} if random.random() < 0.3 else {}),
         **({"except_data": some(random, CLASSES, 1, 1)} if random.random() < 0.3 else {}),
-        **({"only_in": "hybrid"} if random.random() < 0.2 else {}),
+        **({"only_in": "hybrid"} if random.random() < 0.35 else {}),
         **({"revocable": False} if random.random() < 0.3 else {}),
         **({"below": threshold(random, counters)} if counters and random.random() < 0.4 else {}),
     }

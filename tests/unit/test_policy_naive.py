@@ -78,7 +78,7 @@ def other_place(random: Random, evidence: Evidence) -> Evidence:
 def test_facts_that_ask_the_same_have_the_same_law_but_for_its_codes() -> None:
     """So law may be remembered by what policy and events ask; by the naive reading, which knows nothing of it."""
     same = other = 0
-    for seed in range(4000, 4250):
+    for seed in range(4000, 4150):
         random = Random(seed)
         world = policy_cases.world(random)
         policy, events = compiled(world)
@@ -99,5 +99,5 @@ def test_facts_that_ask_the_same_have_the_same_law_but_for_its_codes() -> None:
                 same += like != facts
             else:
                 other += 1
-    assert same > 300, "many places and most tenants and models make no difference"
-    assert other > 50, "some do"
+    assert same > 150, "many places and most tenants and models make no difference"
+    assert other > 30, "some do"

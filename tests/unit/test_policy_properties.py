@@ -70,7 +70,7 @@ def rebuilt(world: World, change: Any) -> World | None:
 @pytest.mark.parametrize("chunk", range(4))
 def test_asserted_or_inferred_evidence_never_adds_a_region(chunk: int) -> None:
     """GeoIP resolves an unknown place; but for that it is like a header. In doubt, it does not even do that."""
-    for seed in range(chunk * 60, chunk * 60 + 60):
+    for seed in range(chunk * 30, chunk * 30 + 30):
         random = Random(seed)
         world = compiled(policy_cases.world(random))
         for facts, now in questions(random, 20):
@@ -85,7 +85,7 @@ def test_asserted_or_inferred_evidence_never_adds_a_region(chunk: int) -> None:
 
 def test_verified_evidence_resolves_an_unknown_and_nothing_else() -> None:
     resolved = 0
-    for seed in range(1000, 1200):
+    for seed in range(1000, 1080):
         random = Random(seed)
         drawn = policy_cases.world(random)
         world = compiled(drawn)
@@ -99,12 +99,12 @@ def test_verified_evidence_resolves_an_unknown_and_nothing_else() -> None:
                 assert after <= before, f"seed {seed}: {facts} + {source}"
             else:
                 resolved += bool(after - before)
-    assert resolved > 50
+    assert resolved > 15
 
 
 def test_leaving_required_evidence_out_gains_nothing() -> None:
     """Where a tenant or a route requires a source, facts without it say so, and nothing is legal."""
-    for seed in range(2000, 2150):
+    for seed in range(2000, 2030):
         random = Random(seed)
         world = compiled(policy_cases.world(random))
         for facts, now in questions(random, 20):
@@ -118,7 +118,7 @@ def test_leaving_required_evidence_out_gains_nothing() -> None:
 
 def test_a_declared_class_never_adds_a_region() -> None:
     """But a class with a mode of its own may be in a wider one than the policy's; see the modes."""
-    for seed in range(3000, 3150):
+    for seed in range(3000, 3060):
         random = Random(seed)
         drawn = policy_cases.world(random)
         world = compiled(drawn)
@@ -136,7 +136,7 @@ def test_a_declared_class_never_adds_a_region() -> None:
 
 def test_a_wider_mode_holds_all_that_a_stricter_one_does() -> None:
     wider = {Mode.HYBRID: 0, Mode.PERFORMANCE_FIRST: 0}
-    for seed in range(4000, 4200):
+    for seed in range(4000, 4100):
         random = Random(seed)
         world = compiled(policy_cases.world(random))
         for facts, now in questions(random, 15):
@@ -149,20 +149,20 @@ def test_a_wider_mode_holds_all_that_a_stricter_one_does() -> None:
 
 def test_stale_events_only_narrow() -> None:
     narrowed = 0
-    for seed in range(5000, 5150):
+    for seed in range(5000, 5060):
         random = Random(seed)
         world = compiled(policy_cases.world(random))
         for facts, now in questions(random, 20):
             fresh, stale = legal(facts, world, now), legal(facts, world, now, stale=True)
             assert stale <= fresh, f"seed {seed}: {facts}"
             narrowed += stale != fresh
-    assert narrowed > 20
+    assert narrowed > 8
 
 
 @pytest.mark.slow
 def test_a_larger_clock_error_only_narrows() -> None:
     narrowed = 0
-    for seed in range(6000, 6200):
+    for seed in range(6000, 6120):
         random = Random(seed)
         drawn = policy_cases.world(random)
         if not drawn.events.events:
@@ -184,7 +184,7 @@ def test_a_larger_clock_error_only_narrows() -> None:
 
 @pytest.mark.slow
 def test_one_more_regime_sink_or_denial_never_adds_a_region() -> None:
-    for seed in range(7000, 7150):
+    for seed in range(7000, 7080):
         random = Random(seed)
         drawn = policy_cases.world(random)
         regime = policy_cases.regime(random, 99, sorted(drawn.bundle.packs[0].groups))
@@ -215,7 +215,7 @@ def test_one_more_regime_sink_or_denial_never_adds_a_region() -> None:
 def test_a_child_pack_never_widens_its_parent() -> None:
     """With a parent it is no law to rely on, so it cannot even open what no law covers."""
     changed = refused = 0
-    for seed in range(8000, 8150):
+    for seed in range(8000, 8080):
         random = Random(seed)
         drawn = policy_cases.world(random)
 
@@ -230,12 +230,12 @@ def test_a_child_pack_never_widens_its_parent() -> None:
             assert legal(facts, after, now) <= set(was.legal), f"seed {seed}: {facts}"
             changed += legal(facts, after, now) != set(was.legal)
             refused += was.reason == "no-regime"
-    assert changed > 50
-    assert refused > 50
+    assert changed > 20
+    assert refused > 20
 
 
 def test_a_childs_class_is_never_free() -> None:
-    for seed in range(8500, 8600):
+    for seed in range(8500, 8520):
         random = Random(seed)
         policy, _ = compiled(policy_cases.world(random))
         assert "draft" not in policy.free
@@ -246,7 +246,7 @@ def test_a_childs_class_is_never_free() -> None:
 def test_a_regime_that_only_denies_is_no_law_to_rely_on() -> None:
     """Under `no_regime: refuse`, a denial of one's own must not open the places that no law covers."""
     own = {"id": "own", "title": "t", "source": "s", "applies_when": {"subject_in": "*"}, "default": "allow"}
-    for seed in range(9000, 9100):
+    for seed in range(9000, 9050):
         random = Random(seed)
         drawn = policy_cases.world(random)
 
@@ -275,7 +275,7 @@ def test_only_widening_events_with_two_signatures_widen(chunk: int) -> None:
     """Of one more event: what narrows adds no region, what widens adds one only with two people's approval."""
     widened = narrowed = 0
     last = datetime(2027, 9, 1, tzinfo=UTC)
-    for seed in range(10_000 + chunk * 120, 10_120 + chunk * 120):
+    for seed in range(10_000 + chunk * 80, 10_080 + chunk * 80):
         random = Random(seed)
         drawn = policy_cases.world(random)
         event = policy_cases.one_event(random, drawn)
@@ -298,7 +298,7 @@ def test_only_widening_events_with_two_signatures_widen(chunk: int) -> None:
                 assert twice == once, told
                 narrowed += once < was
     assert widened > 0
-    assert narrowed > 30
+    assert narrowed > 15
 
 
 # --- time
@@ -307,7 +307,7 @@ def test_only_widening_events_with_two_signatures_widen(chunk: int) -> None:
 def test_a_law_holds_until_the_instant_it_names() -> None:
     """Between now and `valid_until_us` nothing changes: asked at every date of the world and microseconds around."""
     changed = 0
-    for seed in range(11_000, 11_150):
+    for seed in range(11_000, 11_060):
         random = Random(seed)
         policy, events = compiled(policy_cases.world(random))
         dates = sorted(to_us(day) + step for day in DAYS for step in range(-3, 4))
@@ -321,4 +321,4 @@ def test_a_law_holds_until_the_instant_it_names() -> None:
                     assert said == as_answer(law), f"seed {seed}: {facts} at {at}, asked at {now}"
             if until is not None:
                 changed += as_answer(decide(facts, policy, events, until)) != as_answer(law)
-    assert changed > 100  # the instants named are not only cautious
+    assert changed > 40  # the instants named are not only cautious
