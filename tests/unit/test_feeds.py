@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
 from borderpost.admin.feeds import feeds_route
+from borderpost.config import load_config
 from borderpost.config.events import EventsSection
 from borderpost.events.feeds import FeedMessage, is_signed, read_message, signature_of
 from borderpost.events.triggers import fault_of_fired
@@ -22,10 +23,11 @@ from borderpost.feeds import Feeds
 from borderpost.law_watch import LawWatch
 from borderpost.policy.fields import format_instant, to_us
 from borderpost_base import limits
-from borderpost_base.errors import BorderpostError
+from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.metrics import local_metrics
 from borderpost_base.world import SystemClock, World
 from support.asgi import asked
+from support.borderpost_process import write_config
 from support.signed_lists import BEGINNING, ListWriter
 from support.triggered_law import TriggeredLaw
 
@@ -325,3 +327,19 @@ def test_another_configuration_keeps_what_was_said(tmp_path: Path) -> None:
 def test_what_is_no_feed_is_refused(feeds: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         EventsSection.model_validate({"feeds": feeds})
+
+
+def test_a_webhook_without_a_secret_of_its_own_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "short").write_text("guess me\n")
+    (tmp_path / "good").write_bytes(SECRET)
+    (tmp_path / "same").write_bytes(SECRET + b"\n")
+    feeds = {name: {"webhook": {"secret_file": name}} for name in ("good", "short", "missing", "same")}
+    config = {"here": {"country": "DE"}, "regions": {"eu-1": {"country": "DE", "retention": "same"}}}
+    path = write_config(tmp_path, {**config, "region_defaults": {"telemetry": "same"}, "events": {"feeds": feeds}})
+    with pytest.raises(Problems) as caught:
+        load_config(path, environ={})
+    told = {error.place.key: error for error in caught.value.errors}
+    assert {error.code for error in told.values()} == {"BP1031"}
+    assert told.keys() == {f"events.feeds.{name}.webhook.secret_file" for name in ("short", "missing", "same")}
+    assert all(error.place.line for error in told.values())
+    assert "feeds `good` and `same` share one secret" in told["events.feeds.same.webhook.secret_file"].detail
