@@ -114,3 +114,17 @@ def trigger_of(writer: ListWriter) -> Trigger:
     """Return the one trigger of a list."""
     (trigger,) = read(writer.lines, writer.signers).triggers
     return trigger
+
+
+def everything() -> ListWriter:
+    """Return a list that has something of everything."""
+    writer = ListWriter()
+    writer.add("ev-1")
+    writer.add("ev-2", "ada", "bo", type="injunction", scope={"data": ["health"], "countries": "US"})
+    writer.add("ev-3", type="lift", scope={}, ends="ev-1")
+    writer.approve("ev-3", "bo")
+    writer.trigger("strait")
+    fired = trigger_of(writer).fire(BEGINNING + timedelta(seconds=4))
+    writer.put("event", event_body(fired))
+    writer.add("ev-4", "bo", mode="drill", reason="Übung: “ernst” \u2028\U0001f30d")
+    return writer

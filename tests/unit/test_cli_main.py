@@ -217,7 +217,7 @@ def test_help_lists_each_registry(name: str, capsys: pytest.CaptureFixture[str])
     assert str(next(iter(rows[0].values()))) in plain
 
 
-@pytest.mark.parametrize("kind", ["config", "pack", "events"])
+@pytest.mark.parametrize("kind", ["config", "pack", "events", "event", "trigger"])
 def test_schemas_are_schemas(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _err = run(capsys, "schema", "--of", kind)
     assert code == 0

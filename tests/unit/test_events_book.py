@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from borderpost.config.events import signers_from
 from borderpost.events.book import SignedList, continued
 from borderpost.events.heartbeat import check_against, read_heartbeat
-from borderpost.events.lines import GENESIS, event_body, line_digest
+from borderpost.events.lines import GENESIS, line_digest
 from borderpost.events.signing import SignerKey, form_digest, key_digest, public_pem, sign
 from borderpost_base.errors import BorderpostError, Place, Problems
-from support.signed_lists import BEGINNING, SOURCE, ListWriter, fault, read, trigger_of
+from support.signed_lists import BEGINNING, SOURCE, ListWriter, everything, fault, read
 
 HOUR = timedelta(hours=1)
 
@@ -30,21 +30,7 @@ def edited(line: bytes, **changes: Any) -> bytes:
     return orjson.dumps({**orjson.loads(line), **changes}, option=orjson.OPT_SORT_KEYS)
 
 
-def made() -> ListWriter:
-    """Return a list that has something of everything."""
-    writer = ListWriter()
-    writer.add("ev-1")
-    writer.add("ev-2", "ada", "bo", type="injunction", scope={"data": ["health"], "countries": "US"})
-    writer.add("ev-3", type="lift", scope={}, ends="ev-1")
-    writer.approve("ev-3", "bo")
-    writer.trigger("strait")
-    fired = trigger_of(writer).fire(BEGINNING + timedelta(seconds=4))
-    writer.put("event", event_body(fired))
-    writer.add("ev-4", "bo", mode="drill", reason="Übung: “ernst” \u2028\U0001f30d")
-    return writer
-
-
-LIST = made()
+LIST = everything()
 HEARTBEAT = LIST.heartbeat(BEGINNING + HOUR)
 
 

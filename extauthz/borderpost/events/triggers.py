@@ -126,7 +126,10 @@ def fault_of_fired(event: LegalEvent, trigger: Trigger | None) -> str | None:
         return "it begins after it became known"
     if event.recorded_at >= trigger.valid_until:
         return f"the trigger was valid until {format_instant(trigger.valid_until)}"
-    due = trigger.fire(at).model_copy(update={"recorded_at": event.recorded_at})
+    try:
+        due = trigger.fire(at).model_copy(update={"recorded_at": event.recorded_at})
+    except OverflowError:
+        return "it ends beyond the calendar"
     return None if event == due else f"it is not the event that trigger `{trigger.id}` was signed for"
 
 
