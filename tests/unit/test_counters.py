@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from borderpost.config.counters import CountersSection
 from borderpost.counters import counting
 from borderpost.counters.book import Book, Others, read_book
-from borderpost.counters.counting import Counting, event_id, reached_at
+from borderpost.counters.counting import Counting
 from borderpost.counters.tally import WorkerTally, read_tallies
 from borderpost.counters.windows import month_at, window_at
 from borderpost.policy.bundle import PolicyBundle
@@ -374,24 +374,6 @@ def test_a_list_that_takes_no_event_is_asked_again(tmp_path: Path) -> None:
     office.list.error = None
     office.counting.look()
     assert len(office.list.events) == 1
-
-
-def test_headroom_makes_a_threshold_come_early_and_never_late() -> None:
-    assert [reached_at(count, 1.0) for count in (1, 10, 100, 100_000)] == [1, 10, 99, 99_000]
-    assert [reached_at(count, 0.0) for count in (1, 10)] == [1, 10]
-    assert reached_at(1, 50.0) == 1
-
-
-def test_an_event_s_id_fits_and_tells_counters_thresholds_and_windows_apart() -> None:
-    long = Counter(id="c" * 64, bases=("b",))
-    at_us = us("2026-11-20")
-    window, later = window_at(long, at_us), window_at(long, at_us + 400 * DAY_US)
-    ids = {
-        event_id(long.id, 1, window), event_id(long.id, 2, window), event_id(long.id, 1, later),
-        event_id("c" * 63, 1, window),
-    }  # fmt: skip
-    assert len(ids) == 4
-    assert all(len(each) <= 64 for each in ids)
 
 
 def test_while_the_fleet_is_not_heard_of_others_count_as_fast_as_this_gateway(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Months and windows of counters: in the counter's own zone, each instant in one of them, and no gap between."""
+"""Months and windows of counters, in the counter's own zone: each instant in one of them, and one event for each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from borderpost.counters.counting import event_id, reached_at
 from borderpost.counters.windows import month_at, window_at
 from borderpost.policy.fields import parse_instant, to_us
 from borderpost.policy.pack import Counter
@@ -55,3 +56,21 @@ def test_an_instant_is_in_its_month_and_window_and_the_next_one_adjoins(at_us: i
     assert window_at(counter, found.start_us) == found
     if window == "12-months":
         assert len(found.months) == 13
+
+
+def test_headroom_makes_a_threshold_come_early_and_never_late() -> None:
+    assert [reached_at(count, 1.0) for count in (1, 10, 100, 100_000)] == [1, 10, 99, 99_000]
+    assert [reached_at(count, 0.0) for count in (1, 10)] == [1, 10]
+    assert reached_at(1, 50.0) == 1
+
+
+def test_an_event_s_id_fits_and_tells_counters_thresholds_and_windows_apart() -> None:
+    long = Counter(id="c" * 64, bases=("b",))
+    at_us = us("2026-11-20")
+    window, later = window_at(long, at_us), window_at(long, at_us + 400 * 86_400_000_000)
+    ids = {
+        event_id(long.id, 1, window), event_id(long.id, 2, window), event_id(long.id, 1, later),
+        event_id("c" * 63, 1, window),
+    }  # fmt: skip
+    assert len(ids) == 4
+    assert all(len(each) <= 64 for each in ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from borderpost import lawful_answer
 from borderpost import shadow as shadow_module
 from borderpost.answers import Answer, Refusal, Route
 from borderpost.audit.record import parse
@@ -19,6 +21,7 @@ from borderpost.cli.made_up import view_of
 from borderpost.config.load import load_config
 from borderpost.geoip import GeoDatabase
 from borderpost.lawful_answer import CompiledLaw
+from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.model import Evidence, Facts, Source
 from borderpost.regions.signals import RegionSignal, Signals, State
 from borderpost.shadow import divergence
@@ -245,6 +248,48 @@ def test_other_signals_are_weighed_anew_and_the_shadow_s_law_is_kept(tmp_path: P
             assert before is not None and view.shadow is before.shadow
             await parts.ask()
             assert [record.get("shadow", {}).get("kind") for record in decisions(parts)] == ["region", None]
+
+    asyncio.run(main())
+
+
+def test_an_event_does_not_wait_for_a_slow_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    compiled = lawful_answer.compile_policy
+
+    def slow(bundle: PolicyBundle, *rest: Any) -> Any:
+        if any(each.id == "slow" for each in bundle.regimes):
+            assert go_on.wait(20)
+        return compiled(bundle, *rest)
+
+    monkeypatch.setattr(lawful_answer, "compile_policy", slow)
+    events = tmp_path / "events.yaml"
+    events.write_text(json.dumps({"events": []}))
+
+    async def main() -> None:
+        changes = {**shadowed(EUROPE_ONLY), "events": {"file": "events.yaml"}}
+        async with worker_parts(tmp_path, changes=changes) as parts:
+            first = parts.live.view
+            assert first is not None and first.shadow is not None
+            real = drill(mode="enforce", effective_from="2026-01-01", effective_until=None)
+            events.write_text(json.dumps({"events": [real]}))
+            parts.reload(shadowed(regime(id="slow")))
+            try:
+                await until(lambda: parts.look() is not first)
+                between = parts.live.view
+                assert between is not None and between.shadow is not None
+                assert between.shadow.compiled is first.shadow.compiled, "the old candidate, not compiled anew"
+                assert (await parts.ask()).cluster == "eu-2"
+                assert "shadow" not in decisions(parts)[-1], "the event counts in the shadow as well"
+            finally:
+                go_on.set()
+            last = await parts.take()
+            assert last.shadow is not None
+            assert last.inputs["shadow"] != first.inputs["shadow"]
+            parts.reload({**shadowed(regime(id="slow")), "regions": {"eu-3": {"country": "FR"}}})
+            grown = await parts.take()
+            assert grown.shadow is not None
+            assert "eu-3" in grown.shadow.compiled.catalog.regions
+            assert (await parts.ask()).cluster == "eu-2"
 
     asyncio.run(main())
 
