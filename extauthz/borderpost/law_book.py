@@ -11,7 +11,7 @@ back: no base would bring them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from borderpost.policy.event_schema import EventsFile, LegalEvent
 from borderpost.policy.events import EventList
@@ -74,7 +74,7 @@ class LawBook:
                 clock_error_us=clock_error_us,
                 head=base.file.head,
                 length=base.file.length,
-                events=_in_order(base.events, own.values()),
+                events=_in_order(base.events, own),
             )
         )
         self._base, self._own, self._clock_error_us = base, own, clock_error_us
@@ -84,13 +84,19 @@ class LawBook:
         return True
 
 
-def _in_order(base: Iterable[LegalEvent], own: Iterable[LegalEvent]) -> tuple[LegalEvent, ...]:
+def _in_order(base: Iterable[LegalEvent], own: Mapping[str, LegalEvent]) -> tuple[LegalEvent, ...]:
     """Join two lists by when things became known, the base first where that is the same instant.
 
-    An event that was made here and then told to all stands in both; here it was known as soon as it was made.
+    An event that was made here and then told to all stands in both, and was known at the earlier of the two instants:
+    so it still comes before what ends it, whichever clock was ahead.
     """
-    events = {event.id: event for event in (*base, *own)}
-    return tuple(sorted(events.values(), key=lambda event: event.recorded_at))
+    joined = []
+    for event in base:
+        made = own.get(event.id)
+        joined.append(event if made is None or event.recorded_at < made.recorded_at else made)
+    told = {event.id for event in joined}
+    joined += [event for event in own.values() if event.id not in told]
+    return tuple(sorted(joined, key=lambda event: event.recorded_at))
 
 
 def _refuse_forgetting(before: EventList, base: EventList) -> None:

@@ -155,6 +155,19 @@ def test_an_event_made_here_that_the_list_tells_too_was_known_when_it_was_made()
         LawBook(book.current()).take_base(plain(event("a"), other))
 
 
+@pytest.mark.parametrize("ahead", [-3, 0, 3])
+def test_what_ends_an_event_made_here_comes_after_it_whichever_clock_was_ahead(ahead: int) -> None:
+    made = event("fired", 6 + ahead, trigger="war", effective_from=BEGINNING)
+    told = made.model_copy(update={"recorded_at": BEGINNING + timedelta(minutes=6)})
+    over = event("over", 6, type="lift", scope={}, ends="fired", approvals=[approval("ada"), approval("bo")])
+    book = LawBook()
+    book.add_own(made)
+    assert book.take_base(plain(told, over))
+    assert ids(book) == ["fired", "over"]
+    assert ids(LawBook(book.current())) == ["fired", "over"]
+    assert not LawBook(book.current()).take_base(plain(told, over))
+
+
 def test_an_event_that_people_signed_is_not_taken_for_one_made_here() -> None:
     known = event("fired", 6, trigger="war", approvals=[approval("ada")])
     book = LawBook(plain(known))
