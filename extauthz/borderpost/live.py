@@ -218,8 +218,9 @@ def activations(view: View, changed: frozenset[str], generation: int) -> list[tu
         fields = {"digest": view.inputs["geoip"], "kind": kind, "built_at": built_at}
         found.append(("geoip", "geoip.activate", fields))
     if "anonymisers" in changed:
-        files = sorted({file.digest for file in view.anonymisers.files})
-        fields = {"digest": view.inputs["anonymisers"], "files": files}
+        fields = {"files": sorted({file.digest for file in view.anonymisers.files})}
+        if view.anonymisers:
+            fields["digest"] = view.inputs["anonymisers"]
         found.append(("anonymisers", "anonymisers.activate", fields))
     if "events" in changed:
         fields = {"digest": view.inputs["events"], "generation": generation, **_list_fields(view.event_list)}

@@ -150,8 +150,12 @@ def test_a_new_configuration_brings_and_takes_away(tmp_path: Path) -> None:
             assert not view.anonymisers
             assert await answer(parts, exit_) == "eu-1"
             assert "anonymisers" not in records(parts, "decision")[-1]["inputs"]
+            assert [len(record["files"]) for record in records(parts, "anonymisers.activate")] == [2, 0]
+        assert verify(parts.audit).findings == []
 
-    asyncio.run(main())
+    with capture_logs() as told:
+        asyncio.run(main())
+    assert not [line for line in told if line["log_level"] == "error"]
 
 
 def test_a_file_that_changes_before_it_is_copied_is_not_decided_by(tmp_path: Path) -> None:

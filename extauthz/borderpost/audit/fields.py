@@ -277,10 +277,10 @@ _TYPES: tuple[RecordType, ...] = (
     ),
     RecordType(
         "anonymisers.activate",
-        "Files that flag anonymisers and hosting networks came into use.",
+        "Files that flag anonymisers and hosting networks came into use, or none is in use any more.",
         Shape(
             (
-                Field("digest", DIGEST, "The list of the files."),
+                _optional("digest", DIGEST, "The list of the files, where there are any."),
                 Field("files", ListOf(DIGEST, limits.ANONYMISER_FILES_MAX), "The files, sorted."),
             )
         ),
@@ -393,6 +393,6 @@ def named_inputs(record: Mapping[str, Any]) -> Iterator[str]:
                 yield value
     elif kind in {"policy.activate", "legal_event.apply", "catalog.activate", "geoip.activate"}:
         yield record["digest"]
-    elif kind == "anonymisers.activate":
+    elif kind == "anonymisers.activate" and "digest" in record:
         yield record["digest"]
         yield from record["files"]
