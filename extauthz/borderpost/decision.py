@@ -126,7 +126,7 @@ class View:
         return self._law.stale
 
     def turned(self, *, stale: bool) -> View:
-        """Return the same view with the events taken for stale or fresh. It remembers nothing yet."""
+        """Return the same view with the events taken for stale or fresh. It remembers no decision yet."""
         return replace(
             self,
             shadow=self.shadow.turned(stale=stale) if self.shadow is not None else None,

@@ -19,13 +19,14 @@ from borderpost_base.memo import Remembered
 class RememberedLaw:
     """Asks the law, and remembers what it said."""
 
-    __slots__ = ("_known", "events", "policy", "stale")
+    __slots__ = ("_known", "_twin", "events", "policy", "stale")
 
     def __init__(self, policy: CompiledPolicy, events: CompiledEvents, *, stale: bool = False) -> None:
         self.policy = policy
         self.events = events
         self.stale = stale
         """Whether the events are older than allowed, so that no revocable basis counts."""
+        self._twin: RememberedLaw | None = None
         self._known: Remembered[tuple[Asked, EventsAsked], Law] = Remembered(limits.REMEMBERED_FACTS_MAX)
 
     def of(self, facts: Facts, now_us: int) -> Law:
@@ -40,5 +41,10 @@ class RememberedLaw:
         return law
 
     def turned(self, *, stale: bool) -> RememberedLaw:
-        """Return the same law with the events taken for stale or fresh; nothing is remembered across."""
-        return RememberedLaw(self.policy, self.events, stale=stale)
+        """Return the same law with the events taken for stale or fresh: the same one each time, with a memory of its
+        own, which this one keeps. The other does not keep this one, so that no cycle holds their memories."""
+        if stale == self.stale:
+            return self
+        if self._twin is None:
+            self._twin = RememberedLaw(self.policy, self.events, stale=stale)
+        return self._twin

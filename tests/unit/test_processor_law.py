@@ -64,6 +64,9 @@ def test_where_events_are_too_old_no_revocable_basis_counts_until_they_are_fresh
             assert told == [("eu-1", False)] * 2 + [("eu-2", True)] * 4 + [("eu-1", False)] * 2
             view = parts.live.view
             assert view is not None and not view.stale
+            stale = view.turned(stale=True)
+            assert stale.stale and not stale.turned(stale=False).stale
+            assert view.turned(stale=True)._law is stale._law, "what is remembered of either outlives other signals"
 
     asyncio.run(main())
 

@@ -9,6 +9,7 @@ there was in the book already, or is what a power failure may lose.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -66,6 +67,7 @@ class Book:
         self.others = saved.others if saved else Others()
         self._read: dict[str, dict[str, int]] = {mark: dict(read) for mark, read in saved.read.items()} if saved else {}
         self._saved: bytes = b""
+        self._saving = threading.Lock()
 
     @classmethod
     def open(cls, directory: Path, world: World) -> Book:
@@ -117,6 +119,11 @@ class Book:
 
     def save(self, data: bytes) -> None:
         """Bring these bytes of `unsaved` to stable storage, whole or not at all. Raises OSError. Needs no loop."""
+        with self._saving:  # a save that was given up goes on in its thread
+            self._write(data)
+            self._saved = data
+
+    def _write(self, data: bytes) -> None:
         disk = self._world.disk
         self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         part = self.path.with_name(f".{BOOK_NAME}.{os.getpid()}")
@@ -128,7 +135,6 @@ class Book:
             disk.close(fd)
         disk.rename(part, self.path)
         disk.fsync_dir(self.path.parent)
-        self._saved = data
 
     def replace_counts(self, counts: Mapping[str, int], tallies: Iterable[Tally]) -> None:
         """Take counts that were made from the log in place of all that is known; the workers' files hold no more."""
