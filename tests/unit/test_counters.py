@@ -21,7 +21,7 @@ from borderpost.config.counters import CountersSection
 from borderpost.counters import counting
 from borderpost.counters.book import Book, Others, read_book
 from borderpost.counters.counting import Counting
-from borderpost.counters.tally import WorkerTally, read_tallies
+from borderpost.counters.tally import TallyFile, WorkerTally, read_tallies
 from borderpost.counters.windows import month_at, window_at
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.event_schema import LegalEvent
@@ -163,14 +163,28 @@ def test_a_worker_s_file_without_room_refuses_what_it_cannot_count(
         WorkerTally(tmp_path, 1).add(Counter(id="x" * 64, bases=("b",)).model_copy(update={"id": "x" * 90}), 1, 0)
 
 
+def test_a_worker_that_counts_nothing_has_no_file_and_one_that_cannot_make_it_tries_again(tmp_path: Path) -> None:
+    (tmp_path / "tally").write_text("in the way")
+    tally = WorkerTally(tmp_path, 0)
+    with pytest.raises(BorderpostError) as caught:
+        tally.add(CHINA, 1, 0)
+    assert caught.value.code == "BP1103"
+    (tmp_path / "tally").unlink()
+    tally.add(CHINA, 1, 0)
+    tally.close()
+    assert [each.counts for each in read_tallies(tmp_path)[0]] == [{"cn-pipl-year/1970-01": 1}]
+
+
 def test_files_of_another_version_and_half_made_ones(tmp_path: Path) -> None:
-    WorkerTally(tmp_path, 0).close()
+    TallyFile(tmp_path / "tally" / "0").close()
     file = tmp_path / "tally" / "0"
     whole = file.read_bytes()
     file.write_bytes(whole[:8] + b"\x07" + whole[9:])
-    with pytest.raises(BorderpostError) as caught:
-        WorkerTally(tmp_path, 0)
-    assert caught.value.code == "BP1103"
+    tally = WorkerTally(tmp_path, 0)
+    for _ in range(2):
+        with pytest.raises(BorderpostError) as caught:
+            tally.add(CHINA, 1, 0)
+        assert caught.value.code == "BP1103"
     found, problems = read_tallies(tmp_path)
     assert (found, [problem.code for problem in problems]) == ([], ["BP1103"])
     file.write_bytes(whole[:100])
@@ -196,7 +210,7 @@ def test_a_damaged_file_keeps_no_other_from_being_counted(tmp_path: Path) -> Non
 
 def test_where_nothing_counts_nothing_is_kept(tmp_path: Path) -> None:
     office = Office(tmp_path, law({}))
-    WorkerTally(tmp_path, 0).close()
+    TallyFile(tmp_path / "tally" / "0").close()
     office.counting.look()
     office.save()
     assert not (tmp_path / "counters").exists()
@@ -390,7 +404,7 @@ def test_two_stewards_of_one_mark_read_each_count_once(tmp_path: Path) -> None:
     """Every file has a mark of its own, also where it takes the name of one that is gone."""
     marks = set()
     for _ in range(3):
-        WorkerTally(tmp_path, 0).close()
+        TallyFile(tmp_path / "tally" / "0").close()
         ((tally,), _) = read_tallies(tmp_path)
         marks.add(tally.mark)
         (tmp_path / "tally" / "0").unlink()

@@ -36,11 +36,34 @@ _DIRECTORY = "tally"
 
 
 class WorkerTally:
-    """A worker's own count. Made at its start, whatever the policy; costs nothing until something is counted."""
+    """A worker's own count. Its file is made when something is counted for the first time: a worker whose law counts
+    nothing needs none, and starts also where there is no room for it."""
 
     def __init__(self, runtime: Path, stream: int) -> None:
+        self._path = runtime / _DIRECTORY / str(stream)
+        self._file: TallyFile | None = None
+
+    def add(self, counter: Counter, by: int, at_us: int) -> None:
+        """Count so many requests in the month of an instant (microseconds since the epoch, UTC).
+
+        Raises BorderpostError BP1103 if the file cannot be made or has no room.
+        """
+        if self._file is None:
+            self._file = TallyFile(self._path)
+        self._file.add(counter, by, at_us)
+
+    def close(self) -> None:
+        """Unmap the file, if there is one; another count opens it again."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+
+class TallyFile:
+    """The file of one stream, mapped for writing."""
+
+    def __init__(self, path: Path) -> None:
         """Open or make the file. Raises BorderpostError BP1103 if it cannot be made or is another's."""
-        path = runtime / _DIRECTORY / str(stream)
         self._place = Place(str(path))
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -64,10 +87,7 @@ class WorkerTally:
         """The word that counts, and until when, by counter and zone."""
 
     def add(self, counter: Counter, by: int, at_us: int) -> None:
-        """Count so many requests in the month of an instant (microseconds since the epoch, UTC).
-
-        Raises BorderpostError BP1103 if the file has no room for another month of another counter.
-        """
+        """Count; see `WorkerTally`. Raises BorderpostError BP1103 if there is no room for another month's name."""
         key = (counter.id, counter.zone)
         word, until_us = self._current.get(key, (0, 0))
         if at_us >= until_us:
