@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -16,6 +18,7 @@ from borderpost.audit.kinds import parse_stamp
 from borderpost.cli.main import main
 from support.clients import GERMAN
 from support.gateway import Gateway, eventually, gateway
+from support.redis_server import redis_server
 
 pytestmark = pytest.mark.blackbox
 
@@ -85,6 +88,35 @@ def test_a_threshold_ends_a_basis_under_load_at_its_instant(tmp_path: Path, caps
         assert gate.send(GERMAN).region == "eu-west-1", "the event outlives the steward that made it"
         assert rows(gate, capsys)["total"] == len(counted)
         assert gate.logged("legal event made here") == 1
+
+
+def test_a_fleet_reaches_a_threshold_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The rest of the fleet is played by the test, in the fields that another gateway would write."""
+    for name in ("redis", "gateway"):
+        (tmp_path / name).mkdir()
+    with redis_server(tmp_path / "redis") as server, server.client as client:
+        other, month = "f" * 16, datetime.now(UTC).strftime("%Y-%m")
+        client.hset("borderpost:counters", mapping={f"exports/{month}/{other}": 200, f"seen/{other}": int(time.time())})
+        changes = {
+            "policy": POLICY,
+            "here": {"country": "IE", "subdivision": None},
+            "sinks": {"redis": {"country": "IE"}},
+            "counters": {"directory": "counters", "redis": {"url": server.url, "sink": "redis", "interval_s": 0.1}},
+        }
+        with gateway(tmp_path / "gateway", **changes) as gate:
+            for _ in range(20):
+                assert gate.send(GERMAN).region == "eu-central-1"
+            eventually(lambda: rows(gate, capsys)["total"] == 220, "what all have counted is known here")
+            assert (rows(gate, capsys)["here"], rows(gate, capsys)["reached"]) == (20, [])
+            written = {field.decode(): int(value) for field, value in client.hgetall("borderpost:counters").items()}
+            assert 20 in [value for field, value in written.items() if field.startswith(f"exports/{month}/")]
+            client.hset("borderpost:counters", f"exports/{month}/{other}", 280)
+            eventually(lambda: gate.send(GERMAN).region == "eu-west-1", "the others' count ends the basis here")
+            assert gate.metric("borderpost_counter_total", counter="exports") >= 297
+            server.kill()
+            eventually(lambda: gate.logged("BP1102") > 0, "the outage is told")
+            assert gate.send(GERMAN).region == "eu-west-1"
+            assert gate.metric("borderpost_counter_total", counter="exports") >= 297
 
 
 @pytest.mark.full
