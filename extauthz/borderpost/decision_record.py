@@ -11,7 +11,7 @@ from typing import Any
 
 from borderpost.answers import Answer, Route
 from borderpost.audit.fields import check_given
-from borderpost.audit.profile import encode
+from borderpost.audit.profile import ProfileError, encode
 from borderpost.facts import Identity
 from borderpost.policy.model import Facts, Law, Mode
 from borderpost.regions.rank import Ranking
@@ -65,7 +65,10 @@ def request_field(identity: Identity) -> bytes:
 
 
 def shadow_field(opinion: Opinion) -> dict[str, Any] | None:
-    """Return a record's `shadow`: what the shadow says where it differs, None where it does not."""
+    """Return a record's `shadow`: what the shadow says where it differs, None where it does not.
+
+    What is too long for a record is left out of it, not refused: the shadow must not touch the answer.
+    """
     if opinion.kind is None:
         return None
     told: dict[str, Any] = {"kind": opinion.kind}
@@ -73,6 +76,10 @@ def shadow_field(opinion: Opinion) -> dict[str, Any] | None:
         told |= {"r": opinion.answer.region, "basis": opinion.answer.rule}
     elif opinion.answer is not None:
         told["reason"] = opinion.answer.reason
+    try:
+        check_given("decision", {"shadow": told})
+    except ProfileError:
+        return {"kind": opinion.kind}
     return told
 
 

@@ -379,6 +379,17 @@ def test_no_shadow_changes_an_answer_and_each_divergence_is_what_both_say(tmp_pa
     assert len(kinds) > 1
 
 
+def test_what_a_candidate_says_at_too_great_length_is_left_out_of_the_record(tmp_path: Path) -> None:
+    wordy = [regime(id=f"wordy-{n}", allow=[{"to": "*", "basis": "b" * 127 + str(n)}]) for n in range(9)]
+
+    async def main() -> None:
+        async with worker_parts(tmp_path, changes=shadowed(*wordy)) as parts:
+            assert (await parts.ask()).cluster == "eu-1"
+            assert [record["shadow"] for record in decisions(parts)] == [{"kind": "basis"}]
+
+    asyncio.run(main())
+
+
 def test_a_flood_of_requests_asks_the_shadow_once_for_all_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
