@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from structlog.testing import capture_logs
 
 from borderpost import events_stream
 from borderpost.config.redis import EventsRedisSpec
-from borderpost.events.book import SignedList
+from borderpost.events.book import SignedList, read_list
+from borderpost.events.lines import line_digest
 from borderpost.events_stream import EventStream, Trouble
+from borderpost.policy.event_schema import LegalEvent
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.world import World
 from support.redis_server import RedisServer, redis_server
@@ -354,3 +359,64 @@ def test_a_gateway_needs_no_more_rights_than_the_guide_gives_it(shared: RedisSer
         assert [entry for entry in entries if "xadd" in str(entry)] == []
 
     run(main)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_becomes_of_a_stream_nothing_known_is_lost_and_a_whole_one_is_caught_up_with(
+    shared: RedisServer, seed: int
+) -> None:
+    chance = random.Random(seed)
+
+    def harm(case: Followed, client: redis.Redis) -> None:
+        entries: Any = client.xrange(KEY)
+        ids = [entry_id for entry_id, _ in entries]
+        kind = chance.choice(["add", "add", "junk", "drop", "trim", "empty", "swap", "forge", "replay", "type"])
+        if kind == "add":
+            client.xadd(KEY, {"line": case.writer.add(f"e-{len(case.writer.lines)}")})
+        elif kind == "junk":
+            client.xadd(KEY, {chance.choice(["line", "other"]): chance.randbytes(chance.randrange(90))})
+        elif kind == "drop" and ids:
+            client.xdel(KEY, chance.choice(ids))
+        elif kind == "trim":
+            client.xtrim(KEY, maxlen=chance.randrange(4), approximate=False)
+        elif kind == "swap":
+            restore(client, chance.sample(case.writer.lines, len(case.writer.lines)))
+        elif kind == "forge":
+            forger = ListWriter()
+            forger.lines = list(case.writer.lines)
+            client.xadd(KEY, {"line": forger.add("forged")})
+        elif kind == "replay":
+            restore(client, case.writer.lines[: chance.randrange(len(case.writer.lines) + 1)])
+        else:
+            client.delete(KEY)
+            if kind == "type":
+                client.set(KEY, "no stream")
+
+    def restore(client: redis.Redis, lines: Sequence[bytes]) -> None:
+        together = client.pipeline(transaction=True)
+        together.delete(KEY)
+        for line in lines:
+            together.xadd(KEY, {"line": line})
+        together.execute()
+
+    async def main() -> None:
+        async with followed(shared, "first") as case:
+            known = 1
+            with shared.client as client:
+                for _ in range(25):
+                    with contextlib.suppress(redis.ResponseError):  # of a key that is no stream just now
+                        harm(case, client)
+                    await asyncio.sleep(chance.choice([0, 0.01, 0.1]))
+                    length = case.stream.known.length
+                    assert length >= known
+                    known = length
+                    lines = [line_digest(line) for line in case.writer.lines]
+                    assert [case.stream.known.head_at(number + 1) for number in range(length)] == lines[:length]
+                restore(client, case.writer.lines)
+                await case.has(*[event.id for event in all_events(case.writer)])
+
+    run(main)
+
+
+def all_events(writer: ListWriter) -> Sequence[LegalEvent]:
+    return read_list(writer.lines, writer.signers, source="test").events
