@@ -92,8 +92,8 @@ COUNTED: dict[str, Any] = {
         "regimes": [
             {
                 "id": "house", "title": "House rule", "source": "Board", "applies_when": {"subject_in": "*"},
-                "allow": [{"to": ["DE", "IE"], "basis": "exempt"}],
-                "counters": [{"id": "exports", "bases": ["exempt"]}, {"id": "again", "bases": ["exempt"]}],
+                "allow": [{"to": ["DE", "IE"], "basis": "small:scale"}],
+                "counters": [{"id": "exports", "bases": ["small:scale"]}, {"id": "again", "bases": ["small:scale"]}],
             }
         ],
     }
