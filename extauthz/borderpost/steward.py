@@ -1,7 +1,7 @@
 """The steward: one process a pod that does everything which must not stand on a request's path.
 
 It reads the configuration, publishes snapshots for the workers, keeps the workers alive, probes the regions,
-watches the events file and the GeoIP database, and serves the admin endpoints. It never sees a request.
+follows the list of legal events, watches the GeoIP database, and serves the admin endpoints. It never sees a request.
 
     SIGTERM, SIGINT   drain: readiness goes, workers answer what they have, close their epochs, end
     SIGHUP            read the configuration again, as is done where its file or a pack's has changed

@@ -37,9 +37,11 @@ TABLE: tuple[ErrorSpec, ...] = (
     ),
     ErrorSpec(
         "BP0606",
-        "events file is not an extension of the one in force",
-        "The list of legal events is append-only: leaving out or changing what was known would rewrite the past.",
-        "Put the event back. To end a suspension early, restart with the changed file: the log shows that act.",
+        "list of legal events is not an extension of the one in force",
+        "The list is append-only: leaving out or changing what was known would rewrite the past. That holds over restarts "
+        "too, since the log knows what was in force.",
+        "Put the event back. What is over ends by a `lift` in a signed list. To begin anew on purpose, start once with "
+        "`borderpost serve --accept-older`, which the log then shows.",
     ),
     ErrorSpec(
         "BP0607",
