@@ -160,7 +160,9 @@ class _Reader:
 
     def _snapshot(self) -> SignedList:
         events = tuple(self._events.values())
-        file = EventsFile(head=self._prev if self._seq else None, length=self._seq, events=events)
+        # Not validated again, which would cost a long list more than the line that was added: ids, times and `ends`
+        # were checked line by line.
+        file = EventsFile.model_construct(head=self._prev if self._seq else None, length=self._seq, events=events)
         return SignedList(
             source=self._start.source,
             file=file,

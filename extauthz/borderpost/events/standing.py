@@ -43,12 +43,12 @@ def standings(file: EventsFile, now_us: int) -> list[Standing]:
     """Return what has become of each event, in the list's order."""
     windows = {event.id: window_of(event, file.clock_error_us) for event in file.events}
     active = [event for event in file.events if windows[event.id][0] <= now_us < windows[event.id][1]]
-    return [_standing(event, windows[event.id], active, now_us) for event in file.events]
+    ended_by = _endings(active)
+    return [_standing(event, windows[event.id], ended_by.get(event.id), now_us) for event in file.events]
 
 
-def _standing(event: LegalEvent, window: tuple[int, int], active: list[LegalEvent], now_us: int) -> Standing:
+def _standing(event: LegalEvent, window: tuple[int, int], ended_by: str | None, now_us: int) -> Standing:
     start, end = window
-    ended_by = _ended_by(event, active)
     state: State = "in force"
     if start >= end:
         state = "pending" if _waits(event, now_us) else "never"
@@ -67,26 +67,27 @@ def _waits(event: LegalEvent, now_us: int) -> bool:
     return event.widens and one and max(signed_at, now_us) < end
 
 
-def _ended_by(event: LegalEvent, active: list[LegalEvent]) -> str | None:
-    """Return the event in force that has ended another: a `lift` of it, or the last `region_restore` it needs."""
-    for other in active:
-        if other.ends == event.id and _binds(other, event):
-            return other.id
-    if event.type == "region_suspend":
-        left = set(event.scope.regions)
-        for other in _after(event, active):
-            if other.type == "region_restore" and _binds(other, event):
-                left -= set(other.scope.regions)
-                if not left:
-                    return other.id
-    return None
+def _endings(active: list[LegalEvent]) -> dict[str, str]:
+    """Return, for each event in force that another has ended, which one: a `lift` of it, or the last of the
+    `region_restore`s that it needs. A drill ends drills only."""
+    ended: dict[str, str] = {}
+    waiting: dict[str, tuple[LegalEvent, set[str]]] = {}
+    """Suspensions so far, and their regions that nothing has restored since."""
+    for event in active:
+        if event.type == "region_suspend":
+            waiting[event.id] = event, set(event.scope.regions)
+        elif event.type == "region_restore":
+            for suspension, left in waiting.values():
+                if left and _binds(event, suspension):
+                    left -= set(event.scope.regions)
+                    if not left:
+                        ended[suspension.id] = event.id
+    known = {event.id: event for event in active}
+    for event in active:
+        if event.ends is not None and event.ends in known and _binds(event, known[event.ends]):
+            ended[event.ends] = event.id
+    return ended
 
 
-def _binds(other: LegalEvent, event: LegalEvent) -> bool:
-    """Return True unless a drill would end what is enforced."""
-    return other.mode == "enforce" or event.mode == "drill"
-
-
-def _after(event: LegalEvent, active: list[LegalEvent]) -> list[LegalEvent]:
-    ids = [other.id for other in active]
-    return active[ids.index(event.id) + 1 :] if event.id in ids else []
+def _binds(event: LegalEvent, ended: LegalEvent) -> bool:
+    return event.mode == "enforce" or ended.mode == "drill"
