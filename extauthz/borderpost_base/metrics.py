@@ -300,7 +300,7 @@ class Metrics:
     geoip_age_days = _gauge("steward", "Days since the GeoIP database was built.")
 
     # Counting for threshold laws.
-    counter_total = _gauge("steward", "Requests counted in the current window, the fleet's included.", "counter")
+    counter_requests = _gauge("steward", "Requests counted in the current window, the fleet's included.", "counter")
     counter_share = _gauge("steward", "That count as a share of the next threshold; 1 when all are reached.", "counter")
     counter_fleet_age_seconds = _gauge("steward", "Time since the fleet's count was last exchanged.")
     counter_save_failures_total = _counter("steward", "Times the count could not be brought to stable storage.")

@@ -78,7 +78,7 @@ def test_a_threshold_ends_a_basis_under_load_at_its_instant(tmp_path: Path, caps
         row = rows(gate, capsys)
         eventually(lambda: rows(gate, capsys)["total"] == len(counted), "every request is counted, none twice")
         assert (row["reached"], row["next_threshold"]) == ([THRESHOLD], None)
-        assert gate.metric("borderpost_counter_total", counter="exports") == len(counted)
+        assert gate.metric("borderpost_counter_requests", counter="exports") == len(counted)
         gate.service.stop()
         (tmp_path / "counters" / "counts.json").write_text("{}")
         assert main(["counters", "--config", str(gate.config_file)]) == 2
@@ -112,11 +112,11 @@ def test_a_fleet_reaches_a_threshold_together(tmp_path: Path, capsys: pytest.Cap
             assert 20 in [value for field, value in written.items() if field.startswith(f"exports/{month}/")]
             client.hset("borderpost:counters", f"exports/{month}/{other}", 280)
             eventually(lambda: gate.send(GERMAN).region == "eu-west-1", "the others' count ends the basis here")
-            assert gate.metric("borderpost_counter_total", counter="exports") >= 297
+            assert gate.metric("borderpost_counter_requests", counter="exports") >= 297
             server.kill()
             eventually(lambda: gate.logged("BP1102") > 0, "the outage is told")
             assert gate.send(GERMAN).region == "eu-west-1"
-            assert gate.metric("borderpost_counter_total", counter="exports") >= 297
+            assert gate.metric("borderpost_counter_requests", counter="exports") >= 297
 
 
 @pytest.mark.full

@@ -100,7 +100,9 @@ class Office:
         self.counting = self.begin()
 
     def begin(self) -> Counting:
-        """Begin as a steward does that starts."""
+        """Begin as a steward does that starts; the one before is dead."""
+        if hasattr(self, "counting"):
+            self.counting.book.release()
         self.counting = Counting(
             self.spec,
             self.folder,
@@ -280,6 +282,23 @@ def test_months_that_no_window_asks_for_are_dropped(tmp_path: Path) -> None:
     assert counted & {f"cn-pipl-year/{month}" for month in window.months} <= set(kept.counts)
 
 
+def test_a_directory_has_one_gateway(tmp_path: Path) -> None:
+    office = Office(tmp_path, law({}, CHINA))
+    with pytest.raises(BorderpostError) as caught:
+        Office(tmp_path, law({}, CHINA))
+    assert caught.value.code == "BP1104"
+    second = Office(tmp_path, law({}))  # it counts nothing, until a reload brings a counter
+    second.policy = law({CHINA.id: (1,)}, CHINA)
+    office.count(CHINA, 1)
+    with capture_logs() as told:
+        second.counting.look()
+    assert [line["code"] for line in told] == ["BP1104"]
+    assert second.list.events == []
+    office.counting.book.release()
+    second.counting.look()
+    assert len(second.list.events) == 1
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff", b'{"kind": "borderpost-counts", "v": 1}'])
 def test_a_damaged_book_is_no_new_one(tmp_path: Path, damage: bytes) -> None:
     office = Office(tmp_path, law({}, CHINA))
@@ -332,7 +351,7 @@ def test_a_threshold_that_is_reached_makes_one_event_until_the_year_ends(tmp_pat
     office.count(CHINA, 10)
     office.counting.look()
     assert [event.count for event in office.list.events] == [10, 20]
-    assert office.metrics.counter_total.get(CHINA.id) == 20
+    assert office.metrics.counter_requests.get(CHINA.id) == 20
     assert office.metrics.counter_share.get(CHINA.id) == 1.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from borderpost.events.store import FileStore, whole_lines
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.world import SystemDisk
+from support.disks import needs_root
 
 
 @pytest.fixture
@@ -171,6 +173,20 @@ def test_a_heartbeat_is_replaced_whole_or_not_at_all(store: FileStore, failing: 
     refused("BP1018", FileStore(store.path, FailingDisk(failing)).put_heartbeat, b"second")
     assert store.heartbeat() == b"first\n"
     assert sorted(path.name for path in store.path.parent.iterdir()) == ["law.jsonl", "law.jsonl.heartbeat"]
+
+
+def test_whoever_may_read_the_list_may_read_its_heartbeat(store: FileStore) -> None:
+    for mode in (0o600, 0o640, 0o644):
+        store.path.chmod(mode)
+        store.put_heartbeat(b"first")
+        assert stat.S_IMODE(store.heartbeat_path.stat().st_mode) == mode
+
+
+@needs_root
+def test_a_heartbeat_has_the_list_s_group(store: FileStore) -> None:
+    os.chown(store.path, -1, 12345)
+    store.put_heartbeat(b"first")
+    assert store.heartbeat_path.stat().st_gid == 12345
 
 
 def test_a_heartbeat_that_is_no_file_cannot_be_read(store: FileStore) -> None:

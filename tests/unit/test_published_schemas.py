@@ -42,6 +42,8 @@ def kind_of(data: Any) -> str:
         return {"PolicyPack": "pack", "LegalEvents": "events"}[data["kind"]]
     if "effective_from" in data:
         return "event"
+    if "when" in data:
+        return "trigger"
     return "config"
 
 

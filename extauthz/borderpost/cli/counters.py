@@ -114,6 +114,7 @@ def _rebuild(loaded: Loaded, log: Path, replica: str | None) -> int:
                 book = Book.open(directory, world)
             except BorderpostError:
                 book = Book(directory / BOOK_NAME, world)  # it is damaged: that is what this is for
+            book.hold()
             counts, records = counts_of(log, world)
             book.replace_counts(counts, read_tallies(runtime)[0])
             if replica is not None:
@@ -121,6 +122,7 @@ def _rebuild(loaded: Loaded, log: Path, replica: str | None) -> int:
             data = book.unsaved()
             if data is not None:
                 book.save(data)
+            book.release()
     except BorderpostError as error:
         if error.code == "BP0601":
             raise BorderpostError("BP1104", error.detail, place=error.place) from error

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from borderpost.config.feeds import FeedSpec
 from borderpost.config.redis import EventsRedisSpec
@@ -59,8 +61,20 @@ def _key_spec(text: str) -> dict[str, str]:
     return {"key" if is_key else "file": text}
 
 
+class _ShortForms:
+    """Lets the JSON Schema know the forms that `_key_specs` takes."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        listed = handler(core)
+        one = {"anyOf": [{"type": "string"}, listed["items"]]}
+        return {"anyOf": [*one["anyOf"], {**listed, "items": one}]}
+
+
 SignerKeys = Annotated[
-    tuple[SignerKeySpec, ...], BeforeValidator(_key_specs), Field(min_length=1, max_length=limits.SIGNER_KEYS_MAX)
+    tuple[SignerKeySpec, ...],
+    Field(min_length=1, max_length=limits.SIGNER_KEYS_MAX),
+    BeforeValidator(_key_specs),
+    _ShortForms(),
 ]
 """The keys of one signer: a path or key as text, or a list of them, or of mappings."""
 

@@ -8,6 +8,7 @@ there was in the book already, or is what a power failure may lose.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,7 @@ from borderpost_base.strict import StrictModel
 from borderpost_base.world import World
 
 BOOK_NAME = "counts.json"
+_LOCK_NAME = "lock"
 
 _Name = Annotated[str, StringConstraints(pattern=f"^{COUNT_NAME}$")]
 _Count = Annotated[int, Field(ge=0, strict=True)]
@@ -52,7 +54,8 @@ class Saved(StrictModel):
 
 
 class Book:
-    """The count in memory, and how it is saved. One steward a directory; that is the runtime directory's lock."""
+    """The count in memory, and how it is saved. Whoever saves holds the directory (`hold`): two that did would each
+    write over what the other counted."""
 
     def __init__(self, path: Path, world: World, saved: Saved | None = None) -> None:
         """Begin a book, or go on with what was saved."""
@@ -68,12 +71,39 @@ class Book:
         self._read: dict[str, dict[str, int]] = {mark: dict(read) for mark, read in saved.read.items()} if saved else {}
         self._saved: bytes = b""
         self._saving = threading.Lock()
+        self._lock: int | None = None
 
     @classmethod
     def open(cls, directory: Path, world: World) -> Book:
         """Read the book of a directory, or begin one. Raises BorderpostError BP1101 if it cannot be read."""
         path = directory / BOOK_NAME
         return cls(path, world, read_book(path))
+
+    def hold(self) -> None:
+        """Keep everybody else from this directory until `release` or the end of the process; nothing if it is held.
+
+        Raises BorderpostError: BP1104 if another process keeps a count there, BP1101 if the lock cannot be made.
+        """
+        if self._lock is not None:
+            return
+        place = Place(str(self.path.parent))
+        fd = -1
+        try:
+            self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            fd = os.open(self.path.with_name(_LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if fd >= 0:
+                os.close(fd)
+            code = "BP1104" if isinstance(error, BlockingIOError) else "BP1101"
+            raise BorderpostError(code, f"{error.strerror}", place=place) from error
+        self._lock = fd
+
+    def release(self) -> None:
+        """Let others have the directory."""
+        fd, self._lock = self._lock, None
+        if fd is not None:
+            os.close(fd)
 
     def take(self, tallies: Iterable[Tally]) -> None:
         """Take over what workers have counted since they were last read; forget files that are gone."""

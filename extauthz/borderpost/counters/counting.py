@@ -67,7 +67,7 @@ class Counting:
         self, spec: CountersSection, runtime: Path, *, bundle: Callable[[], PolicyBundle], add: AddOwn,
         world: World, metrics: Metrics,
     ) -> None:  # fmt: skip
-        """Read what was kept. Raises BorderpostError BP1101 if that is damaged.
+        """Read what was kept. Raises BorderpostError: BP1101 if that is damaged, BP1104 if another gateway keeps it.
 
         `bundle` gives the law in force, which a reload may change.
         """
@@ -83,6 +83,8 @@ class Counting:
         self._told: dict[str, str] = {}
         self._fleet_heard_us = world.clock.mono_us()
         self.book = Book.open(spec.directory, world)
+        if not self._is_idle():
+            self.book.hold()
         if self.book.is_new and self._counted.counters:
             self._log.warning("no count was kept: it begins at 0", directory=str(spec.directory))
 
@@ -103,12 +105,14 @@ class Counting:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.look()
             await self._save()
+            self.book.release()
 
     def look(self) -> None:
         """Take what workers have counted, and make the events that are due."""
         if self._is_idle():
             return
         try:
+            self.book.hold()  # where a reload brought the first counter; else it is held
             tallies, problems = read_tallies(self._runtime)
             self.book.take(tallies)
             for problem in problems:
@@ -175,7 +179,7 @@ class Counting:
         law = self._law()
         for counter_id, counter in law.counters.items():
             total = self.book.total(counter_id, window_at(counter, now_us).months)
-            self._metrics.counter_total.set(total, counter_id)
+            self._metrics.counter_requests.set(total, counter_id)
             ahead = [count for count in law.thresholds.get(counter_id, ()) if count > total]
             self._metrics.counter_share.set(total / ahead[0] if ahead else 1.0, counter_id)
 

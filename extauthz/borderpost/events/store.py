@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -175,12 +176,13 @@ class FileStore:
             raise _unreadable(self.heartbeat_path, error) from error
 
     def put_heartbeat(self, raw: bytes) -> None:
-        """Put a heartbeat in place of the one before. See `ListStore`."""
+        """Put a heartbeat in place of the one before, readable by whoever may read the list. See `ListStore`."""
         target = self.heartbeat_path
         made = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             fd = self._disk.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             try:
+                self._let_in_readers(fd)
                 write_all(self._disk, fd, raw + b"\n")
                 self._disk.fdatasync(fd)
             finally:
@@ -190,6 +192,13 @@ class FileStore:
         except OSError as error:
             made.unlink(missing_ok=True)
             raise self._unwritten(error) from error
+
+    def _let_in_readers(self, fd: int) -> None:
+        """Give a file beside the list its permissions, and its group where that decides who may read. Raises OSError."""
+        status = self.path.stat()
+        self._disk.chmod(fd, stat.S_IMODE(status.st_mode))
+        if not status.st_mode & stat.S_IROTH and os.fstat(fd).st_gid != status.st_gid:
+            os.fchown(fd, -1, status.st_gid)
 
     @contextmanager
     def _reading(self) -> Iterator[int]:

@@ -30,7 +30,8 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP1104",
         "the count is in use",
-        "A running gateway keeps this count, and would write over what is made from the log.",
-        "Stop the gateway, rebuild, and start it again.",
+        "A running gateway keeps its count in this directory. A second one, or a count made from the log, would be "
+        "written over by it.",
+        "Give each gateway a `counters.directory` of its own. To rebuild, stop the gateway first.",
     ),
 )

@@ -38,8 +38,8 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP0606",
         "list of legal events is not an extension of the one in force",
-        "The list is append-only: leaving out or changing what was known would rewrite the past. That holds over restarts "
-        "too, since the log knows what was in force.",
+        "The list is append-only: leaving out or changing what was known would rewrite the past. That holds over "
+        "restarts too, since the log knows what was in force.",
         "Put the event back. What is over ends by a `lift` in a signed list. To begin anew on purpose, start once with "
         "`borderpost serve --accept-older`, which the log then shows.",
     ),
