@@ -1,125 +1,28 @@
-"""Counting for threshold laws: months and windows, the workers' files, the book, and the events that come of it."""
+"""Counting for threshold laws: the workers' files, what a steward makes of them, and the events that come of it."""
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from borderpost.config.counters import CountersSection
 from borderpost.counters import counting
 from borderpost.counters.book import Book, Others, read_book
-from borderpost.counters.counting import Counting
 from borderpost.counters.tally import TallyFile, WorkerTally, read_tallies
 from borderpost.counters.windows import month_at, window_at
-from borderpost.policy.bundle import PolicyBundle
-from borderpost.policy.event_schema import LegalEvent
 from borderpost.policy.fields import parse_instant, to_us
 from borderpost.policy.pack import Counter
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
-from borderpost_base.metrics import Metrics, local_metrics
-from borderpost_base.world import SystemClock, World
-from support.audit import FailingDisk
-
-CHINA = Counter(id="cn-pipl-year", zone="+08:00", bases=("art38-exempt",))
-MONTHS = Counter(id="us-bulk", window="12-months", bases=("bulk",))
-DAY_US = 86_400_000_000
-
-
-def us(text: str) -> int:
-    return to_us(parse_instant(text))
-
-
-class Clock(SystemClock):
-    """Stands still where it is put."""
-
-    def __init__(self, at: str) -> None:
-        self.at_us = us(at)
-
-    def wall_us(self) -> int:
-        return self.at_us
-
-    def mono_us(self) -> int:
-        return 0
-
-
-def law(thresholds: Mapping[str, tuple[int, ...]], *counters: Counter) -> PolicyBundle:
-    """Return a policy with a regime for each counter, whose one entry is cut off at each of its thresholds."""
-    regimes = []
-    for counter in counters:
-        allow: list[dict[str, Any]] = [{"to": "*", "basis": basis} for basis in counter.bases]
-        for count in thresholds.get(counter.id, ()):
-            allow.append({"to": "*", "basis": f"below-{count}", "below": {"counter": counter.id, "count": count}})
-        said = {"id": f"r-{counter.id}", "title": "t", "source": "s", "applies_when": {"subject_in": "*"}}
-        regimes.append({**said, "allow": allow, "counters": [counter.model_dump()]})
-    return PolicyBundle.model_validate(
-        {"here": {"country": "DE"}, "inline": {"regimes": regimes, "data_classes": {"personal": {}}}}
-    )
-
-
-class OwnList:
-    """A list of events that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.events: list[LegalEvent] = []
-        self.error: BorderpostError | None = None
-
-    def add(self, event: LegalEvent) -> bool:
-        if self.error is not None:
-            raise self.error
-        if any(known.id == event.id for known in self.events):
-            return False
-        self.events.append(event)
-        return True
-
-
-class Office:
-    """A steward's counting over a folder, with workers to count."""
-
-    def __init__(self, folder: Path, policy: PolicyBundle, at: str = "2026-11-20", **spec: Any) -> None:
-        self.clock = Clock(at)
-        self.disk = FailingDisk()
-        self.world = World(clock=self.clock, disk=self.disk)
-        self.folder = folder
-        self.policy = policy
-        self.spec = CountersSection(**{"directory": folder / "counters", "headroom_percent": 0.0, **spec})
-        self.list = OwnList()
-        self.metrics: Metrics = local_metrics()
-        self.counting = self.begin()
-
-    def begin(self) -> Counting:
-        """Begin as a steward does that starts; the one before is dead."""
-        if hasattr(self, "counting"):
-            self.counting.book.release()
-        self.counting = Counting(
-            self.spec,
-            self.folder,
-            bundle=lambda: self.policy,
-            add=self.list.add,
-            world=self.world,
-            metrics=self.metrics,
-        )
-        return self.counting
-
-    def count(self, counter: Counter, by: int, stream: int = 0) -> None:
-        tally = WorkerTally(self.folder, stream)
-        tally.add(counter, by, self.clock.at_us)
-        tally.close()
-
-    def save(self) -> None:
-        asyncio.run(self.counting._save())
+from borderpost_base.world import World
+from support.counting_office import CHINA, DAY_US, MONTHS, Office, law, us
 
 
 def test_workers_count_side_by_side_and_successors_go_on(tmp_path: Path) -> None:
@@ -280,56 +183,6 @@ def test_months_that_no_window_asks_for_are_dropped(tmp_path: Path) -> None:
     assert len(office.counting.book.counts) == 14
     window = window_at(MONTHS, office.clock.at_us)
     assert counted & {f"cn-pipl-year/{month}" for month in window.months} <= set(kept.counts)
-
-
-def test_a_directory_has_one_gateway(tmp_path: Path) -> None:
-    office = Office(tmp_path, law({}, CHINA))
-    with pytest.raises(BorderpostError) as caught:
-        Office(tmp_path, law({}, CHINA))
-    assert caught.value.code == "BP1104"
-    second = Office(tmp_path, law({}))  # it counts nothing, until a reload brings a counter
-    second.policy = law({CHINA.id: (1,)}, CHINA)
-    office.count(CHINA, 1)
-    with capture_logs() as told:
-        second.counting.look()
-    assert [line["code"] for line in told] == ["BP1104"]
-    assert second.list.events == []
-    office.counting.book.release()
-    second.counting.look()
-    assert len(second.list.events) == 1
-
-
-@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff", b'{"kind": "borderpost-counts", "v": 1}'])
-def test_a_damaged_book_is_no_new_one(tmp_path: Path, damage: bytes) -> None:
-    office = Office(tmp_path, law({}, CHINA))
-    office.count(CHINA, 1)
-    office.counting.look()
-    office.save()
-    office.counting.book.path.write_bytes(damage)
-    with pytest.raises(BorderpostError) as caught:
-        office.begin()
-    assert caught.value.code == "BP1101"
-
-
-@pytest.mark.parametrize("call", ["open", "write", "fdatasync", "rename"])
-def test_a_book_that_cannot_be_saved_is_told_and_counts_on(tmp_path: Path, call: str) -> None:
-    office = Office(tmp_path, law({CHINA.id: (10,)}, CHINA))
-    office.count(CHINA, 9)
-    office.counting.look()
-    office.save()
-    good = office.counting.book.path.read_bytes()
-    office.count(CHINA, 1)
-    office.counting.look()
-    office.disk.fail(call, errno.ENOSPC, times=2)
-    with capture_logs() as told:
-        office.save()
-        office.save()
-    assert [line["code"] for line in told] == ["BP1101"]
-    assert office.metrics.counter_save_failures_total.get() == 2
-    assert office.counting.book.path.read_bytes() == good
-    assert len(office.list.events) == 1
-    office.save()
-    assert read_book(office.counting.book.path).counts == {"cn-pipl-year/2026-11": 10}  # type: ignore[union-attr]
 
 
 def test_a_threshold_that_is_reached_makes_one_event_until_the_year_ends(tmp_path: Path) -> None:

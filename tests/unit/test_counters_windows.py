@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 
 from borderpost.counters.counting import event_id, reached_at
 from borderpost.counters.windows import month_at, window_at
-from borderpost.policy.fields import parse_instant, to_us
 from borderpost.policy.pack import Counter
-
-CHINA = Counter(id="cn-pipl-year", zone="+08:00", bases=("art38-exempt",))
-MONTHS = Counter(id="us-bulk", window="12-months", bases=("bulk",))
-
-
-def us(text: str) -> int:
-    return to_us(parse_instant(text))
+from support.counting_office import CHINA, MONTHS, us
 
 
 def test_months_begin_in_the_counter_s_own_zone() -> None:
