@@ -194,11 +194,14 @@ class FileStore:
             raise self._unwritten(error) from error
 
     def _let_in_readers(self, fd: int) -> None:
-        """Give a file beside the list its permissions, and its group where that decides who may read. Raises OSError."""
+        """Give a file beside the list its permissions, and its group where that decides who may read.
+
+        Raises OSError, also where the list is not there.
+        """
         status = self.path.stat()
-        self._disk.chmod(fd, stat.S_IMODE(status.st_mode))
         if not status.st_mode & stat.S_IROTH and os.fstat(fd).st_gid != status.st_gid:
             os.fchown(fd, -1, status.st_gid)
+        self._disk.chmod(fd, stat.S_IMODE(status.st_mode))
 
     @contextmanager
     def _reading(self) -> Iterator[int]:
