@@ -134,7 +134,7 @@ class LawWatch:
             self._on_change()
         section = self._loaded.config.events
         if section.file is not None and (marks := _marks(section.file)) != self._marks:
-            self._marks = marks
+            self._marks, self._refused = marks, ""  # each change that is refused is told
             await (self._read_plain() if is_plain(section.file) else self._read_signed(section.file))
         self._freshness.look()
 
