@@ -257,6 +257,15 @@ def test_names_of_other_gateways_are_warned_of_when_applied(
     assert "warning[BP0211]" in capsys.readouterr().err
 
 
+def test_an_order_does_not_wait_for_a_configuration_to_be_mended(run: Run, folder: Path) -> None:
+    run("sign", "injunction.yaml", *by("ada"), "-o", "injunction.json")
+    (folder / "borderpost.yaml").write_text(CONFIG + "policy: {packs: [gone.yaml]}\n")
+    code, out, err = run("apply", "injunction.json", "--new")
+    assert (code, out) == (0, "ev-1: line 1 of the list\n")
+    assert err.startswith("warning[BP0003]")
+    assert json.loads(run("apply", "injunction.json", "--json")[1])["warnings"][0]["code"] == "BP0003"
+
+
 def test_where_there_is_no_configuration_keys_are_enough(run: Run, folder: Path) -> None:
     (folder / "borderpost.yaml").unlink()
     code, out, _err = run("sign", "injunction.yaml", *by("ada"))
@@ -297,6 +306,7 @@ def test_a_trigger_is_armed_by_one_signature(run: Run) -> None:
     assert code == 0
     assert "when the feed `alerts` says 8 or more, then at once, for 1 d:" in err
     assert run("apply", "trigger.json", "--new")[:2] == (0, "strait: line 1 of the list\n")
+    assert run("apply", "trigger.json")[:2] == (0, "strait: the list has it already\n")
     (trigger,) = told(run, "list")["triggers"]
     assert (trigger["id"], trigger["armed"]) == ("strait", True)
     assert told(run, "list", "--at", "3000-01-01")["triggers"][0]["armed"] is False

@@ -13,7 +13,7 @@ from borderpost.cli.events.names import configured, unknown_names
 from borderpost.cli.events.options import Opened, add_key, add_list, check_own_key, now_utc, open_list, private_key
 from borderpost.cli.events.signing import check_names, tell, with_signature
 from borderpost.cli.events.signing import event_of as event_of_document
-from borderpost.cli.output import CLEAN, Output, counted
+from borderpost.cli.output import CLEAN, Output, counted, errors_of
 from borderpost_base.errors import BorderpostError, Place, Problems
 
 if TYPE_CHECKING:
@@ -39,9 +39,13 @@ def configure_apply(parser: argparse.ArgumentParser) -> None:
 def run_apply(arguments: argparse.Namespace, output: Output) -> int:
     """Append every file, in order; those before a file that is refused stay appended."""
     opened = _opened(arguments)
-    loaded = configured(arguments)
     done: list[dict[str, Any]] = []
     warnings: list[BorderpostError] = []
+    loaded = None
+    try:
+        loaded = configured(arguments)
+    except (BorderpostError, Problems) as error:
+        warnings += errors_of(error)  # an order of a court does not wait for a pack to be mended
     for file in arguments.files:
         if file.suffix == ".jsonl":
             done.append(_copied(opened, file))
@@ -136,10 +140,8 @@ def run_heartbeat(arguments: argparse.Namespace, output: Output) -> int:
     check_own_key(key, arguments.name, opened.signers)
     now = now_utc()
     known = _read(opened, with_heartbeat=not arguments.anew)
-    before = opened.store.heartbeat()
-    if (
-        before is not None and not arguments.anew
-    ):  # one that is ahead by as much as clocks may differ is followed, never taken back
+    before = None if arguments.anew else opened.store.heartbeat()
+    if before is not None:  # one that is ahead by as much as clocks may differ is followed, never taken back
         now = max(now, read_heartbeat(before, opened.signers, Place(opened.store.source)).at + _TOUCH)
     heartbeat = sign_heartbeat(known, now, key, arguments.name)
     opened.store.put_heartbeat(heartbeat.encode())
@@ -187,6 +189,7 @@ def _with_document(
 ) -> SignedList:
     """Return the list with a signed document appended, or with the signatures that it lacks of an event it has."""
     from borderpost.events.appending import append
+    from borderpost.events.triggers import trigger_body
 
     event_id = str(document.body["id"])
     if document.kind == "event" and event_id in known.forms:
@@ -196,6 +199,8 @@ def _with_document(
         for signature in document.signatures:
             if signature.sig not in have:
                 known = _with_approval(opened, known, event_id, signature, now, place)
+        return known
+    if document.kind == "trigger" and any(trigger_body(each) == document.body for each in known.triggers):
         return known
     return append(
         opened.store, known, document.kind, document.body, document.signatures, opened.signers, now=now, place=place
