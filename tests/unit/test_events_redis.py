@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from borderpost.config import Loaded, load_config
 from borderpost.config.redis import EventsRedisSpec
+from borderpost.demo.children import free_port
 from borderpost.events.lines import GENESIS, line_digest
 from borderpost.events_redis import RedisStore
+from borderpost.redis_link import loop_client
 from borderpost_base.errors import BorderpostError, Problems
 from support.borderpost_process import small_config, write_config
+from support.certificates import CertificateAuthority
 from support.redis_server import RedisServer, redis_server
 from support.signed_lists import ListWriter
 
@@ -142,6 +147,49 @@ def test_the_password_of_the_file_lets_in(tmp_path: Path) -> None:
         store.close()
         with pytest.raises(BorderpostError, match=r"BP0620.*(NOAUTH|Authentication)"):
             RedisStore(EventsRedisSpec(url=path, sink="fleet")).read()
+
+
+def test_by_tls_each_side_shows_who_it_is(tmp_path: Path) -> None:
+    authority, strangers = CertificateAuthority(tmp_path), CertificateAuthority(tmp_path, "strangers")
+    certificate, key = authority.issue("server", dns=["localhost"])
+    own_certificate, own_key = authority.issue("gateway", dns=["gateway.example"])
+    port = free_port()
+    words = (
+        "--tls-port",
+        port,
+        "--tls-cert-file",
+        certificate,
+        "--tls-key-file",
+        key,
+        "--tls-ca-cert-file",
+        authority.path,
+    )
+    tls: dict[str, Any] = {"url": f"rediss://localhost:{port}/0", "sink": "fleet", "timeout_s": 2}
+    own: dict[str, Any] = {"certificate": own_certificate, "key": own_key}
+    with redis_server(tmp_path, *map(str, words)):
+        store = RedisStore(EventsRedisSpec(**tls, **own, ca=authority.path))
+        store.append(b"a", GENESIS)
+        assert store.read() == [b"a"]
+        store.close()
+        by_address = {**tls, "url": f"rediss://127.0.0.1:{port}/0"}
+        for wrong in (
+            EventsRedisSpec(**tls, **own, ca=strangers.path),
+            EventsRedisSpec(**tls, **own),
+            EventsRedisSpec(**tls, ca=authority.path),
+            EventsRedisSpec(**by_address, **own, ca=authority.path),
+        ):
+            with pytest.raises(BorderpostError, match="BP0620"):
+                RedisStore(wrong).read()
+
+        async def in_a_loop() -> list[Any]:
+            client = loop_client(EventsRedisSpec(**tls, **own, ca=authority.path))
+            try:
+                answer: Any = await client.xrange("borderpost:events")
+                return list(answer)
+            finally:
+                await client.aclose()
+
+        assert [fields for _, fields in asyncio.run(in_a_loop())] == [{b"line": b"a"}]
 
 
 def test_a_list_as_it_is_written_can_be_read_as_one(store: RedisStore) -> None:
