@@ -1,7 +1,8 @@
-"""Exposure: what was decided between an event's instant in law and the one at which it became known."""
+"""Exposure: what was decided without an event although it held in law."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 import yaml
 
 from borderpost.audit.inputs import InputStore
-from borderpost.cli.events.exposure import Report, examine
+from borderpost.cli.events.exposure import Report, answers_to, examine
 from borderpost.cli.made_up import view_of
 from borderpost.cli.main import main
 from borderpost.config import load_config
 from borderpost.facts import RawRequest
 from borderpost.geoip import GeoDatabase
-from borderpost.policy.event_schema import LegalEvent
+from borderpost.policy.event_schema import EventsFile, LegalEvent
+from borderpost.policy.events import EventList
 from borderpost.policy.fields import to_us
 from borderpost.regions.signals import Signals
 from borderpost_base.world import World
@@ -39,15 +41,17 @@ routes:
 GERMAN, AMERICAN = "88.217.0.1", "8.8.8.8"
 BEGAN = datetime(2026, 11, 20, 12, tzinfo=UTC)
 KNOWN = BEGAN + timedelta(hours=2)
+GERMANS = ["first", "again", "last", "deaf"]
 REQUESTS = [
-    # name, minutes after the event began, client, route
-    ("before", -1, GERMAN, "personal"),
-    ("first", 0, GERMAN, "personal"),
-    ("american", 30, AMERICAN, "personal"),
-    ("again", 60, GERMAN, "personal"),
-    ("refused", 61, "", "personal"),
-    ("last", 119, GERMAN, "personal"),
-    ("after", 120, GERMAN, "personal"),
+    # name, minutes after the event began, client, whether the gateway has heard of the event
+    ("before", -1, GERMAN, False),
+    ("first", 0, GERMAN, False),
+    ("american", 30, AMERICAN, False),
+    ("again", 60, GERMAN, False),
+    ("refused", 61, "", False),
+    ("last", 119, GERMAN, False),
+    ("heard", 120, GERMAN, True),
+    ("deaf", 150, GERMAN, False),
 ]
 
 
@@ -70,18 +74,21 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]
     folder = tmp_path_factory.mktemp("exposure")
     (folder / "borderpost.yaml").write_text(CONFIG)
     loaded = load_config(folder / "borderpost.yaml", {}, {})
-    view = view_of(loaded, GeoDatabase.of(loaded.config.geoip), Signals.empty("0123456789abcdef", to_us(BEGAN)))
+    geo, signals = GeoDatabase.of(loaded.config.geoip), Signals.empty("0123456789abcdef", to_us(BEGAN))
+    knowing = dataclasses.replace(loaded, events=EventList(EventsFile(events=(event(),))))
+    views = {False: view_of(loaded, geo, signals), True: view_of(knowing, geo, signals)}
     directory = folder / "audit"
     store = InputStore(directory, World())
-    for part in (loaded.bundle, loaded.events, view.compiled.catalog, view.signals):
+    for part in (loaded.bundle, loaded.events, knowing.events, views[True].compiled.catalog, signals):
         store.put(part.canonical())
-    store.put_file(view.geo.path)
+    store.put_file(geo.path)
     ids = {}
     writer = open_writer(directory)
-    for name, minutes, client, route in REQUESTS:
+    for name, minutes, client, heard in REQUESTS:
         at_us = to_us(BEGAN + timedelta(minutes=minutes))
         claim = None if client else "CU"
-        record = view.answer(RawRequest(client or GERMAN, route=route, residency_claim=claim), at_us).record
+        request = RawRequest(client or GERMAN, route="personal", residency_claim=claim)
+        record = views[heard].answer(request, at_us).record
         fields = {**record, "req": {"id": name}, "via": "ext_proc"}
         ids[name] = writer.append("decision", fields, at_us=at_us).decision_id
     writer.commit()
@@ -97,8 +104,9 @@ def names(report: Report, ids: dict[str, str]) -> list[str]:
 def test_decisions_that_the_event_would_have_refused(log: tuple[Path, dict[str, str]]) -> None:
     directory, ids = log
     report = examine(directory, event())
-    assert (report.decisions, report.refused, report.rebased, report.underivable) == (4, 3, 0, 0)
-    assert names(report, ids) == ["first", "again", "last"]
+    assert (report.decisions, report.unheard, report.refused) == (5, 1, 4)
+    assert (report.rebased, report.underivable) == (0, 0)
+    assert names(report, ids) == ["first", "again", "last", "deaf"]
     first = report.listed[0]
     assert (first.region, first.instead, first.refused) == ("us-1", "event/ev-1", True)
     assert first.at == "2026-11-20T12:00:00.000000Z"
@@ -110,19 +118,20 @@ def test_decisions_that_the_event_would_have_refused(log: tuple[Path, dict[str, 
     ("changes", "found"),
     [
         ({"scope": {"regions": ["us-2"]}}, ["american"]),
-        ({"scope": {"regions": ["us-1"], "subjects": "DE"}}, ["first", "again", "last"]),
+        ({"scope": {"regions": ["us-1"], "subjects": "DE"}}, GERMANS),
         ({"scope": {"regions": ["us-1"], "subjects": "US"}}, []),
         ({"scope": {"regions": ["us-1"], "data": ["health"]}}, []),
-        ({"scope": {"countries": "US"}}, ["first", "american", "again", "last"]),
+        ({"scope": {"countries": "US"}}, ["first", "american", "again", "last", "deaf"]),
         (
             {"scope": {"operators": ["Example Inc"]}},
-            ["first", "american", "again", "last"],
+            ["first", "american", "again", "last", "deaf"],
         ),  # who runs us-2 is not said
-        ({"scope": {"regimes": ["eu-gdpr"], "countries": "US"}}, ["first", "again", "last"]),
-        ({"scope": {"regions": ["us-1"]}, "mode": "drill"}, ["first", "again", "last"]),
-        ({"recorded_at": BEGAN + timedelta(minutes=1)}, ["first"]),
+        ({"scope": {"regimes": ["eu-gdpr"], "countries": "US"}}, GERMANS),
+        ({"scope": {"regions": ["us-1"]}, "mode": "drill"}, GERMANS),
+        ({"recorded_at": BEGAN + timedelta(minutes=1)}, GERMANS),
         ({"effective_until": BEGAN + timedelta(minutes=60)}, ["first"]),
-        ({"recorded_at": BEGAN}, []),
+        ({"recorded_at": BEGAN - timedelta(days=1)}, GERMANS),
+        ({"effective_from": BEGAN + timedelta(minutes=120)}, ["deaf"]),
     ],
 )
 def test_every_part_of_the_scope_counts(
@@ -135,12 +144,12 @@ def test_every_part_of_the_scope_counts(
 def test_decisions_that_rested_on_a_revoked_basis(log: tuple[Path, dict[str, str]]) -> None:
     directory, ids = log
     report = examine(directory, event(type="adequacy_revoke", scope={"regimes": ["eu-gdpr"], "bases": ["art45-dpf"]}))
-    assert (report.refused, report.rebased) == (0, 3)  # standard clauses are left
-    assert names(report, ids) == ["first", "again", "last"]
+    assert (report.refused, report.rebased) == (0, 4)  # standard clauses are left
+    assert names(report, ids) == GERMANS
     assert "eu-gdpr/art46-scc" in report.listed[0].instead
     assert "art45-dpf" not in report.listed[0].instead
     both = {"regimes": ["eu-gdpr"], "bases": ["art45-dpf", "art46-scc"]}
-    assert examine(directory, event(type="adequacy_revoke", scope=both)).refused == 3
+    assert examine(directory, event(type="adequacy_revoke", scope=both)).refused == 4
 
 
 def test_what_cannot_be_derived_anew_is_counted(log: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
@@ -151,7 +160,7 @@ def test_what_cannot_be_derived_anew_is_counted(log: tuple[Path, dict[str, str]]
         (stream / segment.name).write_bytes(segment.read_bytes())
     (tmp_path / "inputs/sha256").mkdir(parents=True)
     report = examine(tmp_path, event())
-    assert (report.decisions, report.underivable, report.found) == (4, 4, 0)
+    assert (report.decisions, report.underivable, report.found) == (6, 6, 0)
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -177,20 +186,38 @@ def test_the_report_as_people_and_scripts_read_it(
     assert out.startswith(
         "ev-1 held from 2026-11-20 12:00:00 UTC and became known 2026-11-20 14:00:00 UTC, 2 h later\n"
     )
-    assert "4 requests were routed in between" in out
-    assert "3 would have been refused there" in out
+    assert "5 requests were routed without it, 1 of them after it was known" in out
+    assert "4 would have been refused there" in out
     assert f"{ids['first']}  2026-11-20T12:00:00.000000Z  us-1" in out
     told = json.loads(run(capsys, *words, "--json")[1])
-    assert (told["refused"], told["decisions"], len(told["listed"])) == (3, 4, 3)
+    assert (told["refused"], told["decisions"], told["unheard"], len(told["listed"])) == (4, 5, 1, 4)
     assert told["window"] == {"from": "2026-11-20T12:00:00.000000Z", "until": "2026-11-20T14:00:00.000000Z"}
 
 
-def test_an_event_that_came_in_time_exposes_nobody(
+def test_what_a_later_event_took_back_is_no_exposure(log: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    directory, ids = log
+    approvals = [
+        {"by": by, "key": "sha256:" + digit * 64, "at": BEGAN, "signature": "A" * 86 + "=="}
+        for by, digit in (("ada", "0"), ("bo", "1"))
+    ]
+    later = {"recorded_at": BEGAN + timedelta(minutes=90), "approvals": approvals}
+    lift = event(id="ev-2", type="lift", scope={}, ends="ev-1", **later)
+    file = EventsFile(events=(event(recorded_at=BEGAN), lift))
+    assert answers_to(file.events[0], file) == (lift,)
+    assert names(examine(directory, file.events[0], [lift]), ids) == ["first", "again"]
+    suspended = event(type="region_suspend", recorded_at=BEGAN)
+    restored = event(id="ev-2", type="region_restore", **later)
+    file = EventsFile(events=(suspended, restored))
+    assert names(examine(directory, suspended, answers_to(suspended, file)), ids) == ["first", "again"]
+
+
+def test_an_event_that_everyone_knew_in_time_exposes_nobody(
     log: tuple[Path, dict[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    events = plain_list(tmp_path, event(recorded_at=BEGAN - timedelta(days=1)))
+    events = plain_list(tmp_path, event(effective_from=BEGAN + timedelta(minutes=151), recorded_at=BEGAN))
     code, out, _err = run(capsys, "ev-1", "--log", str(log[0]), "--list", events)
-    assert (code, out) == (0, "ev-1 was known before it held: no decision is concerned\n")
+    assert code == 0
+    assert "became known 2026-11-20 12:00:00 UTC, in time\n  0 requests were routed without it\n" in out
 
 
 @pytest.mark.parametrize(

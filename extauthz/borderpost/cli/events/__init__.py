@@ -27,7 +27,7 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "verify": ("reading", "check the list: chain, signatures, heartbeat"),
     "heartbeat": ("applying", "sign that the list is whole as it is now"),
     "fired": ("fired", "show what triggers have fired on a gateway, and write it down for the list"),
-    "exposure": ("exposure", "show what was decided before a late event became known"),
+    "exposure": ("exposure", "show what was decided without an event that held"),
 }
 """Each action: the module of this package that holds `configure_NAME` and `run_NAME`, and its line in the overview."""
 

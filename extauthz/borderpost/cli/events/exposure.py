@@ -1,13 +1,15 @@
-"""What a late event would have changed: `borderpost events exposure`.
+"""What an event would have changed had it been known in time: `borderpost events exposure`.
 
-Each decision of the window is derived anew from the inputs that its record names, once as it was and once with the
-event known from the instant from which it holds. So every part of a scope counts, as it does for live requests.
+Concerned is each decision from the event's first instant in law on that was made from a list without it: before it
+became known, and after that on a gateway that had not heard of it. It is derived anew from the inputs that its record
+names, once as it was and once with the event known from its first instant on. So every part of a scope counts, as it
+does for live requests.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -21,12 +23,14 @@ from borderpost_base.errors import BorderpostError, Place
 if TYPE_CHECKING:
     from borderpost.audit.inputs import InputStore
     from borderpost.policy.compile import CompiledPolicy
-    from borderpost.policy.event_schema import LegalEvent
+    from borderpost.policy.event_schema import EventsFile, LegalEvent
     from borderpost.policy.events import CompiledEvents, EventList
     from borderpost.policy.model import Facts, Law
 
 _LISTED: Final = 1000
 """Decisions that are listed; the others are counted."""
+_UNUSABLE: Final = {"BP0407", "BP0215"}
+"""What is said of an input that is missing, altered, or of another version."""
 _REMEMBERED: Final = 50_000
 """Laws that are kept ready."""
 
@@ -34,9 +38,9 @@ _HEADINGS: Final = ("decision", "time", "region", "basis", "with the event")
 
 
 def configure_exposure(parser: argparse.ArgumentParser) -> None:
-    """Show what was decided after a late event held in law and before it became known here: the requests that it would
-    have refused, and those that rested on a basis which it took away. Each decision is derived anew from the audit log.
-    Exit 1: there are some."""
+    """Show what was decided without an event although it held in law: before it became known, or on a gateway that had
+    not heard of it. These are the requests that it would have refused, and those that rested on a basis which it took
+    away. Each decision is derived anew from the audit log. Exit 1: there are some."""
     parser.add_argument("event", metavar="ID", help="the event's id")
     parser.add_argument("--log", type=Path, required=True, metavar="DIR", help="the audit directory, or a stream of it")
     add_list(parser)
@@ -44,11 +48,12 @@ def configure_exposure(parser: argparse.ArgumentParser) -> None:
 
 def run_exposure(arguments: argparse.Namespace, output: Output) -> int:
     """Report the exposure of one event."""
-    event = event_of(read_content(arguments).file, arguments.event)
+    file = read_content(arguments).file
+    event = event_of(file, arguments.event)
     if event.widens or event.type == "threshold_reached":
         detail = f"`{event.id}` is a {event.type}: nothing was decided too freely before it became known"
         raise BorderpostError("BP0004", detail, place=Place(key=event.id))
-    report = examine(arguments.log, event)
+    report = examine(arguments.log, event, answers_to(event, file))
     if output.as_json:
         output.result(report.as_dict(event))
     else:
@@ -76,7 +81,9 @@ class Report:
     """What was found in a log."""
 
     decisions: int = 0
-    """Decisions in the window that routed a request."""
+    """Decisions without the event, since it held, that routed a request."""
+    unheard: int = 0
+    """Those of them that were made after the list had it."""
     refused: int = 0
     """Those that the event would have refused there."""
     rebased: int = 0
@@ -99,6 +106,7 @@ class Report:
             "event": event.id,
             "window": {"from": format_instant(event.effective_from), "until": format_instant(event.recorded_at)},
             "decisions": self.decisions,
+            "unheard": self.unheard,
             "refused": self.refused,
             "rebased": self.rebased,
             "underivable": self.underivable,
@@ -106,21 +114,32 @@ class Report:
         }
 
 
-def examine(log: Path, event: LegalEvent) -> Report:
-    """Look through a log for what a narrowing event would have changed before it became known.
+def answers_to(event: LegalEvent, file: EventsFile) -> tuple[LegalEvent, ...]:
+    """Return the events of a list that end an event, or take something back of what it does."""
+    counterpart = {"region_suspend": "region_restore", "sanctions_add": "sanctions_lift"}.get(event.type)
+    return tuple(each for each in file.events if each.ends == event.id or each.type == counterpart)
 
-    Raises BorderpostError BP0408 for what is no log.
+
+def examine(log: Path, event: LegalEvent, answers: Sequence[LegalEvent] = ()) -> Report:
+    """Look through a log for what a narrowing event would have changed where it was not known.
+
+    `answers` are later events that end it or take something back. Raises BorderpostError BP0408 for what is no log.
     """
     from borderpost.audit.inputs import InputStore
     from borderpost.audit.segment import INPUTS_NAME
     from borderpost.cli.recorded import facts_of
+    from borderpost.policy.fields import to_us
     from borderpost_base.world import World
 
     report = Report()
     directory = log if (log / INPUTS_NAME).is_dir() else log.absolute().parent
-    hindsight = _Hindsight(event, InputStore(directory, World()))
+    hindsight = _Hindsight(event, answers, InputStore(directory, World()))
+    recorded_us = to_us(event.recorded_at)
     for record, at_us in _routed(log, event):
+        if at_us >= recorded_us and hindsight.knows(record):
+            continue
         report.decisions += 1
+        report.unheard += at_us >= recorded_us
         out = record["out"]
         both = hindsight.laws(record, facts_of(record), at_us)
         if both is None or out["r"] not in both[0].legal:
@@ -141,16 +160,16 @@ def examine(log: Path, event: LegalEvent) -> Report:
 
 
 def _routed(log: Path, event: LegalEvent) -> Iterator[tuple[dict[str, Any], int]]:
-    """Give the decisions in the event's late window that sent a request somewhere, each with its instant."""
+    """Give the decisions since the event held that sent a request somewhere, each with its instant."""
     from borderpost.audit.kinds import parse_stamp
     from borderpost.audit.reader import read_log
     from borderpost.policy.fields import format_instant
 
-    begin, end = format_instant(event.effective_from), format_instant(event.recorded_at)
+    begin = format_instant(event.effective_from)
     for located in read_log(log):
         record = located.record
         # Stamps have one form, whose order is that of time.
-        if record.get("type") != "decision" or record.get("mode") != "enforce" or not begin <= record["ts"] < end:
+        if record.get("type") != "decision" or record.get("mode") != "enforce" or record["ts"] < begin:
             continue
         if record["out"]["action"] == "route":
             yield record, parse_stamp(record["ts"])
@@ -159,11 +178,33 @@ def _routed(log: Path, event: LegalEvent) -> Iterator[tuple[dict[str, Any], int]
 class _Hindsight:
     """Derives decisions as they were and as they would have been, remembering what repeats."""
 
-    def __init__(self, event: LegalEvent, store: InputStore) -> None:
+    def __init__(self, event: LegalEvent, answers: Sequence[LegalEvent], store: InputStore) -> None:
         self._known = event.model_copy(update={"recorded_at": event.effective_from, "mode": "enforce"})
+        self._answers = answers
         self._store = store
+        self._knowing: dict[str, bool] = {}
         self._compiled: dict[tuple[str, str, str], tuple[CompiledPolicy, CompiledEvents, CompiledEvents] | None] = {}
         self._laws: dict[tuple[Facts, bool, tuple[str, str, str]], tuple[int, int, Law, Law]] = {}
+
+    def knows(self, record: Mapping[str, Any]) -> bool:
+        """Return True if a decision was made from a list that has the event; False also where the list is missing."""
+        digest = record["inputs"]["events"]
+        if digest not in self._knowing:
+            events = self._events(digest)
+            known = () if events is None else events.events
+            self._knowing[digest] = any(each.id == self._known.id for each in known)
+        return self._knowing[digest]
+
+    def _events(self, digest: str) -> EventList | None:
+        """Return a list of events from the store; None where it is missing or altered."""
+        from borderpost.policy.events import EventList
+
+        try:
+            return EventList.from_canonical(self._store.get(digest))
+        except BorderpostError as error:
+            if error.code in _UNUSABLE:
+                return None
+            raise
 
     def laws(self, record: Mapping[str, Any], facts: Facts, at_us: int) -> tuple[Law, Law] | None:
         """Return the law without and with the event; None where an input is missing or altered."""
@@ -194,26 +235,30 @@ class _Hindsight:
         from borderpost.catalog import Catalog
         from borderpost.policy.bundle import PolicyBundle
         from borderpost.policy.compile import compile_policy
-        from borderpost.policy.events import EventList, compile_events
+        from borderpost.policy.events import compile_events
 
+        events = self._events(key[2])
         try:
             bundle = PolicyBundle.from_canonical(self._store.get(key[0]))
             catalog = Catalog.from_canonical(self._store.get(key[1]))
-            events = EventList.from_canonical(self._store.get(key[2]))
         except BorderpostError as error:
-            if error.code in {"BP0407", "BP0215"}:
+            if error.code in _UNUSABLE:
                 return None
             raise
+        if events is None:
+            return None
         policy = compile_policy(bundle, catalog.regions)
         return policy, compile_events(events, policy), compile_events(self._with_event(events), policy)
 
     def _with_event(self, events: EventList) -> EventList:
-        """Return a list that has the event where it would have stood, had it been known in time."""
+        """Return a list that has the event where it would have stood had it been known in time, and its answers."""
         from borderpost.policy.event_schema import EventsFile
         from borderpost.policy.events import EventList
 
+        present = {each.id for each in events.events}
+        answers = [each for each in self._answers if each.id not in present]
         others = [each for each in events.events if each.id != self._known.id]
-        joined = sorted([*others, self._known], key=lambda each: each.recorded_at)
+        joined = sorted([self._known, *others, *answers], key=lambda each: each.recorded_at)
         return EventList(
             EventsFile(clock_error_us=events.file.clock_error_us, events=tuple(joined))
         )  # fmt: skip
@@ -229,12 +274,11 @@ def _tell(report: Report, event: LegalEvent, output: Output) -> None:
     from borderpost.cli.events import words
 
     late = event.recorded_at - event.effective_from
-    if late <= timedelta(0):
-        output.data(f"{event.id} was known before it held: no decision is concerned")
-        return
     begin, end = words.instant(event.effective_from), words.instant(event.recorded_at)
-    output.data(f"{event.id} held from {begin} and became known {end}, {words.length(late)} later")
-    output.data(f"  {report.decisions:,} requests were routed in between")
+    when = f"{words.length(late)} later" if late > timedelta(0) else "in time"
+    output.data(f"{event.id} held from {begin} and became known {end}, {when}")
+    unheard = f", {report.unheard:,} of them after it was known" if report.unheard else ""
+    output.data(f"  {report.decisions:,} requests were routed without it{unheard}")
     colour = "red" if report.refused else "green"
     output.data(f"  {output.paint(f'{report.refused:,}', colour, stream=output.stdout)} would have been refused there")
     output.data(f"  {report.rebased:,} rested on a basis that it took away, beside others that were left")
