@@ -106,9 +106,10 @@ class EventStream:
                 self._lose(error)
             except LINK_ERRORS as error:
                 self._lose(out_of_reach(error, self._spec))
-            except Exception:  # noqa: BLE001 - whatever a hostile answer may set off must not end the following
-                self._log.exception("the stream of legal events cannot be followed, and is tried again")
-                self.connected = False
+            except Exception as error:  # noqa: BLE001 - whatever a hostile answer sets off must not end the following
+                detail = f"the server's answer could not be taken: {type(error).__name__}"
+                told = BorderpostError("BP0621", detail, place=Place(self.known.source))
+                self._lose(told, traceback=True)
             finally:
                 if client is not None:
                     await self._close(client)
@@ -235,9 +236,10 @@ class EventStream:
             self.connected = True
             self._log.info("the stream of legal events is followed", source=self.known.source)
 
-    def _lose(self, error: BorderpostError) -> None:
-        if self.connected or self.unreached is None or self.unreached.detail != error.detail:
-            self._log.warning("the stream of legal events is lost, and tried again", **error.as_dict())
+    def _lose(self, error: BorderpostError, *, traceback: bool = False) -> None:
+        if self.unreached is None or self.unreached.detail != error.detail:
+            event = "the stream of legal events is lost, and tried again"
+            self._log.warning(event, **error.as_dict(), exc_info=traceback)
         self.connected, self.unreached = False, error
 
     async def _close(self, client: Redis) -> None:

@@ -13,6 +13,7 @@ from borderpost_bench.shared_list import GATEWAYS, WORKERS
 
 pytestmark = [
     pytest.mark.blackbox,
+    pytest.mark.full,
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server"),
 ]
 
