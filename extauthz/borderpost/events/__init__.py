@@ -14,5 +14,8 @@ The chain tells that nothing was changed or taken out; a signed heartbeat, that 
     book        a whole list: what it says, and what is wrong with it
     heartbeat   a signer's word that the list had that length at that time
     store       where lists lie: a file here
+    appending   the next line: made, checked as every reader will check it, appended
+    documents   events and triggers in files that people write and hand on
+    standing    what has become of each event, for people
     plain       the YAML file of set-ups without signers
 """
