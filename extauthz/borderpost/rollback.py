@@ -14,11 +14,14 @@ from borderpost.audit.inputs import InputStore
 from borderpost.config import Loaded
 from borderpost.geoip import Anonymisers, GeoDatabase
 from borderpost.geoip.mmdb import MaxMindFile
+from borderpost.law_book import made_here
 from borderpost.policy.bundle import check_regions
 from borderpost.policy.compile import compile_policy
+from borderpost.policy.event_schema import EventsFile
 from borderpost.policy.events import EventList
 from borderpost.seen import PackMark, SeenInput, SeenStore, last_inputs, marks_of
 from borderpost_base.errors import BorderpostError, Place, Problems
+from borderpost_base.logs import get_logger
 from borderpost_base.world import World
 
 
@@ -49,15 +52,16 @@ def settle(loaded: Loaded, world: World, *, accept_older: bool = False) -> Settl
     """Compare what is configured with what the audit log has seen, and keep what is newer.
 
     Reads the log's end and, where something differs, the store beside it. `accept_older` takes what is configured,
-    whatever the log has seen. Raises BorderpostError BP0613 where the store lacks what the log names, Problems where
-    the law that was seen does not fit the regions that are configured, and as `Settled.as_configured`.
+    whatever the log has seen; only what the gateway made itself (a trigger fired, a threshold was reached) stays, since
+    nothing that is configured would bring it back. Raises BorderpostError BP0613 where the store lacks what the log
+    names, Problems where the law that was seen does not fit the regions that are configured, and as
+    `Settled.as_configured`.
     """
     settled = Settled.as_configured(loaded)
-    if accept_older:
-        return settled
-    inputs = InputStore(loaded.config.audit.directory, world)
     seen = last_inputs(loaded.config.audit.directory)
-    store = SeenStore(inputs)
+    store = SeenStore(InputStore(loaded.config.audit.directory, world))
+    if accept_older:
+        return replace(settled, events=_made_here(seen, store))
     refused: dict[str, BorderpostError | Problems] = {}
     if "policy" in seen and seen["policy"].digest != loaded.bundle.digest:
         settled = _settle_policy(settled, seen["policy"], store, refused)
@@ -67,6 +71,18 @@ def settle(loaded: Loaded, world: World, *, accept_older: bool = False) -> Settl
         settled = _settle_anonymisers(settled, seen["anonymisers"], store, refused)
     events = store.events(seen["events"]) if "events" in seen else None
     return replace(settled, events=events, refused=refused or None)
+
+
+def _made_here(seen: Mapping[str, SeenInput], store: SeenStore) -> EventList | None:
+    """Return the events that this gateway made, of the list that was last in force; None where that cannot be read."""
+    if "events" not in seen:
+        return None
+    try:
+        events = store.events(seen["events"]).events
+    except BorderpostError as error:
+        get_logger("rollback").warning("events that were made here are lost", **error.as_dict())
+        return None
+    return EventList(EventsFile(events=tuple(event for event in events if made_here(event))))
 
 
 def _settle_policy(

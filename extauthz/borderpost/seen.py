@@ -21,7 +21,9 @@ import orjson
 from pydantic import ValidationError
 
 from borderpost.audit.backwards import stream_backwards
+from borderpost.audit.fields import DIGEST
 from borderpost.audit.inputs import InputStore
+from borderpost.audit.kinds import Stamp
 from borderpost.audit.profile import ProfileError, decode
 from borderpost.audit.segment import streams_of
 from borderpost.geoip import Anonymisers
@@ -115,11 +117,17 @@ def _named_in(line: bytes) -> tuple[bool, list[tuple[str, str, str]]]:
     try:
         record = decode(line)
         kind, ts = record["type"], record["ts"]
+        named = []
         if kind == "decision":
-            return True, [(part, record["inputs"][part], ts) for part in PARTS if part in record["inputs"]]
-        return False, [(_ACTIVATED[kind], record["digest"], ts)] if kind in _ACTIVATED else []
+            named = [(part, record["inputs"][part], ts) for part in PARTS if part in record["inputs"]]
+        elif kind in _ACTIVATED:
+            named = [(_ACTIVATED[kind], record["digest"], ts)]
+        Stamp().check(ts)
+        for _, digest, _ in named:
+            DIGEST.check(digest)
     except (ProfileError, KeyError, TypeError):
         return False, []
+    return kind == "decision", named
 
 
 class SeenStore:

@@ -10,10 +10,12 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from borderpost.anonymiser_files import AnonymiserFiles
 from borderpost.audit.inputs import InputStore
 from borderpost.audit.reader import read_log
+from borderpost.audit.segment import segment_name
 from borderpost.config import Loaded, load_config
 from borderpost.rollback import Settled, settle
 from borderpost.seen import SeenStore, last_inputs, marks_of
@@ -215,6 +217,24 @@ def test_what_was_accepted_is_what_counts_from_then_on(seen: Path) -> None:
     write_database(seen, age_s=1)
     decided_once(seen)  # as after `--accept-older`
     assert settle(load(seen), World()).refused is None
+
+
+def test_what_the_gateway_made_itself_stays_whatever_is_accepted(seen: Path) -> None:
+    store = WorkerStore(seen)
+    document = store.json("events")
+    own = {**document["events"][0], "id": "cable.1", "trigger": "cable"}
+    line = {"type": "legal_event.apply", "ts": "2999-01-01T00:00:00.000000Z"}
+    _, renamed = store.with_content("events", {**document, "events": [*document["events"], own]})
+    (seen / "audit/worker-1").mkdir()
+    segment = seen / "audit/worker-1" / segment_name(0)
+    segment.write_bytes(json.dumps({**line, "digest": renamed.digest}, separators=(",", ":")).encode() + b"\n")
+    settled = settle(load(seen), World(), accept_older=True)
+    assert settled.events is not None
+    assert [event.id for event in settled.events.events] == ["cable.1"]
+    with capture_logs() as told:
+        (seen / "audit/inputs/sha256" / renamed.digest.removeprefix("sha256:")).unlink()
+        assert settle(load(seen), World(), accept_older=True).events is None
+    assert [each["code"] for each in told] == ["BP0613"]
 
 
 def test_law_of_another_release_is_read_by_what_it_says(seen: Path) -> None:

@@ -22,8 +22,8 @@ def digest(letter: str) -> str:
     return "sha256:" + letter * 64
 
 
-def line(kind: str, ts: str, **own: Any) -> bytes:
-    record = {"type": kind, "ts": ts, "v": 1, **own}
+def line(kind: str, day: str, **own: Any) -> bytes:
+    record = {"type": kind, "ts": f"{day}T00:00:00.000000Z", "v": 1, **own}
     return json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
@@ -76,7 +76,13 @@ def test_a_decision_tells_all_and_what_was_activated_after_it_counts(tmp_path: P
 
 
 def test_older_segments_are_read_until_all_is_known(tmp_path: Path) -> None:
-    write(tmp_path, "worker-0", decided("2026-01-01"), BEAT, line("policy.activate", "2026-01-02", digest=digest("e")))
+    write(
+        tmp_path,
+        "worker-0",
+        decided("2026-01-01"),
+        BEAT,
+        line("policy.activate", "2026-01-02", digest=digest("e")),
+    )
     assert letters(tmp_path) == {"policy": "e", "events": "b", "geoip": "c"}
 
 
@@ -92,13 +98,27 @@ def test_the_newest_of_all_streams_counts_part_by_part(tmp_path: Path) -> None:
     [
         decided("2026-01-09", policy="9")[:-1],
         b'{"type":"decision"}\n',
-        b'{"type":"decision","ts":"2026-01-09","inputs":7}\n',
+        line("decision", "2026-01-09", inputs=7),
+        line("policy.activate", "2026-01-09", digest=7),
+        line("policy.activate", "2026-01-09", digest="sha256:../../x"),
+        line("policy.activate", "9", digest=digest("9")),
         b'"type":"decision"\n',
         b'[{"type":"decision"}]\n',
         line("heartbeat", "2026-01-09", note='"type":"decision"'),
         b"\x00" * 5000 + b"\n",
     ],
-    ids=["torn", "nothing in it", "no inputs", "no JSON", "a list", "quoted", "zeros"],
+    ids=[
+        "torn",
+        "nothing in it",
+        "no inputs",
+        "no digest",
+        "a path",
+        "no instant",
+        "no JSON",
+        "a list",
+        "quoted",
+        "zeros",
+    ],
 )
 def test_what_is_no_record_is_passed_over(tmp_path: Path, after: bytes) -> None:
     write(tmp_path, "worker-0", decided("2026-01-01") + after)
