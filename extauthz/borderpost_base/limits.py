@@ -35,6 +35,12 @@ YAML_NODES_MAX = _limit(
     "yaml_nodes_max", 500_000, "nodes", "counted after aliases expand, so an anchor bomb stops here"
 )
 YAML_INTEGER_DIGITS_MAX = _limit("yaml_integer_digits_max", 40, "digits", "no setting is beyond 2^64, which has 20")
+PROBLEMS_MAX = _limit(
+    "problems_max", 200, "mistakes", "told of one file at once; finding the nearest known name of each takes time"
+)
+NAMES_COMPARED_MAX = _limit(
+    "names_compared_max", 200, "names", "that an unknown name is compared with: its neighbours in the alphabet"
+)
 HEADER_VALUE_BYTES_MAX = _limit(
     "header_value_bytes_max",
     256,

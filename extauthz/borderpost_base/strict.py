@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from borderpost_base import limits
 from borderpost_base.errors import NOWHERE, BorderpostError, Place, Problems
 from borderpost_base.yaml_source import KeyPath, YamlDocument
 
@@ -32,12 +34,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validate(model: type[Model], document: YamlDocument, *, code_value: str = "BP0104") -> Model:
-    """Build the model from a document. Raises Problems with one placed error for each mistake."""
+    """Build the model from a document.
+
+    Raises Problems with one placed error for each mistake, of very many for the first.
+    """
     data = document.data if document.data is not None else {}
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        items = _without_echoes(error.errors())
+        items = _without_echoes(error.errors())[: limits.PROBLEMS_MAX]
         raise Problems(_joined([_told(model, document, item, code_value) for item in items])) from error
 
 
@@ -102,12 +107,18 @@ def _path_in(document: YamlDocument, location: tuple[str | int, ...], *, keep_la
     return tuple(path)
 
 
+@functools.lru_cache(maxsize=64)
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's JSON Schema; making it takes as long as reading a small file."""
+    return model.model_json_schema(by_alias=True)
+
+
 def known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
     """Return the keys known at a location, walking the model's JSON Schema (unions give all branches).
 
     Parts that the schema does not know, such as pydantic's names of union branches, are passed over.
     """
-    schema = model.model_json_schema(by_alias=True)
+    schema = _schema_of(model)
     definitions = schema.get("$defs", {})
     level = schema_branches(schema, definitions)
     for part in location:

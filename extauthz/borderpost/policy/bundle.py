@@ -8,6 +8,7 @@ own, since a request must satisfy every regime that applies.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from pydantic import ValidationError, model_validator
 
@@ -83,7 +84,7 @@ class PolicyBundle(StrictModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> PolicyBundle:
-        refuse_at("PolicyBundle", self._findings())
+        refuse_at("PolicyBundle", islice(self._findings(), limits.PROBLEMS_MAX))
         return self
 
     def _findings(self) -> Iterator[check.Finding]:

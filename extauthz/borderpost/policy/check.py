@@ -5,10 +5,12 @@ A finding is a path below its section and an error; the functions that read docu
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import graphlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from borderpost.policy import codes
 from borderpost.policy.event_schema import LegalEvent
@@ -23,10 +25,13 @@ from borderpost.policy.schema import (
     RouteSpec,
     TenantSpec,
 )
+from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.strict import KeyPath, YamlDocument
 
 Finding = tuple[KeyPath, BorderpostError]
+
+_CIRCLE_SHOWN_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +220,7 @@ def unknown_region(region_id: str, regions: Iterable[str]) -> BorderpostError:
 def raise_found(found: Iterable[Finding], document: YamlDocument | None = None, prefix: KeyPath = ()) -> None:
     """Raise Problems with all that was found, placed in the document if there is one."""
     errors = []
-    for path, error in found:
+    for path, error in islice(found, limits.PROBLEMS_MAX):
         place = document.place((*prefix, *path)) if document else Place(key=".".join(map(str, (*prefix, *path))))
         errors.append(BorderpostError(error.code, error.detail, place=place, mend=error.mend))
     if errors:
@@ -252,7 +257,8 @@ def _circles(rules: Rules, known: Vocabulary) -> Iterator[Finding]:
         except graphlib.CycleError as error:
             circle: list[str] = error.args[1]
             at = next((name for name in circle if name in own), circle[0])
-            yield (section, at), BorderpostError("BP0205", " → ".join(circle))
+            shown = circle if len(circle) <= _CIRCLE_SHOWN_MAX else [*circle[:_CIRCLE_SHOWN_MAX], "…", circle[-1]]
+            yield (section, at), BorderpostError("BP0205", " → ".join(shown))
 
 
 def _check_regime(regime: Regime, known: Vocabulary) -> Iterator[Finding]:
@@ -282,8 +288,7 @@ def _check_regime(regime: Regime, known: Vocabulary) -> Iterator[Finding]:
 
 
 def _unknown_group(name: str, known: Vocabulary) -> BorderpostError:
-    near = difflib.get_close_matches(name, sorted(known.groups), n=1, cutoff=0.6)
-    if not near and codes.looks_like_code(name):
+    if codes.looks_like_code(name) and not _nearest(name, known.groups, cutoff=0.6):
         try:
             codes.split_code(name)
         except BorderpostError as error:
@@ -296,5 +301,15 @@ def _unknown_class(name: str, known: Vocabulary) -> BorderpostError:
 
 
 def _unknown(code: str, kind: str, name: str, known: Iterable[str]) -> BorderpostError:
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    near = _nearest(name, known, cutoff=0.5)
     return BorderpostError(code, f"no {kind} `{name}`", mend=f"did you mean `{near[0]}`?" if near else None)
+
+
+def _nearest(name: str, known: Iterable[str], *, cutoff: float) -> list[str]:
+    """Return the known name that is most like this one, if any is; of very many its neighbours in order are asked."""
+    names = sorted(known)
+    if len(names) > limits.NAMES_COMPARED_MAX:
+        at = bisect.bisect_left(names, name)
+        half = limits.NAMES_COMPARED_MAX // 2
+        names = names[max(0, at - half) : at + half]
+    return difflib.get_close_matches(name, names, n=1, cutoff=cutoff)

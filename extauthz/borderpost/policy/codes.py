@@ -9,6 +9,7 @@ Only the country is checked against a list: subdivisions change several times a 
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from typing import Final
 
@@ -107,6 +108,11 @@ def _unknown(code: str, country: str) -> BorderpostError:
     if country in RESERVED:
         meant = RESERVED[country] + code[2:]
         return BorderpostError("BP0201", f"`{country}` is not an ISO 3166-1 code", mend=f"did you mean `{meant}`?")
-    near = difflib.get_close_matches(country, sorted(COUNTRIES), n=3, cutoff=0.5)
+    near = _nearest(country)
     mend = f"nearest known: {', '.join(near)}" if near else None
     return BorderpostError("BP0201", f"`{country}` is not an ISO 3166-1 code", mend=mend)
+
+
+@functools.cache  # of two letters there are 676 pairs
+def _nearest(country: str) -> list[str]:
+    return difflib.get_close_matches(country, sorted(COUNTRIES), n=3, cutoff=0.5)

@@ -7,6 +7,7 @@ exclusive, so `until: 2031-12-27` holds up to and including 2031-12-26T23:59:59.
 
 from __future__ import annotations
 
+import bisect
 import datetime
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -17,6 +18,9 @@ from borderpost.policy.fields import Classes, Code, GroupName, Identifier, Insta
 from borderpost.policy.model import Mode
 from borderpost_base.errors import BorderpostError
 from borderpost_base.strict import StrictModel
+
+_FIRST = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+_LAST = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 Confidence = Literal["sourced", "needs-review"]
 """How far an entry's author stands behind it: read in its source, or general knowledge that somebody must check."""
@@ -331,19 +335,20 @@ def _uncounted(regime: Regime) -> list[tuple[tuple[str | int, ...], BorderpostEr
 
 def _said_twice(kind: str, entries: tuple[_Entry, ...]) -> list[tuple[int, BorderpostError]]:
     """Find entries that say what an earlier one says, for times that overlap."""
-    seen: dict[object, list[tuple[int, _Entry]]] = {}
+    seen: dict[object, list[tuple[datetime.datetime, datetime.datetime, int]]] = {}
     found = []
     ignored = {"from_", "until", "source", "as_of", "confidence", "note", "to"}
     for index, entry in enumerate(entries):
         said = (frozenset(entry.to), entry.model_dump_json(exclude=ignored))
-        for earlier_index, earlier in seen.setdefault(said, []):
-            starts_later = entry.from_ is not None and earlier.until is not None and entry.from_ >= earlier.until
-            ended_before = entry.until is not None and earlier.from_ is not None and entry.until <= earlier.from_
-            if not starts_later and not ended_before:
-                detail = f"says the same as {kind}[{earlier_index}] for times that overlap"
-                found.append((index, BorderpostError("BP0208", detail)))
-                break
-        seen[said].append((index, entry))
+        start, end = entry.from_ or _FIRST, entry.until or _LAST
+        windows = seen.setdefault(said, [])  # in order, and none meets another: only neighbours can meet this one
+        at = bisect.bisect_left(windows, (start, end, index))
+        met = [earlier for began, ended, earlier in windows[max(0, at - 1) : at + 1] if began < end and start < ended]
+        if met:
+            detail = f"says the same as {kind}[{met[0]}] for times that overlap"
+            found.append((index, BorderpostError("BP0208", detail)))
+        else:
+            windows.insert(at, (start, end, index))
     return found
 
 
