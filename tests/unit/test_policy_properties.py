@@ -20,6 +20,7 @@ from borderpost.policy.event_schema import WIDENING, EventsFile
 from borderpost.policy.events import CompiledEvents, EventList, compile_events
 from borderpost.policy.fields import to_us
 from borderpost.policy.model import Evidence, Facts, Mode, Ruling, Source, Trust
+from borderpost.policy.schema import RegionSpec
 from support import policy_cases
 from support.agreement import as_answer, compiled
 from support.event_cases import DAYS, SIGNATURE
@@ -322,3 +323,46 @@ def test_a_law_holds_until_the_instant_it_names() -> None:
             if until is not None:
                 changed += as_answer(decide(facts, policy, events, until)) != as_answer(law)
     assert changed > 40  # the instants named are not only cautious
+
+
+# --- form
+
+
+def test_law_is_the_same_after_its_canonical_form_and_in_any_order() -> None:
+    """Workers and replay read law from canonical bytes; the order in which a file says things is for its readers."""
+    for seed in range(12_000, 12_040):
+        random = Random(seed)
+        drawn = policy_cases.world(random)
+        bundle = PolicyBundle.from_canonical(drawn.bundle.canonical())
+        events = EventList.from_canonical(EventList(drawn.events).canonical()).file
+        regions = {
+            name: RegionSpec.model_validate_json(region.model_dump_json()) for name, region in drawn.regions.items()
+        }
+        shuffled = rebuilt(drawn, lambda data: reorder(data, random))  # noqa: B023 - called at once
+        assert shuffled is not None
+        mixed = dict(random.sample(sorted(drawn.regions.items()), len(drawn.regions)))
+        first, second, third = (
+            compiled(world)
+            for world in (drawn, World(bundle, regions, events), dataclasses.replace(shuffled, regions=mixed))
+        )
+        for facts, now in questions(random, 10):
+            said = decide(facts, *first, now)
+            assert decide(facts, *second, now) == said, f"seed {seed}: {facts}"
+            again = decide(facts, *third, now)
+            assert as_answer(again) == as_answer(said), f"seed {seed}: {facts}"
+            assert again.valid_until_us == said.valid_until_us
+
+
+def reorder(data: Any, random: Random) -> None:
+    """Shuffle every mapping, and the lists whose order means nothing."""
+    if isinstance(data, dict):
+        items = random.sample(sorted(data.items()), len(data))
+        data.clear()
+        data.update(items)
+        for name, value in items:
+            if name in ("regimes", "allow", "deny", "to", "subject_in", "plus", "minus", "all_of", "implies", "data"):
+                random.shuffle(value)
+            reorder(value, random)
+    elif isinstance(data, list):
+        for value in data:
+            reorder(value, random)

@@ -5,96 +5,22 @@ Clear means: its code, the file, the line, and what to do about it.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import pytest
-from pydantic import ValidationError
 
-from borderpost.config.load import load_config
-from borderpost.policy.bundle import PolicyBundle, read_pack
-from borderpost.policy.check import Vocabulary, vocabulary_of
-from borderpost.policy.events import read_events
-from borderpost.policy.pack import Regime
-from borderpost_base import limits
-from borderpost_base.errors import BorderpostError, Problems
-from borderpost_base.yaml_source import load_yaml, load_yaml_file
-from support.policy_builder import regime
-
-WORDS = """\
-groups: {NORDIC: [NO, SE, DK]}
-data_classes: {public: {rank: 0}, personal: {}, health: {implies: [personal], rank: 3}}
-regimes:
-- {id: law, title: t, source: s, applies_when: {subject_in: NORDIC}, allow: [{to: NORDIC, basis: home}]}
-"""
-HEAD = """\
-apiVersion: residency/v1
-kind: PolicyPack
-metadata: {id: trap, version: "1", as_of: 2026-11-20, not_legal_advice: true}
-"""
-CONFIG = """\
-here: {country: DE}
-regions: {eu: {country: DE}}
-policy:
-  packs: []
-"""
-REGIME = "- {id: r, title: t, source: s, applies_when: {subject_in: DE}, %s}\n"
-RESTRICTED = "  regimes: [{id: r, title: t, source: s, applies_when: {subject_in: DE}}]\n"
-EVENT = "- {id: e, effective_from: 2027-01-01, recorded_at: 2027-01-01, source: s, reason: r, %s}\n"
-
-
-def known() -> Vocabulary:
-    """Return the names that events may use."""
-    return vocabulary_of([read_pack(load_yaml((HEAD + WORDS).encode(), "words.yaml"))])
-
-
-def read_policy(path: Path) -> None:
-    load_config(path, environ={})
-
-
-def read_pack_file(path: Path) -> None:
-    read_pack(load_yaml_file(path))
-
-
-def read_events_file(path: Path) -> None:
-    read_events(load_yaml_file(path), ["eu", "us"], known())
-
-
-Kind = tuple[Callable[[Path], None], str]
-POLICY: Kind = (read_policy, CONFIG + "  data_classes: {personal: {}}\n  ")
-PACK: Kind = (read_pack_file, HEAD)
-EVENTS: Kind = (read_events_file, "apiVersion: residency/v1\nkind: LegalEvents\n")
-KINDS = {"policy": POLICY, "pack": PACK, "events": EVENTS}
-
-
-def problems_in(path: Path, kind: Kind) -> list[BorderpostError]:
-    try:
-        kind[0](path)
-    except BorderpostError as error:
-        return [error]
-    except Problems as several:
-        return list(several.errors)
-    pytest.fail(f"nothing was said against\n{path.read_text()[:500]}")
-
-
-def only_problem(kind: Kind, body: str, folder: Path) -> BorderpostError:
-    """Write a body behind the head of its kind, read it, and return the one error, which must be clear."""
-    path = folder / "trap.yaml"
-    path.write_text(kind[1] + body, encoding="utf-8")
-    found = problems_in(path, kind)
-    assert len(found) == 1, [str(error) for error in found]
-    assert_clear(found[0], path)
-    return found[0]
-
-
-def assert_clear(error: BorderpostError, path: Path) -> None:
-    assert error.place.file is not None
-    assert error.place.file.endswith(path.name), str(error)
-    assert error.place.line is not None, str(error)
-    assert error.mend, str(error)
-
+from support.policy_traps import (
+    EVENT,
+    EVENTS,
+    KINDS,
+    PACK,
+    POLICY,
+    REGIME,
+    RESTRICTED,
+    assert_clear,
+    only_problem,
+    problems_in,
+)
 
 # --- YAML
 
@@ -390,71 +316,3 @@ def test_a_lift_of_nothing(tmp_path: Path) -> None:
     error = only_problem(EVENTS, body, tmp_path)
     assert (error.code, error.place.line) == ("BP0210", 4)
     assert "no narrowing event" in str(error)
-
-
-# --- far too many
-
-
-def names(count: int, line: str) -> str:
-    return "".join(line.format(number=number, after=(number + 1) % count) for number in range(count))
-
-
-def test_long_chains_are_no_circles(tmp_path: Path) -> None:
-    path = tmp_path / "chains.yaml"
-    groups = "groups:\n  G0: [DE]\n" + "".join(f"  G{n}: {{all_of: [G{n - 1}]}}\n" for n in range(1, 2000))
-    classes = "data_classes:\n  c0: {}\n" + "".join(f"  c{n}: {{implies: [c{n - 1}]}}\n" for n in range(1, 2000))
-    path.write_text(HEAD + groups + classes, encoding="utf-8")
-    pack = read_pack(load_yaml_file(path))
-    assert (len(pack.groups), len(pack.data_classes)) == (2000, 2000)
-    PolicyBundle.model_validate({"here": {"country": "DE"}, "packs": [pack], "evidence": {"default_classes": ["c9"]}})
-
-
-def test_a_long_circle_is_told_in_short(tmp_path: Path) -> None:
-    error = only_problem(PACK, "groups:\n" + names(2000, "  G{number}: {{all_of: [G{after}]}}\n"), tmp_path)
-    assert error.code == "BP0205"
-    assert len(error.detail) < 300
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "groups:\n"
-        + names(300, "  Group{number}: [DE]\n")
-        + "  ALL: {all_of: ["
-        + names(500, "Gruop{number}, ")
-        + "]}\n",
-        "groups: {A: [" + names(1000, "ZX, ") + "]}\n",
-        "regimes:\n"
-        + names(300, "- {{id: r{number}, title: t, source: s, applies_when: {{subject_in: DE}}, defualt: 1}}\n"),
-    ],
-    ids=["groups", "codes", "keys"],
-)
-def test_of_very_many_mistakes_the_first_are_told(body: str, tmp_path: Path) -> None:
-    path = tmp_path / "many.yaml"
-    path.write_text(HEAD + body, encoding="utf-8")
-    found = problems_in(path, PACK)
-    assert len(found) == limits.PROBLEMS_MAX
-    for error in found:
-        assert_clear(error, path)
-
-
-def test_entries_that_meet_are_found_wherever_they_stand() -> None:
-    """By the plainest reading: two entries meet if each begins before the other ends."""
-    random = Random(5)
-    told = 0
-    for _ in range(300):
-        days = [sorted(random.sample(range(60), 2)) for _ in range(random.randint(2, 6))]
-        entries = [
-            {"to": "DE", "basis": "b", "from": f"2027-{1 + a // 28:02}-{1 + a % 28:02}",
-             "until": f"2027-{1 + b // 28:02}-{1 + b % 28:02}"}
-            for a, b in days
-        ]  # fmt: skip
-        meet = any(one[0] < two[1] and two[0] < one[1] for one, two in itertools.combinations(days, 2))
-        try:
-            Regime.model_validate(regime("r", "DE", allow=entries))
-        except ValidationError:
-            assert meet
-            told += 1
-        else:
-            assert not meet
-    assert 50 < told < 300
