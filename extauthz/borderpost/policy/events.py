@@ -164,10 +164,11 @@ class CompiledEvents:
         self._add_sanctions(effects, active)
         active.sort(key=lambda dated: dated.event.id)
         self._add_grants(effects, active)
+        restorations = [dated for dated in active if dated.event.type == "region_restore"]
         for dated in active:
             event = dated.event
             if event.type in ("region_suspend", "injunction", "regulator_order", "adequacy_revoke"):
-                self._add_narrowing(effects, dated, active)
+                self._add_narrowing(effects, dated, restorations)
             elif event.counter is not None and event.count is not None:
                 for regime in self.policy.regimes:
                     if event.counter in regime.counters:
@@ -209,7 +210,7 @@ class CompiledEvents:
             effects.remaining[regime_bit] = left
             effects.embargoed[regime_bit] = self._catalogue.processors_hit(left)
 
-    def _add_narrowing(self, effects: Effects, dated: _Dated, active: Sequence[_Dated]) -> None:
+    def _add_narrowing(self, effects: Effects, dated: _Dated, restorations: Sequence[_Dated]) -> None:
         """Add regions that an event refuses, or the bases that it takes away, for the requests that it concerns."""
         event, scope, policy = dated.event, dated.event.scope, self.policy
         if scope.subjects or scope.data or scope.tenants or scope.models or (scope.regimes and not scope.bases):
@@ -225,7 +226,7 @@ class CompiledEvents:
         if not scope.bases:
             refused = self._processors(event) & policy.index.everyone
             if event.type == "region_suspend":
-                refused &= ~self._restored_after(dated, active)
+                refused &= ~self._restored_after(dated, restorations)
             effects.refusals.append((dated.bit, refused, f"event/{event.id}"))
             return
         locations = self._locations(event)
@@ -238,10 +239,10 @@ class CompiledEvents:
                 if regime_bit & wanted:
                     effects.revoked.setdefault(regime_bit, []).append((dated.bit, label, locations))
 
-    def _restored_after(self, suspension: _Dated, active: Sequence[_Dated]) -> int:
+    def _restored_after(self, suspension: _Dated, restorations: Sequence[_Dated]) -> int:
         """Return the regions that a later event has restored."""
         bits = self.policy.index.bits
-        later = (d.event.scope.regions for d in active if d.event.type == "region_restore" and d.bit > suspension.bit)
+        later = (restoration.event.scope.regions for restoration in restorations if restoration.bit > suspension.bit)
         return sum(bits.get(region_id, 0) for region_id in {region_id for regions in later for region_id in regions})
 
     def _processors(self, event: LegalEvent) -> int:
