@@ -65,6 +65,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "borderpost.catalog",
         "borderpost.clock_error",
         "borderpost.engine_identity",
+        "borderpost.event_memory",
         "borderpost.events_redis",
         "borderpost.events_stream",
         "borderpost.feed_streams",

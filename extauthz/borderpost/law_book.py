@@ -37,10 +37,15 @@ class LawBook:
         self._own = {event.id: event for event in last.events if made_here(event)}
         self._clock_error_us = last.file.clock_error_us
         self._current = last
+        self._canonical = last.canonical()
 
     def current(self) -> EventList:
         """Return the list as it holds now."""
         return self._current
+
+    def canonical(self) -> bytes:
+        """Return its canonical bytes, kept ready: they are published with everything else that changes."""
+        return self._canonical
 
     def take_base(self, base: EventList) -> bool:
         """Take what the list that is read says now; return True if that changes what holds here.
@@ -80,7 +85,7 @@ class LawBook:
         self._base, self._own, self._clock_error_us = base, own, clock_error_us
         if joined == self._current:
             return False
-        self._current = joined
+        self._current, self._canonical = joined, joined.canonical()
         return True
 
 
@@ -115,6 +120,8 @@ def _refuse_forgetting(before: EventList, base: EventList) -> None:
 
 def _goes_on(before: LegalEvent, now: LegalEvent) -> bool:
     """Return True if an event is the same, though more people may have signed it since."""
+    if now is before or now == before:
+        return True
     signed = {approval.key: approval for approval in now.approvals}
     return all(signed.get(approval.key) == approval for approval in before.approvals) and before == now.model_copy(
         update={"approvals": before.approvals}

@@ -15,6 +15,7 @@ from typing import Any
 from borderpost.audit.inputs import InputStore
 from borderpost.catalog import Catalog
 from borderpost.decision import View
+from borderpost.event_memory import EventMemory
 from borderpost.geoip import Anonymisers
 from borderpost.geoip_parts import FILE_PARTS, take_anonymisers, take_geoip
 from borderpost.lawful_answer import CompiledLaw
@@ -56,6 +57,7 @@ class Live:
         self._page = page
         self._reader = reader
         self._inputs = inputs
+        self._events = EventMemory()
         self._remembered_addresses = remembered_addresses
         self._max_age_us = max_age_us
         self._adopt = adopt
@@ -155,7 +157,7 @@ class Live:
         else:
             bundle = PolicyBundle.from_canonical(self._reader.part(manifest["policy"]))
             law = CompiledLaw.of(bundle, Catalog.from_canonical(self._reader.part(manifest["catalog"])))
-        events = EventList.from_canonical(self._reader.part(manifest["events"]))
+        events = self._events.read(self._reader.part(manifest["events"]))
         shadow = self._shadow(manifest, held, law, events)
         return View.of(
             law, events, signals, geo, manifest, anonymisers=anonymisers,

@@ -102,7 +102,7 @@ class Publication:
         parts = {
             "policy": self._loaded.bundle.canonical(),
             "catalog": catalog.canonical(),
-            "events": self.law.book.current().canonical(),
+            "events": self.law.book.canonical(),
             "signals": self._signals.canonical(),
             "geoip": describe_geoip(self._geo),
         }
