@@ -85,8 +85,9 @@ class CompiledEvents:
         "_catalogue",
         "_dated",
         "_effects",
+        "_models",
         "_numbers",
-        "_parties",
+        "_tenants",
         "_territory",
         "places",
         "policy",
@@ -106,11 +107,8 @@ class CompiledEvents:
         dates = {at for dated in self._dated for at in (dated.start_us, dated.end_us) if abs(at) < NEVER_US}
         self._boundaries = (*sorted(dates), NEVER_US)
         self._effects: dict[int, Effects] = {}
-        self._parties = [
-            (dated.bit, frozenset(dated.event.scope.tenants), frozenset(dated.event.scope.models))
-            for dated in self._dated
-            if dated.event.scope.tenants or dated.event.scope.models
-        ]
+        self._tenants = _by_name((dated.bit, dated.event.scope.tenants) for dated in self._dated)
+        self._models = _by_name((dated.bit, dated.event.scope.models) for dated in self._dated)
 
     def at(self, now_us: int) -> tuple[Effects, int]:
         """Return what is changed at an instant, and when that changes next (NEVER_US: never)."""
@@ -147,12 +145,10 @@ class CompiledEvents:
     def party(self, facts: Facts) -> int:
         """Return the events whose conditions on tenant and model may hold; what is not known may be anything."""
         mask = -1
-        model = facts.model if self.policy.trust_model else None
-        for bit, tenants, models in self._parties:
-            if (tenants and facts.tenant is not None and facts.tenant not in tenants) or (
-                models and model is not None and model not in models
-            ):
-                mask &= ~bit
+        if facts.tenant is not None:
+            mask &= ~(self._tenants[None] & ~self._tenants.get(facts.tenant, 0))
+        if self.policy.trust_model and facts.model is not None:
+            mask &= ~(self._models[None] & ~self._models.get(facts.model, 0))
         return mask
 
     def _made(self, active: Sequence[_Dated]) -> Effects:
@@ -325,6 +321,16 @@ def _second_approval(event: LegalEvent) -> int | None:
             if len(signers) == SIGNATURES_TO_WIDEN:
                 return to_us(approval.at)
     return None
+
+
+def _by_name(named: Iterable[tuple[int, tuple[str, ...]]]) -> dict[str | None, int]:
+    """Return the events that name something, by what they name; under None those that name anything."""
+    found: dict[str | None, int] = {None: 0}
+    for bit, names in named:
+        for name in names:
+            found[None] |= bit
+            found[name] = found.get(name, 0) | bit
+    return found
 
 
 def _ground(policy: CompiledPolicy, events: Sequence[LegalEvent]) -> tuple[Places, Territory, Catalogue]:
