@@ -119,11 +119,12 @@ def run(case: Callable[[], Any]) -> None:
 
 def test_what_is_there_and_what_is_added_is_known(shared: RedisServer) -> None:
     async def main() -> None:
-        async with followed(shared, "a", "b") as case:
+        before = [f"before-{number}" for number in range(40)]
+        async with followed(shared, *before) as case:
             case.write("c")
-            await case.has("a", "b", "c")
-            case.write(*(f"many-{number}" for number in range(40)))
-            await until(lambda: len(case.names) == 43)
+            await case.has(*before, "c")
+            case.write(*(f"after-{number}" for number in range(40)))
+            await until(lambda: len(case.names) == 81)
             assert case.lists == sorted(case.lists)
             assert case.stream.connected
 
