@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from borderpost.audit.inputs import InputStore
 from borderpost.config import Loaded
@@ -58,7 +59,7 @@ def settle(loaded: Loaded, world: World, *, accept_older: bool = False) -> Settl
     `Settled.as_configured`.
     """
     settled = Settled.as_configured(loaded)
-    seen = last_inputs(loaded.config.audit.directory)
+    seen = _seen(loaded.config.audit.directory)
     store = SeenStore(InputStore(loaded.config.audit.directory, world))
     if accept_older:
         return replace(settled, events=_made_here(seen, store))
@@ -71,6 +72,14 @@ def settle(loaded: Loaded, world: World, *, accept_older: bool = False) -> Settl
         settled = _settle_anonymisers(settled, seen["anonymisers"], store, refused)
     events = store.events(seen["events"]) if "events" in seen else None
     return replace(settled, events=events, refused=refused or None)
+
+
+def _seen(audit_directory: Path) -> dict[str, SeenInput]:
+    try:
+        return last_inputs(audit_directory)
+    except OSError as error:
+        place = Place(error.filename or str(audit_directory))
+        raise BorderpostError("BP0613", f"the log cannot be read: {error.strerror}", place=place) from error
 
 
 def _made_here(seen: Mapping[str, SeenInput], store: SeenStore) -> EventList | None:

@@ -16,6 +16,7 @@ from borderpost.anonymiser_files import AnonymiserFiles
 from borderpost.audit.inputs import InputStore
 from borderpost.audit.reader import read_log
 from borderpost.audit.segment import segment_name
+from borderpost.cli.main import main
 from borderpost.config import Loaded, load_config
 from borderpost.rollback import Settled, settle
 from borderpost.seen import SeenStore, last_inputs, marks_of
@@ -217,6 +218,29 @@ def test_what_was_accepted_is_what_counts_from_then_on(seen: Path) -> None:
     write_database(seen, age_s=1)
     decided_once(seen)  # as after `--accept-older`
     assert settle(load(seen), World()).refused is None
+
+
+def test_a_log_that_cannot_be_read_is_told(seen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_directory: Path) -> dict[str, Any]:
+        raise OSError(5, "Input/output error", str(seen / "audit/worker-0"))
+
+    monkeypatch.setattr("borderpost.rollback.last_inputs", refused)
+    with pytest.raises(BorderpostError, match="the log cannot be read: Input/output error") as caught:
+        settle(load(seen), World())
+    assert (caught.value.code, caught.value.place.file) == ("BP0613", str(seen / "audit/worker-0"))
+
+
+def test_the_command_s_flag_reaches_the_steward(seen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+
+    def serve(_path: Path, _overrides: dict[str, str], *, accept_older: bool) -> int:
+        told.append(accept_older)
+        return 0
+
+    monkeypatch.setattr("borderpost.steward.serve", serve)
+    for words in ([], ["--accept-older"]):
+        assert main(["serve", "--config", str(seen / "borderpost.yaml"), *words]) == 0
+    assert told == [False, True]
 
 
 def test_what_the_gateway_made_itself_stays_whatever_is_accepted(seen: Path) -> None:
