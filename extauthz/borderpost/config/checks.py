@@ -29,9 +29,9 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
     if bundle is not None:
         for path, error in check_region_defaults(config.region_defaults, bundle.vocabulary):
             found.append(BorderpostError(error.code, error.detail, place=document.place(path), mend=error.mend))
-        mistakes = list(config.ranking.mistakes(config.regions.keys(), bundle.vocabulary.groups.keys()))
-        paths = {dotted(path): path for path in document.lines} if mistakes else {}
-        for error in mistakes:
+        unranked = list(config.ranking.mistakes(config.regions.keys(), bundle.vocabulary.groups.keys()))
+        paths = {dotted(path): path for path in document.lines} if unranked else {}
+        for error in unranked:
             place = document.place(paths.get(error.place.key or "", ("ranking",)))
             found.append(BorderpostError(error.code, error.detail, place=place, mend=error.mend))
     return found
