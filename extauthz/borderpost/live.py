@@ -47,7 +47,7 @@ class Live:
 
     def __init__(
         self, *, page: SharedPage, reader: SnapshotReader, inputs: InputStore, remembered_addresses: int,
-        max_age_us: int, adopt: Adopt,
+        max_age_us: int, adopt: Adopt, now_us: Callable[[], int],
     ) -> None:  # fmt: skip
         self.view: View | None = None
         self.generation = 0
@@ -61,6 +61,8 @@ class Live:
         self._remembered_addresses = remembered_addresses
         self._max_age_us = max_age_us
         self._adopt = adopt
+        self._now_us = now_us
+        self._preparing: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._refused_generation = 0
         self._behind_since_us: int | None = None
@@ -89,6 +91,19 @@ class Live:
     def events_fresh_until_us(self) -> int:
         """Return until when the list of legal events counts as fresh, microseconds since the epoch (UTC)."""
         return self._page.events_fresh_until_us
+
+    def look_ahead(self) -> None:
+        """Have what legal events change next worked out before its instant, off the loop."""
+        view = self.view
+        if view is None or self._preparing is not None or view.events.is_prepared(self._now_us()):
+            return
+        self._preparing = asyncio.get_running_loop().create_task(asyncio.to_thread(view.events.prepare, self._now_us()))
+        self._preparing.add_done_callback(self._prepared)
+
+    def _prepared(self, done: asyncio.Task[None]) -> None:
+        self._preparing = None
+        if not done.cancelled() and done.exception() is not None:
+            self._log.error("events ahead not worked out: decisions will work them out", exc_info=done.exception())
 
     async def _load(self, generation: int) -> None:
         try:
@@ -159,10 +174,12 @@ class Live:
             law = CompiledLaw.of(bundle, Catalog.from_canonical(self._reader.part(manifest["catalog"])))
         events = self._events.read(self._reader.part(manifest["events"]))
         shadow = self._shadow(manifest, held, law, events)
-        return View.of(
+        view = View.of(
             law, events, signals, geo, manifest, anonymisers=anonymisers,
             remembered_addresses=self._remembered_addresses, shadow=shadow,
         )  # fmt: skip
+        view.events.prepare(self._now_us())
+        return view
 
     def _anonymisers(self, manifest: dict[str, str], held: View | None) -> Anonymisers:
         digest = manifest.get("anonymisers")

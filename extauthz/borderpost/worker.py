@@ -99,6 +99,7 @@ class Worker:
             remembered_addresses=settings.remembered_addresses,
             max_age_us=round(settings.snapshot_max_age_s * 1e6),
             adopt=self._adopt,
+            now_us=world.now_us,
         )
         self._health = HealthService({"": False, EXTERNAL_PROCESSOR_SERVICE: False, AUTHORIZATION_SERVICE: False})
         self._processor = Processor(
@@ -201,6 +202,7 @@ class Worker:
                 generation=self._live.generation,
             )
             self._say_health(state is WorkerState.SERVING)
+            self._live.look_ahead()
             self._keeper.say(self._world.now_us())
             self._metrics.audit_pending.set(self._keeper.pending)
             self._metrics.snapshot_generation.set(self._live.generation)

@@ -131,6 +131,7 @@ class WorkerParts:
             remembered_addresses=64,
             max_age_us=30_000_000,
             adopt=self._adopt,
+            now_us=world.now_us,
         )
         self.processor = Processor(
             live=self.live, keeper=self.keeper, tally=WorkerTally(runtime, 0), world=world, metrics=self.metrics,

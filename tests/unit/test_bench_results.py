@@ -180,6 +180,7 @@ def test_a_result_printed_by_the_command_can_be_compared(tmp_path: Path, capsys:
     assert read_result(Path(write(tmp_path / "p.json", printed)))["scenarios"] == BEFORE["scenarios"]
 
 
+@pytest.mark.slow
 def test_a_recorded_result_is_shown_again_and_its_files_are_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,6 +227,7 @@ def curved(*values: float) -> dict[str, Any]:
     return document({}, {"offered-load@wire": rounds, "half-peak": [Round(figures={})]})
 
 
+@pytest.mark.slow
 def test_plots_show_each_curve_and_are_the_same_bytes_every_time(tmp_path: Path) -> None:
     first, second = (write_plots(curved(1.0, 2.0), tmp_path / name) for name in "ab")
     assert [path.name for path in first] == ["offered-load-wire.svg"]

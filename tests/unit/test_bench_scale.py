@@ -227,6 +227,7 @@ def test_facts_of_a_cold_decision_are_all_distinct(kind: str) -> None:
     assert len(set(cold.distinct_facts(kind, 2000))) == 2000
 
 
+@pytest.mark.slow
 def test_a_cold_decision_is_measured_for_each_kind() -> None:
     told = cold.measure_cold(Settings(), "auto", size=Size(10, 30), count=20)
     kinds = {f"{kind}_us" for kind in cold.KINDS}

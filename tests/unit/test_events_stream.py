@@ -27,6 +27,8 @@ from support.redis_server import RedisServer, redis_server
 from support.signed_lists import ListWriter
 from support.worker_parts import until
 
+pytestmark = pytest.mark.slow
+
 KEY = "borderpost:events"
 
 

@@ -23,6 +23,8 @@ from support.mmdb_writer import write_mmdb
 from support.policy_builder import CLASSES, at_home, regime
 from support.raw_requests import DISTRUST
 
+pytestmark = pytest.mark.slow
+
 NOW_US = 1_795_000_000_000_000
 PREFIX = "spiffe://example/residency/"
 ISSUER = "https://id.example/"

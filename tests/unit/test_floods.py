@@ -21,6 +21,8 @@ from borderpost_base import limits
 from borderpost_proto import ext_proc_pb2 as proc
 from support.worker_parts import BRITISH, PROCESS, FakeCall, WorkerParts, until, worker_parts
 
+pytestmark = pytest.mark.slow
+
 SMALL = 32
 """Bound of every memory in these tests, so that a flood of hundreds is far beyond it."""
 BOUNDS = (

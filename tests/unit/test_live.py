@@ -154,6 +154,22 @@ def test_events_that_do_not_fit_the_old_catalogue_come_with_the_new_one(tmp_path
     asyncio.run(main())
 
 
+def test_what_an_event_changes_is_worked_out_before_its_instant(tmp_path: Path) -> None:
+    """Else the first request after it would wait for that."""
+
+    async def main() -> None:
+        async with worker_parts(tmp_path) as parts:
+            view = parts.live.view
+            assert view is not None
+            assert view.events.is_prepared(parts.world.now_us()), "with the snapshot"
+            view.events._effects.clear()
+            parts.live.look_ahead()
+            parts.live.look_ahead()
+            await until(lambda: view.events.is_prepared(parts.world.now_us()))
+
+    asyncio.run(main())
+
+
 def test_a_silent_steward_ends_decisions_until_it_speaks_again(tmp_path: Path) -> None:
     clock = Ahead()
 

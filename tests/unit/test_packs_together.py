@@ -25,6 +25,8 @@ from support.naive_policy import NaivePolicy
 from support.policy_builder import Court
 from support.policy_cases import World
 
+pytestmark = pytest.mark.slow
+
 SUBJECTS = [
     "DE", "MQ", "GL", "GB", "CH", "AE", "AE-DIFC", "SG", "IN", "BR", "US", "CN", "HK", "RU", "SA", "JP", "KR", "AU",
     "CA", "CA-QC", "KE", "IR", "UA", "UA-43",

@@ -246,6 +246,20 @@ def test_what_was_recorded_late_holds_from_then_on() -> None:
     assert late.events.changed_between(START, START + 1) == []
 
 
+def test_what_comes_next_can_be_worked_out_before_its_instant() -> None:
+    case = Case(event("region_suspend", scope={"regions": ["us"]}, until=START + 100))
+    assert not case.events.is_prepared(START - 1)
+    case.events.prepare(START - 1)
+    assert case.events.is_prepared(START - 1)
+    assert not case.events.is_prepared(START), "what comes after that has not been asked for"
+    case.events.prepare(START)
+    case.events.prepare(START + 100)
+    assert all(map(case.events.is_prepared, (START - 1, START, START + 100)))
+    assert Case().events.is_prepared(START) is False
+    (empty := Case()).events.prepare(START)
+    assert empty.events.is_prepared(START), "nothing comes next"
+
+
 def test_a_drill_counts_in_shadow_only() -> None:
     drill = event("adequacy_revoke", scope={"bases": ["dpf"]}, mode="drill")
     assert Case(drill).legal() == "de fr us us-scc"

@@ -35,7 +35,7 @@ OTHERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("chunk", range(8))
+@pytest.mark.parametrize("chunk", [0, *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in range(1, 8))])
 def test_the_naive_reading_agrees(chunk: int) -> None:
     found = agreement.compare(range(chunk * WORLDS // 8, (chunk + 1) * WORLDS // 8), REQUESTS)
     assert not found.disagreements, "\n".join(found.disagreements)
@@ -75,6 +75,7 @@ def other_place(random: Random, evidence: Evidence) -> Evidence:
     return dataclasses.replace(evidence, code=code)
 
 
+@pytest.mark.slow
 def test_facts_that_ask_the_same_have_the_same_law_but_for_its_codes() -> None:
     """So law may be remembered by what policy and events ask; by the naive reading, which knows nothing of it."""
     same = other = 0

@@ -26,6 +26,8 @@ from support.agreement import as_answer, compiled
 from support.event_cases import DAYS, SIGNATURE
 from support.policy_cases import EVIDENCE_CODES, World
 
+pytestmark = pytest.mark.slow
+
 Compiled = tuple[CompiledPolicy, CompiledEvents]
 
 
@@ -160,7 +162,6 @@ def test_stale_events_only_narrow() -> None:
     assert narrowed > 8
 
 
-@pytest.mark.slow
 def test_a_larger_clock_error_only_narrows() -> None:
     narrowed = 0
     for seed in range(6000, 6120):
@@ -183,7 +184,6 @@ def test_a_larger_clock_error_only_narrows() -> None:
 # --- regimes and packs
 
 
-@pytest.mark.slow
 def test_one_more_regime_sink_or_denial_never_adds_a_region() -> None:
     for seed in range(7000, 7080):
         random = Random(seed)
@@ -243,7 +243,6 @@ def test_a_childs_class_is_never_free() -> None:
         assert "public" in policy.free
 
 
-@pytest.mark.slow
 def test_a_regime_that_only_denies_is_no_law_to_rely_on() -> None:
     """Under `no_regime: refuse`, a denial of one's own must not open the places that no law covers."""
     own = {"id": "own", "title": "t", "source": "s", "applies_when": {"subject_in": "*"}, "default": "allow"}

@@ -16,6 +16,8 @@ from borderpost_base.yaml_source import load_yaml_file
 from support.policy_builder import regime
 from support.policy_traps import HEAD, PACK, assert_clear, only_problem, problems_in
 
+pytestmark = pytest.mark.slow
+
 
 def names(count: int, line: str) -> str:
     return "".join(line.format(number=number, after=(number + 1) % count) for number in range(count))

@@ -145,6 +145,7 @@ def test_without_an_open_log_everything_is_refused(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_one_request_that_cannot_be_decided_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decided = View.answer
 
@@ -170,6 +171,7 @@ def test_one_request_that_cannot_be_decided_is_refused_alone(tmp_path: Path, mon
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_one_answer_that_cannot_be_made_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = ExtProcDoor.template
     broken: list[Any] = []

@@ -120,6 +120,21 @@ class CompiledEvents:
             effects = self._effects[interval] = self._made([d for d in self._dated if d.start_us <= now_us < d.end_us])
         return effects, self._boundaries[interval]
 
+    def prepare(self, now_us: int) -> None:
+        """Work out what holds now and what holds next, for whoever asks then and cannot wait.
+
+        With many events in force that takes as long as many decisions. Any thread may do it.
+        """
+        _, following = self.at(now_us)
+        if following < NEVER_US:
+            self.at(following)
+
+    def is_prepared(self, now_us: int) -> bool:
+        """Return whether what holds now and what holds next has been worked out."""
+        interval = bisect_right(self._boundaries, now_us)
+        last = self._boundaries[interval] == NEVER_US
+        return interval in self._effects and (last or interval + 1 in self._effects)
+
     def in_force(self, now_us: int) -> tuple[str, ...]:
         """Return the ids of the events in force at an instant that no other event has ended, sorted."""
         return tuple(self.at(now_us)[0].bits)
