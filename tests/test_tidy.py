@@ -280,11 +280,9 @@ def test_each_file_says_its_subject_and_keeps_to_its_length() -> None:
             found.append(f"{short(path)}: no module docstring")
         if (lines := len(text.splitlines())) > FILE_LINES_MAX:
             found.append(f"{short(path)}: {lines} lines")
-        for node in ast.walk(tree(path)):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                length = (node.end_lineno or node.lineno) - node.lineno + 1
-                if length > FUNCTION_LINES_MAX:
-                    found.append(f"{short(path)}: {node.name} has {length} lines")
+        functions = [n for n in ast.walk(tree(path)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        lengths = {n.name: (n.end_lineno or n.lineno) - n.lineno + 1 for n in functions}
+        found += [f"{short(path)}: {n} has {v} lines" for n, v in lengths.items() if v > FUNCTION_LINES_MAX]
     assert not found, "\n".join(found)
 
 
