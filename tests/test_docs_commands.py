@@ -101,13 +101,22 @@ def is_full(page: Path) -> bool:
     return any(block.is_full for block in blocks(page))
 
 
+LONG_PAGES = frozenset(
+    f"docs/guide/{name}.md"
+    for name in ("bench", "counters", "events", "evidence", "operate", "packs", "shadow", "triggers", "workers")
+)
+"""Pages with so many commands that they run among the long tests only."""
+
+
 def cases() -> list[object]:
     """Return each page that has commands: what runs quickly, and what runs among the long tests only."""
     found: list[object] = []
     for page in PAGES:
         name = str(page.relative_to(ROOT))
         if any(block.language == "console" and not block.is_full for block in blocks(page)):
-            found.append(pytest.param(page, False, id=name))
+            marks = [pytest.mark.full] if name in LONG_PAGES else []
+            if not (marks and is_full(page)):
+                found.append(pytest.param(page, False, id=name, marks=marks))
         if is_full(page):
             found.append(pytest.param(page, True, id=f"{name}-full", marks=pytest.mark.full))
     return found

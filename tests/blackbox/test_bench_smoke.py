@@ -31,6 +31,7 @@ def bench(tmp_path: Path, *scenarios: str, more: tuple[str, ...] = ()) -> dict[s
     return document
 
 
+@pytest.mark.full
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
 def test_every_answer_through_envoy_is_legal_and_on_record(tmp_path: Path) -> None:
     document = bench(tmp_path, "refusals", "plain")
@@ -76,6 +77,7 @@ def test_every_answer_of_an_open_loop_is_what_the_law_says_and_on_record(tmp_pat
     assert sample["p50_ms"] <= sample["p90_ms"] <= sample["p99_ms"] <= sample["p999_ms"]
 
 
+@pytest.mark.full
 def test_a_run_with_parts_of_the_product_switched_is_checked_just_the_same(tmp_path: Path) -> None:
     switched = "law=off,probes=off,latencies=off,events=on,access_log=on"
     document = bench(tmp_path, "open", more=("--rate", "100", "--features", switched))
@@ -83,5 +85,6 @@ def test_a_run_with_parts_of_the_product_switched_is_checked_just_the_same(tmp_p
     (product,) = document["scenarios"]
     assert set(product["judgement"]["refused_as_law_says"]) <= {"unknown-subject"}
     assert document["settings"]["features"] == {
-        "law": False, "probes": False, "latencies": False, "events": True, "access_log": True,
+        "law": False, "probes": False, "latencies": False, "packs": False, "shadow": False, "events": True,
+        "access_log": True,
     }  # fmt: skip

@@ -51,6 +51,7 @@ def rows(gate: Gateway, capsys: pytest.CaptureFixture[str], *words: str) -> dict
     return dict(row)
 
 
+@pytest.mark.full
 def test_a_threshold_ends_a_basis_under_load_at_its_instant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = {
         "policy": POLICY,

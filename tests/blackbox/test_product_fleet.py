@@ -202,6 +202,7 @@ def await_use(shared: Fleet) -> None:
     eventually(lambda: all(told and set(told) == {DPF} for told in last_of(shared)), "every worker uses it again")
 
 
+@pytest.mark.full
 def test_a_list_that_nobody_vouches_for_loses_its_revocable_bases(tmp_path: Path) -> None:
     with fleet(tmp_path, count=1, max_age_s=3) as shared:
         (gate,) = shared.gates
@@ -223,6 +224,7 @@ def test_a_list_that_nobody_vouches_for_loses_its_revocable_bases(tmp_path: Path
         assert gate.logged("BP0622") >= 1
 
 
+@pytest.mark.full
 def test_law_survives_the_server_the_steward_and_the_workers(tmp_path: Path) -> None:
     """Whatever of it ends, in whatever order, what was known stays law; what was missed is caught up with."""
     with fleet(tmp_path, count=1) as shared:

@@ -134,7 +134,7 @@ def _all_streams(gate: Gateway) -> list[list[dict[str, object]]]:
     return [[record for record in records if record["log"] == log] for log in sorted({r["log"] for r in records})]
 
 
-@pytest.mark.parametrize("via", list(Via))
+@pytest.mark.parametrize("via", [Via.EXT_PROC, pytest.param(Via.EXT_AUTHZ, marks=pytest.mark.full)])
 def test_workers_outlive_the_steward_for_the_age_of_their_snapshot(tmp_path: Path, via: Via) -> None:
     age_s = 2.0
     with gateway(tmp_path, via=via, runtime={"snapshot_max_age_s": age_s}, server={"drain_s": 1.0}) as gate:

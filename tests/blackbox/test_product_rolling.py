@@ -42,7 +42,12 @@ def engines(gate: Gateway) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("via", "workers", "again"), [(Via.EXT_PROC, 1, True), (Via.EXT_PROC, 2, False), (Via.EXT_AUTHZ, 1, False)]
+    ("via", "workers", "again"),
+    [
+        (Via.EXT_PROC, 1, True),
+        pytest.param(Via.EXT_PROC, 2, False, marks=pytest.mark.full),
+        pytest.param(Via.EXT_AUTHZ, 1, False, marks=pytest.mark.full),
+    ],
 )
 def test_workers_replaced_under_load_fail_no_request(tmp_path: Path, via: Via, workers: int, again: bool) -> None:
     with small_gate(tmp_path, workers=workers, via=via, server={"drain_s": 2.0}) as gate:
@@ -71,6 +76,7 @@ def test_workers_replaced_under_load_fail_no_request(tmp_path: Path, via: Via, w
         assert len(report.streams) == workers + 1
 
 
+@pytest.mark.full
 def test_a_renewed_certificate_is_taken_up_under_load(tmp_path: Path) -> None:
     """Same configuration, other files: workers are replaced. On a network address the next one has to wait for its
     port, for which time Envoy tries the other worker."""

@@ -193,6 +193,7 @@ def test_a_log_locked_by_another_process_is_refused_with_its_pid(tmp_path: Path)
     open_writer(tmp_path).close()
 
 
+@pytest.mark.full
 def test_a_writer_killed_under_load_thirty_times_loses_nothing_acknowledged(tmp_path: Path) -> None:
     rng = random.Random(30)
     acknowledged: list[str] = []
