@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import get_args
 
-from borderpost.config import Config
 from borderpost.config.keys import ConfigKey, config_keys
+from borderpost.config.model import Config
 from borderpost.policy import event_schema
 from borderpost.policy.event_schema import EventScope, EventsFile, EventType
 from borderpost.policy.pack import PolicyPack, Rules

@@ -10,8 +10,8 @@ from pathlib import Path
 from borderpost.audit.fields import COMMON, RECORD_TYPES, RESERVED_TYPES
 from borderpost.audit.kinds import Field, Kind, ListOf, Shape
 from borderpost.cli.main import COMMANDS, build_command
-from borderpost.config import Config
 from borderpost.config.keys import ConfigKey, config_keys
+from borderpost.config.model import Config
 from borderpost_base.errors import ERRORS
 from borderpost_base.limits import LIMITS
 from borderpost_base.metrics import METRICS

@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from borderpost.clock_error import ClockError
-from borderpost.config import Loaded
 from borderpost.config.event_list import load_events
 from borderpost.config.events import EventsSection, is_plain, signers_of
+from borderpost.config.load import Loaded
 from borderpost.events.book import SignedList, continued
 from borderpost.events.heartbeat import Heartbeat, check_against, read_heartbeat
 from borderpost.events.signing import Signers

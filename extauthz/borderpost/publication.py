@@ -12,7 +12,7 @@ from pathlib import Path
 from borderpost.anonymiser_files import WHAT as ANONYMISERS
 from borderpost.anonymiser_files import AnonymiserFiles
 from borderpost.catalog import Catalog
-from borderpost.config import Loaded
+from borderpost.config.load import Loaded
 from borderpost.geoip import EMBEDDED, GeoDatabase
 from borderpost.geoip.database import EMBEDDED_PATH
 from borderpost.geoip_parts import describe_anonymisers, describe_geoip

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from borderpost.audit.inputs import InputStore
-from borderpost.config import Loaded
+from borderpost.config.load import Loaded
 from borderpost.geoip import Anonymisers, GeoDatabase
 from borderpost.geoip.mmdb import MaxMindFile
 from borderpost.law_book import made_here

@@ -25,7 +25,7 @@ import uvloop
 
 from borderpost.admin.app import AdminServer, make_app
 from borderpost.admin.feeds import feeds_route
-from borderpost.config import Loaded, load_config
+from borderpost.config.load import Loaded, load_config
 from borderpost.counters.counting import Counting
 from borderpost.feeds import Feeds
 from borderpost.health import Check

@@ -11,13 +11,16 @@ import contextlib
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from borderpost.audit.config import AuditSpec
-from borderpost.config import Config
 from borderpost.config.operation import AnswersSpec
 from borderpost.config.sections import LogsSpec, ServerSpec
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.strict import StrictModel
+
+if TYPE_CHECKING:
+    from borderpost.config.model import Config
 
 _ONLY_BY_RESTART = {
     "server.listen": "Envoy's configuration names it",

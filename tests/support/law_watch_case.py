@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from borderpost.config import Loaded, load_config
+from borderpost.config.load import Loaded, load_config
 from borderpost.events.store import FileStore
 from borderpost.health import Outcome
 from borderpost.law_watch import LawWatch

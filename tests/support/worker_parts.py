@@ -11,7 +11,7 @@ from typing import Any
 
 from borderpost.answers import AnswerSettings
 from borderpost.audit.inputs import InputStore
-from borderpost.config import Loaded, load_config
+from borderpost.config.load import Loaded, load_config
 from borderpost.counters.tally import WorkerTally
 from borderpost.decision import View
 from borderpost.live import Live, activations

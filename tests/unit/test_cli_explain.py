@@ -14,7 +14,7 @@ import yaml
 from borderpost.audit.inputs import InputStore
 from borderpost.cli.made_up import view_of
 from borderpost.cli.main import main
-from borderpost.config import Loaded, load_config
+from borderpost.config.load import Loaded, load_config
 from borderpost.decision import View
 from borderpost.facts import RawRequest
 from borderpost.geoip import Anonymisers, GeoDatabase

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from borderpost.config import Config, Loaded, load_config
 from borderpost.config.event_list import load_events
 from borderpost.config.events import EventsSection
 from borderpost.config.keys import config_keys
+from borderpost.config.load import Loaded, load_config
+from borderpost.config.model import Config
 from borderpost.config.overrides import apply_variables
 from borderpost.policy.built_in import STARTER
 from borderpost_base.errors import BorderpostError, Problems

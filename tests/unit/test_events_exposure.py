@@ -15,7 +15,7 @@ from borderpost.audit.inputs import InputStore
 from borderpost.cli.events.exposure import Report, answers_to, examine
 from borderpost.cli.made_up import view_of
 from borderpost.cli.main import main
-from borderpost.config import load_config
+from borderpost.config.load import load_config
 from borderpost.facts import RawRequest
 from borderpost.geoip import GeoDatabase
 from borderpost.policy.event_schema import EventsFile, LegalEvent

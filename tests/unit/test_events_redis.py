@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from borderpost.config import Loaded, load_config
+from borderpost.config.load import Loaded, load_config
 from borderpost.config.redis import EventsRedisSpec
 from borderpost.demo.children import free_port
 from borderpost.events.lines import GENESIS, line_digest

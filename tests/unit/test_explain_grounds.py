@@ -12,7 +12,7 @@ from borderpost.audit.inputs import InputStore
 from borderpost.cli.grounds import event_told, split, taking_part
 from borderpost.cli.made_up import view_of
 from borderpost.cli.main import main
-from borderpost.config import load_config
+from borderpost.config.load import load_config
 from borderpost.facts import RawRequest
 from borderpost.geoip import GeoDatabase
 from borderpost.policy.compile import compile_policy

@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
 from borderpost.admin.feeds import feeds_route
-from borderpost.config import load_config
 from borderpost.config.events import EventsSection
+from borderpost.config.load import load_config
 from borderpost.events.feeds import FeedMessage, is_signed, read_message, signature_of
 from borderpost.events.triggers import fault_of_fired
 from borderpost.feeds import Feeds

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from borderpost.config import Loaded, load_config
+from borderpost.config.load import Loaded, load_config
 from borderpost.config.packs import built_in_packs
 from borderpost.policy.built_in import COLLECTIONS, PACKS, STARTER, members
 from borderpost.policy.bundle import PolicyBundle, build_bundle

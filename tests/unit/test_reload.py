@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from borderpost.cli.main import main
-from borderpost.config import Config, load_config
+from borderpost.config.load import load_config
+from borderpost.config.model import Config
 from borderpost.runtime_directory import ReloadOutcome, RuntimeDirectory, steward_of
 from borderpost.worker_settings import clear_settings, refuse_unreloadable, settings_of
 from borderpost_base.errors import BorderpostError, Problems

@@ -17,7 +17,7 @@ from borderpost.audit.inputs import InputStore
 from borderpost.audit.reader import read_log
 from borderpost.audit.segment import segment_name
 from borderpost.cli.main import main
-from borderpost.config import Loaded, load_config
+from borderpost.config.load import Loaded, load_config
 from borderpost.rollback import Settled, settle
 from borderpost.seen import SeenStore, last_inputs, marks_of
 from borderpost.uptake import Uptake

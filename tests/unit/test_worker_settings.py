@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from borderpost.config import load_config
+from borderpost.config.load import load_config
 from borderpost.config.sections import ServerSpec
 from borderpost.worker import listen_of
 from borderpost.worker_settings import WorkerSettings, settings_of
@@ -58,3 +61,12 @@ def test_a_file_of_another_shape_is_refused(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(FileNotFoundError):
         WorkerSettings.read(path)
+
+
+def test_a_worker_loads_no_signatures_no_clients_and_no_web_server() -> None:
+    """All that is the steward's: in a worker it would be memory, and a way in."""
+    program = "import sys, borderpost.worker; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(ast.literal_eval(done.stdout))
+    assert "borderpost_wire" in loaded
+    assert not loaded & {"cryptography", "redis", "starlette", "uvicorn"}

@@ -21,7 +21,7 @@ from borderpost.cli.output import CLEAN, Output
 from borderpost_base.errors import BorderpostError, Place
 
 if TYPE_CHECKING:
-    from borderpost.config import Loaded
+    from borderpost.config.load import Loaded
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,8 @@ from borderpost.cli.options import pairs
 from borderpost_base.errors import BorderpostError, Place
 
 if TYPE_CHECKING:
-    from borderpost.config import Config, Loaded
+    from borderpost.config.load import Loaded
+    from borderpost.config.model import Config
     from borderpost_envoy import EnvoyPlan, HostPort, ListenerTls, RegionCluster, RoutePlan, UnixSocket, UpstreamTls
 
 

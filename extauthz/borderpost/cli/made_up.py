@@ -10,7 +10,7 @@ from typing import cast
 from borderpost.catalog import Catalog
 from borderpost.cli.explanation import Explanation
 from borderpost.cli.options import pairs
-from borderpost.config import Loaded
+from borderpost.config.load import Loaded
 from borderpost.decision import View
 from borderpost.facts import RawRequest
 from borderpost.facts.request import ISSUER_CLAIM, MALFORMED_CLAIM

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from borderpost_base.errors import BorderpostError, Place
 
 if TYPE_CHECKING:
-    from borderpost.config import Loaded
+    from borderpost.config.load import Loaded
 
 CONFIG_DEFAULT = "borderpost.yaml"
 
@@ -57,6 +57,6 @@ def pairs(option: str, given: Iterable[str]) -> list[tuple[str, str]]:
 
 def load(arguments: argparse.Namespace) -> Loaded:
     """Load the configuration that the arguments name. Raises BorderpostError or Problems."""
-    from borderpost.config import load_config
+    from borderpost.config.load import load_config
 
     return load_config(config_path(arguments), overrides_of(arguments))

@@ -40,7 +40,7 @@ def schema_of(kind: str) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of one kind of file."""
     from pydantic import BaseModel
 
-    from borderpost.config import Config
+    from borderpost.config.model import Config
     from borderpost.events.lines import without_ours
     from borderpost.events.triggers import Trigger
     from borderpost.policy.event_schema import EventsFile, LegalEvent

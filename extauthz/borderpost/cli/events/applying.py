@@ -17,7 +17,7 @@ from borderpost.cli.output import CLEAN, Output, counted, errors_of
 from borderpost_base.errors import BorderpostError, Place, Problems
 
 if TYPE_CHECKING:
-    from borderpost.config import Loaded
+    from borderpost.config.load import Loaded
     from borderpost.events.book import SignedList
     from borderpost.events.documents import SignedDocument
     from borderpost.events.signing import Signature

@@ -10,7 +10,7 @@ from borderpost.cli.options import config_path, overrides_of
 from borderpost_base.errors import BorderpostError, Place
 
 if TYPE_CHECKING:
-    from borderpost.config import Loaded
+    from borderpost.config.load import Loaded
     from borderpost.policy.event_schema import LegalEvent
 
 
@@ -31,7 +31,7 @@ def unknown_names(events: Iterable[LegalEvent], loaded: Loaded, place: Place) ->
 
 def configured(arguments: argparse.Namespace) -> Loaded | None:
     """Load the configuration, without its events, if one is named or stands where one would be looked for."""
-    from borderpost.config import load_config
+    from borderpost.config.load import load_config
 
     if arguments.config is None and not config_path(arguments).exists():
         return None

@@ -14,7 +14,7 @@ from borderpost_base.errors import BorderpostError, Place
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from borderpost.config import EventsSection
+    from borderpost.config.events import EventsSection
     from borderpost.events.signing import Signers
     from borderpost.events.store import ListStore
 

@@ -16,7 +16,7 @@ from borderpost_base.errors import BorderpostError, Place, Problems
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from borderpost.config import Loaded
+    from borderpost.config.load import Loaded
     from borderpost.events.documents import SignedDocument
     from borderpost.policy.event_schema import LegalEvent
 
