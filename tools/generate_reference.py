@@ -68,6 +68,8 @@ AREAS = {
     "09": "Rendering and demo",
     "10": "The signed list of legal events",
     "11": "Counters",
+    "12": "Proof before traffic",
+    "13": "Payload",
 }
 
 

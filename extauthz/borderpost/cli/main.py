@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check-config": ("borderpost.cli.check_config", "say what is wrong with a configuration"),
     "explain": ("borderpost.cli.explain", "say what would be, or was, decided and why"),
     "events": ("borderpost.cli.events", "sign legal events, apply them, see what is in force"),
+    "policy": ("borderpost.cli.policy", "prove, compare, test, export and check law before traffic"),
     "packs": ("borderpost.cli.packs", "list packs of law with their dates, or show what one says"),
     "counters": ("borderpost.cli.counters", "show what has been counted for laws with a threshold"),
     "verify": ("borderpost.cli.verify", "check an audit log: chain, sequence, completeness"),

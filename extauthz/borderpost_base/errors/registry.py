@@ -9,8 +9,10 @@ from borderpost_base.errors import (
     counters,
     events,
     facts,
+    payload,
     policy,
     processes,
+    proof,
     regions,
     render,
     requests,
@@ -31,6 +33,8 @@ _TABLES = (
     render.TABLE,
     events.TABLE,
     counters.TABLE,
+    proof.TABLE,
+    payload.TABLE,
 )
 
 

@@ -1,0 +1,43 @@
+"""Law as code: prove, compare, test, export and check a policy before any traffic meets it.
+
+Each action reads a configuration (`--config`, as `serve` does) with its packs and events, and touches nothing that
+runs. Exit 0: in order. Exit 1: findings. Exit 2: it could not be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+
+from borderpost.cli.output import COULD_NOT_RUN, Output
+
+ACTIONS: dict[str, tuple[str, str]] = {}
+"""Each action: the module of this package that holds `configure_NAME` and `run_NAME`, and its line in the overview."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the actions with their arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions")
+    for name, (module_name, line) in ACTIONS.items():
+        module = importlib.import_module(f"{__name__}.{module_name}")
+        configured = getattr(module, f"configure_{name}")
+        known = actions.add_parser(
+            name,
+            help=line,
+            description=inspect.cleandoc(configured.__doc__ or ""),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        configured(known)
+        known.set_defaults(handler=getattr(module, f"run_{name}"))
+    parser.set_defaults(overview=parser.format_help)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Do what was asked for."""
+    if arguments.action is None:
+        output.note(arguments.overview().rstrip())
+        return COULD_NOT_RUN
+    output.command = f"policy {arguments.action}"
+    code: int = arguments.handler(arguments, output)
+    return code
