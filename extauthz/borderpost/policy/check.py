@@ -76,7 +76,7 @@ def check_rules(rules: Rules, before: Vocabulary) -> Iterator[Finding]:
         for index, implied in enumerate(data_class.implies):
             path: KeyPath = ("data_classes", name, "implies", index)
             if implied not in known.classes:
-                yield path, _unknown_class(implied, known)
+                yield path, unknown_class(implied, known)
             elif known.classes[implied].rank > data_class.rank or (data_class.rank == 0):
                 yield path, BorderpostError("BP0216", f"`{name}` (rank {data_class.rank}) implies `{implied}`")
     yield from _circles(rules, known)
@@ -95,10 +95,10 @@ def check_sections(
     for path, classes in named:
         for index, name in enumerate(classes):
             if name not in known.classes:
-                yield (*path, index), _unknown_class(name, known)
+                yield (*path, index), unknown_class(name, known)
     for name, route in routes.items():
         if route.tenant is not None and route.tenant not in tenants:
-            yield ("routes", name, "tenant"), _unknown("BP0214", "tenant", route.tenant, tenants)
+            yield ("routes", name, "tenant"), unknown_name("BP0214", "tenant", route.tenant, tenants)
 
 
 def check_conditions(regimes: Iterable[Regime], tenants: Mapping[str, TenantSpec]) -> Iterator[Finding]:
@@ -106,7 +106,7 @@ def check_conditions(regimes: Iterable[Regime], tenants: Mapping[str, TenantSpec
     for index, regime in enumerate(regimes):
         for position, tenant in enumerate(regime.applies_when.tenant or ()):
             if tenant not in tenants:
-                error = _unknown("BP0214", "tenant", tenant, tenants)
+                error = unknown_name("BP0214", "tenant", tenant, tenants)
                 yield ("regimes", index, "applies_when", "tenant", position), error
 
 
@@ -206,15 +206,15 @@ def _unknown_in_scope(event: LegalEvent, known: Vocabulary) -> Iterator[Finding]
                 yield (key, index), _unknown_group(ref, known)
     for index, name in enumerate(event.scope.data):
         if name not in known.classes:
-            yield ("data", index), _unknown_class(name, known)
+            yield ("data", index), unknown_class(name, known)
     for index, name in enumerate(event.scope.regimes):
         if name not in known.regimes:
-            yield ("regimes", index), _unknown("BP0222", "regime", name, known.regimes)
+            yield ("regimes", index), unknown_name("BP0222", "regime", name, known.regimes)
 
 
 def unknown_region(region_id: str, regions: Iterable[str]) -> BorderpostError:
     """Return the error for a region id that is not configured."""
-    return _unknown("BP0211", "region", region_id, regions)
+    return unknown_name("BP0211", "region", region_id, regions)
 
 
 def raise_found(found: Iterable[Finding], document: YamlDocument | None = None, prefix: KeyPath = ()) -> None:
@@ -284,7 +284,7 @@ def _check_regime(regime: Regime, known: Vocabulary) -> Iterator[Finding]:
     for path, names in classes:
         for position, name in enumerate(names):
             if name != "*" and name not in known.classes:
-                yield (*path, position), _unknown_class(name, known)
+                yield (*path, position), unknown_class(name, known)
 
 
 def _unknown_group(name: str, known: Vocabulary) -> BorderpostError:
@@ -293,14 +293,16 @@ def _unknown_group(name: str, known: Vocabulary) -> BorderpostError:
             codes.split_code(name)
         except BorderpostError as error:
             return error
-    return _unknown("BP0203", "group", name, known.groups)
+    return unknown_name("BP0203", "group", name, known.groups)
 
 
-def _unknown_class(name: str, known: Vocabulary) -> BorderpostError:
-    return _unknown("BP0204", "data class", name, known.classes)
+def unknown_class(name: str, known: Vocabulary) -> BorderpostError:
+    """Return the error for a data class that nobody defines."""
+    return unknown_name("BP0204", "data class", name, known.classes)
 
 
-def _unknown(code: str, kind: str, name: str, known: Iterable[str]) -> BorderpostError:
+def unknown_name(code: str, kind: str, name: str, known: Iterable[str]) -> BorderpostError:
+    """Return the error for a name of some kind that is not known, with the known one that is most like it."""
     near = _nearest(name, known, cutoff=0.5)
     return BorderpostError(code, f"no {kind} `{name}`", mend=f"did you mean `{near[0]}`?" if near else None)
 
