@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from borderpost.answers import Answer, Refusal, Route
 from borderpost.audit.inputs import InputStore
 from borderpost.audit.kinds import parse_stamp
 from borderpost.audit.reader import find
@@ -20,7 +19,8 @@ from borderpost.lawful_answer import CompiledLaw
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.decide import decide
 from borderpost.policy.events import EventList, compile_events
-from borderpost.policy.model import Evidence, Facts, Law, Mode, Source
+from borderpost.policy.model import Law
+from borderpost.recorded_decision import answer_of, facts_of
 from borderpost.regions.rank import Ranking
 from borderpost.regions.signals import Signals
 from borderpost.shadow import Shadow
@@ -84,30 +84,3 @@ def _compared(record: Mapping[str, Any], law: Law, ranking: Ranking | None) -> s
     if table_digest(candidate_table(law, ranking)) == record["table"]:
         return "derived anew from the inputs that the record names: the same table of regions"
     return "derived anew from the inputs that the record names, the table of regions DIFFERS from the recorded one"
-
-
-def facts_of(record: Mapping[str, Any]) -> Facts:
-    """Return the facts that a decision record holds."""
-    evidence = tuple(
-        Evidence(Source(piece["src"]), piece["val"], piece.get("subdivision_unknown", False), piece.get("doubt"))
-        for piece in record["jur"]["evidence"]
-    )
-    mode = record["jur"].get("mode_set")
-    return Facts(
-        evidence=evidence,
-        classes=tuple(record["class"]),
-        tenant=record.get("tenant"),
-        model=record.get("model"),
-        missing=record["jur"].get("missing"),
-        purpose=record.get("purpose"),
-        mode=None if mode is None else Mode(mode),
-    )
-
-
-def answer_of(record: Mapping[str, Any]) -> Answer:
-    """Return the answer that a decision record holds."""
-    out = record["out"]
-    jurisdiction = ",".join(record["jur"]["effective"]) or "-"
-    if out["action"] == "route":
-        return Route(out["r"], out["cluster"], jurisdiction, out["basis"])
-    return Refusal(out["status"], out["code"], out["reason"], jurisdiction, tuple(record["jur"]["regimes"]))

@@ -127,8 +127,8 @@ def examine(log: Path, event: LegalEvent, answers: Sequence[LegalEvent] = ()) ->
     """
     from borderpost.audit.inputs import InputStore
     from borderpost.audit.segment import INPUTS_NAME
-    from borderpost.cli.recorded import facts_of
     from borderpost.policy.fields import to_us
+    from borderpost.recorded_decision import facts_of
     from borderpost_base.world import World
 
     report = Report()
