@@ -49,6 +49,13 @@ HEADER_VALUE_BYTES_MAX = _limit(
 )
 REQUEST_ID_BYTES_MAX = _limit("request_id_bytes_max", 128, "bytes", "Envoy's own request ids have 36")
 DATA_CLASSES_MAX = _limit("data_classes_max", 16, "classes a request", "one request names a handful")
+PROOF_STANDINGS_MAX = _limit(
+    "proof_standings_max", 200_000, "kinds", "routes times tenants times models of one proof; a second to sort out"
+)
+PROOF_DECLARATIONS_MAX = _limit(
+    "proof_declarations_max", 20_000, "kinds", "sets of data classes that a law tells apart; a handful of laws make tens"
+)
+PROOF_ATOMS_MAX = _limit("proof_atoms_max", 50_000_000, "atoms", "a proof over as many takes half an hour")
 JWT_CLAIM_BYTES_MAX = _limit("jwt_claim_bytes_max", 256, "bytes", "a claim is a country or tenant name")
 SAN_COUNT_MAX = _limit("san_count_max", 16, "names a certificate", "a client certificate carries one or two")
 REQUEST_MESSAGE_BYTES_MAX = _limit(
@@ -179,3 +186,4 @@ SIGNER_KEYS_MAX = _limit("signer_keys_max", 32, "keys a signer", "one, and those
 TALLY_SLOTS_MAX = _limit(
     "tally_slots_max", 512, "slots", "months of counters in a worker's file: ten counters for four years"
 )
+POLICY_CASES_MAX = _limit("policy_cases_max", 100_000, "cases a file", "tests of a policy are asked in some seconds")

@@ -81,7 +81,6 @@ class CompiledEvents:
     """What legal events change in one policy, at any instant. Its memo never changes an answer."""
 
     __slots__ = (
-        "_boundaries",
         "_catalogue",
         "_dated",
         "_effects",
@@ -89,6 +88,8 @@ class CompiledEvents:
         "_numbers",
         "_tenants",
         "_territory",
+        "boundaries",
+        "counted",
         "places",
         "policy",
     )
@@ -96,7 +97,8 @@ class CompiledEvents:
     def __init__(self, events: EventList, policy: CompiledPolicy, drills: bool) -> None:
         self.policy = policy
         """The policy that they are about."""
-        counted = [event for event in events.events if drills or event.mode == "enforce"]
+        self.counted = counted = tuple(event for event in events.events if drills or event.mode == "enforce")
+        """The events that count here, drills among them only where they were asked for."""
         self._numbers = {event.id: 1 << number for number, event in enumerate(counted)}
         self.places, self._territory, self._catalogue = _ground(policy, counted)
         self._dated: list[_Dated] = []
@@ -105,20 +107,21 @@ class CompiledEvents:
             if start_us < end_us:
                 self._dated.append(_Dated(start_us, end_us, self._numbers[event.id], event))
         dates = {at for dated in self._dated for at in (dated.start_us, dated.end_us) if abs(at) < NEVER_US}
-        self._boundaries = (*sorted(dates), NEVER_US)
+        self.boundaries = (*sorted(dates), NEVER_US)
+        """Every instant at which an event begins or ends to be in force, microseconds since 1970, and NEVER_US."""
         self._effects: dict[int, Effects] = {}
         self._tenants = _by_name((dated.bit, dated.event.scope.tenants) for dated in self._dated)
         self._models = _by_name((dated.bit, dated.event.scope.models) for dated in self._dated)
 
     def at(self, now_us: int) -> tuple[Effects, int]:
         """Return what is changed at an instant, and when that changes next (NEVER_US: never)."""
-        interval = bisect_right(self._boundaries, now_us)
+        interval = bisect_right(self.boundaries, now_us)
         effects = self._effects.get(interval)
         if effects is None:
             if len(self._effects) >= limits.REMEMBERED_INTERVALS_MAX:
                 self._effects.clear()  # costs time and never an answer
             effects = self._effects[interval] = self._made([d for d in self._dated if d.start_us <= now_us < d.end_us])
-        return effects, self._boundaries[interval]
+        return effects, self.boundaries[interval]
 
     def prepare(self, now_us: int) -> None:
         """Work out what holds now and what holds next, for whoever asks then and cannot wait.
@@ -131,8 +134,8 @@ class CompiledEvents:
 
     def is_prepared(self, now_us: int) -> bool:
         """Return whether what holds now and what holds next has been worked out."""
-        interval = bisect_right(self._boundaries, now_us)
-        last = self._boundaries[interval] == NEVER_US
+        interval = bisect_right(self.boundaries, now_us)
+        last = self.boundaries[interval] == NEVER_US
         return interval in self._effects and (last or interval + 1 in self._effects)
 
     def in_force(self, now_us: int) -> tuple[str, ...]:
@@ -141,7 +144,7 @@ class CompiledEvents:
 
     def changed_between(self, before_us: int, now_us: int) -> list[str]:
         """Return the ids of events that took effect or ended in (before, now]."""
-        if bisect_right(self._boundaries, before_us) == bisect_right(self._boundaries, now_us):
+        if bisect_right(self.boundaries, before_us) == bisect_right(self.boundaries, now_us):
             return []  # as nearly always, and asked once a batch
         return [
             dated.event.id
