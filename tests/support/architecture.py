@@ -20,6 +20,8 @@ ARROWS: dict[str, set[str]] = {
     "borderpost.facts": {"borderpost_base", "borderpost.policy", "borderpost.geoip"},
     "borderpost.regions": {"borderpost_base", "borderpost.policy"},
     "borderpost.proof": {"borderpost_base", "borderpost.policy", "borderpost.facts", "borderpost.geoip"},
+    "borderpost.reports": {"borderpost_base.errors", "borderpost.version"},
+    "borderpost.manifests": {"borderpost_base", "borderpost.policy", "borderpost.reports"},
     "borderpost.audit": {"borderpost_base", "borderpost.policy", "borderpost.version"},
     "borderpost.events": {
         "borderpost_base",

@@ -1,7 +1,8 @@
 """Say what is wrong with a configuration: the file, its packs, its events, and how they fit together.
 
-Every mistake is told at once, with its line, and the files of GeoIP are opened. Exit 0: it can be served, with
-warnings on stderr. Exit 1: mistakes were found. Exit 2: the file could not be read.
+Every mistake is told at once, with its line, and the files of GeoIP are opened; `--format sarif` and `--format github`
+tell mistakes and warnings to code scanning and pull requests. Exit 0: it can be served, with warnings on stderr.
+Exit 1: mistakes were found. Exit 2: the file could not be read.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from borderpost.cli.events.names import unknown_names
-from borderpost.cli.options import add_config, add_json, config_path, load
+from borderpost.cli.options import add_config, config_path, load
 from borderpost.cli.output import CLEAN, COULD_NOT_RUN, FINDINGS, Output, errors_of
+from borderpost.cli.reporting import add_format, choose, write_report
+from borderpost.reports.finding import Level, findings_of
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.world import World
 
@@ -24,11 +27,12 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_config(parser)
-    add_json(parser)
+    add_format(parser)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Load the configuration as `serve` would; print what it amounts to, or what is wrong."""
+    report = choose(arguments, output)
     try:
         loaded = load(arguments)
         warnings = [*_look_at_geoip(loaded.config.geoip), *_unknown_locations(loaded.regions)]
@@ -37,8 +41,14 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             warnings += unknown_names(loaded.events.events, loaded, place)
     except (BorderpostError, Problems) as error:
         errors = errors_of(error)
-        output.errors(errors)
+        if report in ("sarif", "github"):
+            write_report(list(findings_of(errors)), report, output)
+        else:
+            output.errors(errors)
         return COULD_NOT_RUN if any(found.code in {"BP0003", "BP0004"} for found in errors) else FINDINGS
+    if report in ("sarif", "github"):
+        write_report(list(findings_of(warnings, Level.WARNING)), report, output)
+        return CLEAN
     summary = {
         "file": str(config_path(arguments)),
         "regions": sorted(loaded.regions),
