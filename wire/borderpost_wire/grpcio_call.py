@@ -49,11 +49,13 @@ class GrpcioCall:
     """A call as services see it (`borderpost_wire.service.Call`), and its life below."""
 
     __slots__ = (
+        "_asking",
         "_attached",
         "_closing",
         "_context",
         "_engine",
         "_event",
+        "_half_closed",
         "_last_reply",
         "_open",
         "_reader",
@@ -88,6 +90,10 @@ class GrpcioCall:
         self._replies: collections.deque[bytes] = collections.deque()
         self._last_reply: bytes | None = None
         """What ends a client stream."""
+        self._asking = False
+        """The next message takes the place of the one before."""
+        self._half_closed = False
+        """The peer has sent everything."""
         self._closing: tuple[StatusCode, str] | None = None
         """The non-OK status that is to follow the replies."""
         self._returning = False
@@ -123,6 +129,23 @@ class GrpcioCall:
         if self.kind is MethodKind.UNARY:
             self.ended_by_service = True
             self._open = False
+        self._wake()
+
+    def ask(self, message: bytes) -> None:
+        """Send a message that answers nothing and asks for the next one; ValueError where none can be asked for."""
+        if not self._open:
+            return
+        if self.kind is not MethodKind.STREAM or not self.unanswered or self._asking:
+            raise ValueError("nothing can be asked of this peer now")
+        if self.unanswered > 1:  # the next one is here already
+            self.unanswered -= 1
+            self._engine.answered(1)
+        elif self._half_closed:
+            self.end(StatusCode.ABORTED, "the message that is needed was not sent")
+            return
+        else:
+            self._asking = True
+        self._replies.append(message)
         self._wake()
 
     def fail(self, status: StatusCode, text: str) -> None:
@@ -198,9 +221,16 @@ class GrpcioCall:
             if received > 1 and self.kind is MethodKind.SERVER_STREAM:
                 self.end(StatusCode.INVALID_ARGUMENT, "more than one message")
             elif self._open:
+                if self._asking and self.unanswered:
+                    self.unanswered -= 1
+                    self._engine.answered(1)
+                self._asking = False
                 self._engine.arrived(self, message)
+        self._half_closed = True
         if not received:
             self.end(StatusCode.INVALID_ARGUMENT, "no message")
+        elif self._asking and self.unanswered:
+            self.end(StatusCode.ABORTED, "the message that is needed was not sent")
 
     def _must_stay(self) -> bool:
         """Return whether a call whose input has ended is to stay open."""

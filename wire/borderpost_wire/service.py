@@ -13,7 +13,7 @@ What an engine promises:
 
 * Every callback runs on the engine's own event loop thread. A service must not block in it.
 * A call that got a message and no answer is never ended with status OK, whatever happens: an exception in
-  the service, a drain, a half-close. For Envoy's external processing a clean end before an answer means
+  the service, a drain, a half-close; what `ask` sends is no answer. For Envoy's external processing a clean end before an answer means
   "let the request through", so the engine ends such a call with a non-OK status.
 * An exception out of `Service.messages` fails the calls of that batch that are still unanswered with
   INTERNAL, and nothing else on the connection notices.
@@ -83,6 +83,15 @@ class Call(Protocol):
         """Send one response message; on a unary call it also ends the call with OK.
 
         On a client stream it takes the place of the reply before, and is sent once the peer has sent everything.
+        """
+        ...
+
+    def ask(self, message: bytes) -> None:
+        """Send a message that answers nothing and asks the peer of a stream for its next one.
+
+        The message before stays unanswered and the next one takes its place: one `reply` answers both. A peer that
+        half-closes instead gets a non-OK status. For streams, while a message is unanswered and nothing was asked;
+        ValueError otherwise.
         """
         ...
 

@@ -27,6 +27,7 @@ class WireCall(Stream):
     """A call as services see it (`borderpost_wire.service.Call`), and its life below."""
 
     __slots__ = (
+        "_asking",
         "_connection",
         "_deadline_key",
         "_half_closed",
@@ -62,6 +63,8 @@ class WireCall(Stream):
         self.delivered = False
         """The service got a message of this call."""
         self.ended_by_service = False
+        self._asking = False
+        """The next message takes the place of the one before."""
         self._received = False
         """A message has come."""
         self._half_closed = False
@@ -115,6 +118,24 @@ class WireCall(Stream):
             connection.touch()
         if ending is not None:
             self._close()
+
+    def ask(self, message: bytes) -> None:
+        """Send a message that answers nothing and asks for the next one; ValueError where none can be asked for."""
+        if not self.alive:
+            return
+        if self.kind is not _STREAM or not self.unanswered or self._asking:
+            raise ValueError("nothing can be asked of this peer now")
+        connection = self._connection
+        if self.unanswered > 1:  # the next one is here already
+            self.unanswered -= 1
+            connection.engine.unanswered -= 1
+        elif self._half_closed:
+            self.end(StatusCode.ABORTED, "the message that is needed was not sent")
+            return
+        else:
+            self._asking = True
+        connection.out.respond(self, HEAD, PREFIX.pack(0, len(message)) + message, None)
+        connection.touch()
 
     def fail(self, status: StatusCode, text: str) -> None:
         """End the call with a non-OK status; ValueError for OK."""
@@ -170,6 +191,8 @@ class WireCall(Stream):
             self.end(StatusCode.INVALID_ARGUMENT, "no message")
         elif (self.kind is _STREAM or self.kind is _CLIENT_STREAM) and not self.unanswered:
             self._end_ok()
+        elif self._asking:
+            self.end(StatusCode.ABORTED, "the message that is needed was not sent")
 
     def take_reset(self) -> None:
         """Take the end of the stream, or of the connection, without a word."""
@@ -202,12 +225,18 @@ class WireCall(Stream):
 
     def _arrive(self, message: bytes) -> None:
         """Queue a message for delivery with whatever else this turn of the loop brings."""
-        if self._received and not (self.kind is _STREAM or self.kind is _CLIENT_STREAM):
-            self.end(StatusCode.INVALID_ARGUMENT, "more than one message")
-            return
+        engine = self._connection.engine
+        if self._received:
+            if not (self.kind is _STREAM or self.kind is _CLIENT_STREAM):
+                self.end(StatusCode.INVALID_ARGUMENT, "more than one message")
+                return
+            if self._asking:
+                self._asking = False
+                if self.unanswered:
+                    self.unanswered -= 1
+                    engine.unanswered -= 1
         self._received = True
         self.unanswered += 1
-        engine = self._connection.engine
         engine.unanswered += 1
         inbox = self.route.inbox
         if not inbox.pairs:
