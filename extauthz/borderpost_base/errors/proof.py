@@ -18,4 +18,30 @@ TABLE: tuple[ErrorSpec, ...] = (
         "The atoms, kinds of requests that the law tells apart, are more than one run goes through.",
         "Ask about less: a shorter time (`--from`, `--until`), or fewer packs.",
     ),
+    ErrorSpec(
+        "BP1210",
+        "a test proves nothing",
+        "A case expects nothing, a file has no case, or a request says what the configuration does not read: whatever "
+        "the policy says, the test would pass.",
+        "Say what shall hold, or take the case out.",
+    ),
+    ErrorSpec(
+        "BP1211",
+        "too many cases",
+        "The lists under `each` multiply: the cases of one file are more than one run goes through.",
+        "Split the file, or let `borderpost policy prove` go through all kinds of requests.",
+    ),
+    ErrorSpec(
+        "BP1260",
+        "nothing that `policy fmt` lays out",
+        "It lays out YAML files that people write. A JSON file, such as a signed event, would no longer be JSON.",
+        "Leave the file out.",
+    ),
+    ErrorSpec(
+        "BP1261",
+        "formatting would change the file's content",
+        "What would have been written was read again and is not what the file says. This is a mistake of the program; "
+        "nothing was written.",
+        "Leave the file as it is, and report it with the file.",
+    ),
 )

@@ -12,7 +12,9 @@ import inspect
 
 from borderpost.cli.output import COULD_NOT_RUN, Output
 
-ACTIONS: dict[str, tuple[str, str]] = {}
+ACTIONS: dict[str, tuple[str, str]] = {
+    "test": ("test", "hold answers against YAML cases, with coverage of rules"),
+}
 """Each action: the module of this package that holds `configure_NAME` and `run_NAME`, and its line in the overview."""
 
 
