@@ -53,7 +53,10 @@ PROOF_STANDINGS_MAX = _limit(
     "proof_standings_max", 200_000, "kinds", "routes times tenants times models of one proof; a second to sort out"
 )
 PROOF_DECLARATIONS_MAX = _limit(
-    "proof_declarations_max", 20_000, "kinds", "sets of data classes that a law tells apart; a handful of laws make tens"
+    "proof_declarations_max",
+    20_000,
+    "kinds",
+    "sets of data classes that a law tells apart; a handful of laws make tens",
 )
 PROOF_ATOMS_MAX = _limit("proof_atoms_max", 50_000_000, "atoms", "a proof over as many takes half an hour")
 JWT_CLAIM_BYTES_MAX = _limit("jwt_claim_bytes_max", 256, "bytes", "a claim is a country or tenant name")
@@ -153,6 +156,24 @@ FEED_STREAM_ENTRIES_MAX = _limit(
 FEED_READ_S_MAX = _limit("feed_read_s_max", 5, "seconds", "for the body of a webhook's message to arrive")
 LATE_EVENTS_RECORDED_MAX = _limit(
     "late_events_recorded_max", 64, "events a record", "the newest ones; the list that the record names has them all"
+)
+JSON_POINTER_CHARACTERS_MAX = _limit("json_pointer_characters_max", 256, "characters", "a path of a few keys")
+JSON_DEPTH_MAX = _limit(
+    "json_depth_max", 64, "levels", "of a body; a tool's schema in a chat has some 20, and parsers differ from 100 on"
+)
+JSON_VALUES_MAX = _limit(
+    "json_values_max", 100_000, "values", "of a body; a long prompt as token ids, read in some 10 ms"
+)
+JSON_NUMBER_CHARACTERS_MAX = _limit(
+    "json_number_characters_max", 64, "characters", "a double is printed in 25; of more, parsers make different numbers"
+)
+DIGEST_HEADER_BYTES_MAX = _limit("digest_header_bytes_max", 1024, "bytes", "each algorithm there is takes some 600")
+SEARCHED_DIGITS_MIN = _limit("searched_digits_min", 7, "digits", "no number of a person or an account has fewer")
+DETECTOR_CANDIDATES_MAX = _limit(
+    "detector_candidates_max",
+    2_000,
+    "candidates",
+    "that one detector checks in one body; where there are more it counts as having found something",
 )
 FINDINGS_MAX = _limit("findings_max", 1000, "findings a report", "a log that is all damage is told by its first lines")
 POLICY_PACKS_MAX = _limit("policy_packs_max", 64, "packs", "the record of a policy's activation names each of them")

@@ -17,7 +17,7 @@ _IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class Refused(Exception):
-    """The request ends here. Carries HTTP status, error code and reason; never leaves this package."""
+    """The request ends here. Carries HTTP status, error code and reason; never leaves the package that reads."""
 
     def __init__(self, status: int, code: str, reason: str) -> None:
         super().__init__(reason)
