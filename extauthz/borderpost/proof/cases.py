@@ -20,6 +20,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model, model_validator
@@ -27,7 +28,7 @@ from pydantic import Field, create_model, model_validator
 from borderpost.policy import check
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.event_schema import LegalEvent
-from borderpost.policy.fields import Code, Identifier, Instant, Label, RouteName, Text, refuse_at
+from borderpost.policy.fields import Code, Identifier, Instant, Label, RouteName, Text, format_instant, refuse_at
 from borderpost.policy.model import Mode
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
@@ -251,7 +252,14 @@ def _overlaid(models: list[Any]) -> dict[str, Any]:
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_shown, value)) + "]"
+    if isinstance(value, datetime):
+        return told_instant(value)
     return value.id if isinstance(value, LegalEvent) else str(value)
+
+
+def told_instant(at: datetime) -> str:
+    """Return an instant as people write it in these files: the day alone where it is the day's first instant."""
+    return format_instant(at).removesuffix("T00:00:00.000000Z")
 
 
 def _parts(file: CaseFile) -> Iterator[tuple[KeyPath, list[tuple[KeyPath, CaseRequest]], Expectation]]:

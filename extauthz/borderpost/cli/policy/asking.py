@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from datetime import datetime
 
-from borderpost.policy.fields import format_instant
 from borderpost.policy.schema import EvidenceSpec
-from borderpost.proof.cases import CaseRequest
-
-_MIDNIGHT = "T00:00:00.000000Z"
+from borderpost.proof.cases import CaseRequest, told_instant
 
 
-def explain_command(request: CaseRequest, evidence: EvidenceSpec, *, at: str | None = None) -> str:
+def explain_command(request: CaseRequest, evidence: EvidenceSpec, *, at: datetime) -> str:
     """Return the command. `at` is the instant where the request names none.
 
     What `explain` cannot make up (doubt about an address, a tenant named by route metadata, supposed events) is not in
@@ -42,8 +40,7 @@ def explain_command(request: CaseRequest, evidence: EvidenceSpec, *, at: str | N
     if evidence.trust_purpose_header and request.purpose is not None:
         add("--header", f"{names.purpose}={request.purpose}")
     add("--route", request.route)
-    instant = format_instant(request.at) if request.at is not None else at
-    add("--at", instant.removesuffix(_MIDNIGHT) if instant is not None else None)
+    add("--at", told_instant(request.at if request.at is not None else at))
     if request.stale:
         words.append("--stale")
     return shlex.join(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -259,10 +259,16 @@ def _turn(turn: Turn) -> str:
     return f"{turn.title}: {_instant(turn.boundary.at_us)} {', '.join(turn.boundary.what)}"
 
 
-def _instant(at_us: int) -> str:
-    from borderpost.policy.fields import EPOCH, format_instant
+def _datetime(at_us: int) -> datetime:
+    from borderpost.policy.fields import EPOCH
 
-    return format_instant(EPOCH + timedelta(microseconds=at_us))
+    return EPOCH + timedelta(microseconds=at_us)
+
+
+def _instant(at_us: int) -> str:
+    from borderpost.policy.fields import format_instant
+
+    return format_instant(_datetime(at_us))
 
 
 def _tell(
@@ -276,7 +282,7 @@ def _tell(
         output.data(f"  --> {one.case.place}")
         for line in _failure_lines(one, loaded):
             output.data(f"  {line}")
-        output.data(f"  $ {explain_command(request, evidence, at=_instant(hearing.now_us))}")
+        output.data(f"  $ {explain_command(request, evidence, at=_datetime(hearing.now_us))}")
         for note in beside(request, evidence):
             output.data(f"    {note}")
         output.data("")
