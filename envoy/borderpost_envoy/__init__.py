@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from borderpost_envoy.plan import (
     SERVER_CLUSTER,
+    BodyPlan,
     EnvoyPlan,
     HostPort,
     JwtProvider,
@@ -24,6 +25,7 @@ from borderpost_envoy.render import render_bootstrap, to_json, to_yaml
 
 __all__ = [
     "SERVER_CLUSTER",
+    "BodyPlan",
     "EnvoyPlan",
     "HostPort",
     "JwtProvider",

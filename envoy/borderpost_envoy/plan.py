@@ -132,6 +132,23 @@ class JwtProvider:
 
 
 @dataclass(frozen=True, slots=True)
+class BodyPlan:
+    """Which bodies Envoy collects whole and sends to us before it routes a request."""
+
+    bytes_max: int
+    """A longer body is refused with 413. Must equal `payload.bytes_max`."""
+    routes: tuple[str, ...] = ()
+    """Names of the routes; empty means all."""
+
+    def __post_init__(self) -> None:
+        _need(0 < self.bytes_max < 1 << 32, "the bound of a body is a number of bytes")
+
+    def covers(self, route: RoutePlan) -> bool:
+        """Return whether bodies of a route are sent."""
+        return not self.routes or route.name in self.routes
+
+
+@dataclass(frozen=True, slots=True)
 class EnvoyPlan:
     """Everything that differs between two Envoy bootstraps of ours."""
 
@@ -164,6 +181,8 @@ class EnvoyPlan:
     """Key of the payload in jwt_authn's metadata; must equal `evidence.token.payload_key`."""
     access_log: str | None = None
     """Path of a JSON access log without client addresses; None writes none."""
+    bodies: BodyPlan | None = None
+    """Bodies that are sent to us; None sends headers only."""
 
     def __post_init__(self) -> None:
         _need(bool(self.regions), "a plan needs at least one region")
@@ -176,6 +195,8 @@ class EnvoyPlan:
         _distinct("region", [r.region for r in self.regions])
         _distinct("route", [r.name for r in self.routes])
         _distinct("JWT provider", [p.name for p in self.jwt_providers])
+        unknown = sorted({*(self.bodies.routes if self.bodies else ())} - {route.name for route in self.routes})
+        _need(not unknown, f"bodies of `{unknown[0] if unknown else ''}` are to be sent, which is no route")
         for region in self.regions:
             _need(bool(region.endpoints), f"region `{region.region}` has no endpoint")
             _need(bool(region.cluster), f"region `{region.region}` has an empty cluster name")

@@ -14,6 +14,8 @@ from envoy_data_plane.xds.core import v3 as xds_core
 from envoy_data_plane.xds.type.matcher import v3 as xds_match
 
 from borderpost_base.names import (
+    BODY_BUFFERED,
+    BODY_KEY,
     CLIENT_HEADER,
     CLUSTER_HEADER,
     DECISION_HEADER,
@@ -21,7 +23,7 @@ from borderpost_base.names import (
     REGION_HEADER,
     ROUTE_KEY,
 )
-from borderpost_envoy.filters import HOST_SELECTIONS_MAX, PREVIOUS_HOSTS
+from borderpost_envoy.filters import HOST_SELECTIONS_MAX, PREVIOUS_HOSTS, headers_only
 from borderpost_envoy.plan import EnvoyPlan, RoutePlan, RouteStyle
 
 _SPECIFIER = "borderpost.regions"
@@ -61,12 +63,16 @@ def _route(plan: EnvoyPlan, one: RoutePlan) -> route.Route:
     else:
         action.cluster_header = CLUSTER_HEADER
     own = {**one.metadata, ROUTE_KEY: one.name}
+    with_body = plan.bodies is not None and plan.bodies.covers(one)
+    if with_body:
+        own[BODY_KEY] = BODY_BUFFERED
     return route.Route(
         name=one.name,
         match=route.RouteMatch(prefix=one.prefix),
         route=action,
         # ext_authz is not told the route's name; it is told this.
         metadata=core.Metadata(filter_metadata={METADATA_NAMESPACE: protobuf.Struct.from_dict(own)}),
+        typed_per_filter_config=headers_only(plan) if plan.bodies is not None and not with_body else {},
     )
 
 

@@ -7,7 +7,8 @@ each request.
 Two doors, two dialects of the same decision (facts about Envoy 1.40, each held by a black-box test):
 
 * ext_proc reads only `raw_value` of a header; dynamic metadata is a map of namespaces, of which the rendered
-  filter lets in `borderpost`. A header mutation and `clear_route_cache` must be in one message.
+  filter lets in `borderpost`. A header mutation and `clear_route_cache` must be in one message. Where the body is
+  read too, the headers are answered by leave to send it (`SEND_BODY`), and the body by the decision.
 * ext_authz reads only `value`; dynamic metadata is flat and lands in the filter's own namespace; the filter's
   own configuration clears the route cache.
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
@@ -33,6 +35,11 @@ from borderpost_proto import ext_proc_pb2 as proc
 _PLACEHOLDER = b"\x7e" * 32
 """Stands for a decision id (32 hex digits); `~` occurs in no id, region, reason or code."""
 _REMEMBERED_ANSWERS_MAX = 4096
+SEND_BODY: Final = proc.ProcessingResponse(
+    request_headers=proc.HeadersResponse(response=proc.CommonResponse())
+).SerializeToString()
+"""Answers a request's headers by nothing but leave to send its body. It names no cluster, and Envoy routes no request
+whose body it was told to buffer before that is answered as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,7 @@ class ExtProcDoor(Door):
 
     def _route(self, route: Route, decision: str | None) -> bytes:
         response = proc.ProcessingResponse()
-        common = response.request_headers.response
+        common = self._answered(response)
         option = common.header_mutation.set_headers.add()
         option.header.key = CLUSTER_HEADER
         option.header.raw_value = route.cluster.encode()
@@ -139,6 +146,11 @@ class ExtProcDoor(Door):
         common.clear_route_cache = True
         response.dynamic_metadata.update({METADATA_NAMESPACE: _metadata(route, decision)})
         return response.SerializeToString(deterministic=True)
+
+    @staticmethod
+    def _answered(response: proc.ProcessingResponse) -> proc.CommonResponse:
+        """Return the part of a response that answers the phase in which this door decides."""
+        return response.request_headers.response
 
     def _refuse(self, refusal: Refusal, decision: str | None) -> bytes:
         response = proc.ProcessingResponse()
@@ -153,6 +165,14 @@ class ExtProcDoor(Door):
             option.append_action = common_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
         response.dynamic_metadata.update({METADATA_NAMESPACE: _metadata(refusal, decision)})
         return response.SerializeToString(deterministic=True)
+
+
+class ExtProcBodyDoor(ExtProcDoor):
+    """Answers as `ProcessingResponse` to the body of a request, whose headers had leave to go on."""
+
+    @staticmethod
+    def _answered(response: proc.ProcessingResponse) -> proc.CommonResponse:
+        return response.request_body.response
 
 
 class ExtAuthzDoor(Door):

@@ -54,13 +54,15 @@ def fixed_fields(
     return {**own, **shared.of(law, ranking)}
 
 
-def request_field(identity: Identity) -> bytes:
-    """Return the canonical JSON of a record's `req`: what joins it to other logs."""
-    request = {}
+def request_field(identity: Identity, body: Mapping[str, Any] | None = None) -> bytes:
+    """Return the canonical JSON of a record's `req`: what joins it to other logs, and what is told of its body."""
+    request: dict[str, Any] = {}
     if identity.request_id is not None:
         request["id"] = identity.request_id
     if identity.trace_id is not None:
         request["trace"] = identity.trace_id
+    if body is not None:
+        request["body"] = dict(body)
     return encode(request)
 
 

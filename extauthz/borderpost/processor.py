@@ -6,6 +6,7 @@ one place only, `_answer`, called after the log said that its record is durable.
 
     messages ─▶ recognised (recognition.py) ──────────────────────────┐
              └▶ read (requests.py) ─▶ facts ─▶ View.answer ─▶ known ─┴▶ record chained ─▶ durable ─▶ answer
+             └▶ body asked for (body_mode.py) ─▶ body ─▶ read, as above; only where it is configured
 
 Whatever goes wrong refuses: a message that does not parse or is not what this door expects ends its call with a
 non-OK status, which Envoy turns into a refusal; everything else is answered with a status of its own. A stream
@@ -17,17 +18,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from borderpost.answers import AnswerSettings, Door, ExtAuthzDoor, ExtProcDoor, Refusal, Route
+from borderpost.answers import AnswerSettings, Door, ExtAuthzDoor, ExtProcBodyDoor, ExtProcDoor, Refusal, Route
 from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.writer import AuditUnavailable
 from borderpost.counters.tally import WorkerTally
 from borderpost.decision import Decision, View
 from borderpost.decision_record import request_field
+from borderpost.facts import Identity, RawRequest
 from borderpost.live import Live, applied_event
 from borderpost.policy.model import Source
 from borderpost.recognition import Recogniser
 from borderpost.record_keeper import RecordKeeper
-from borderpost.requests import CheckReader, ProcessReader, RequestReader, UnexpectedMessage
+from borderpost.requests import Bodies, BodyRead, CheckReader, ProcessReader, RequestReader, UnexpectedMessage
 from borderpost_base import limits
 from borderpost_base.logs import get_logger
 from borderpost_base.memo import Remembered
@@ -90,7 +92,7 @@ class Processor:
 
     def __init__(
         self, *, live: Live, keeper: RecordKeeper, tally: WorkerTally, world: World, metrics: Metrics,
-        settings: AnswerSettings,
+        settings: AnswerSettings, bodies: Bodies | None = None,
     ) -> None:  # fmt: skip
         self._live = live
         self._keeper = keeper
@@ -103,6 +105,10 @@ class Processor:
             ),
             _CHECK: Entrance("ext_authz", CheckReader(), ExtAuthzDoor(settings), None),
         }
+        self._bodies = bodies
+        """Body mode; None where headers alone decide."""
+        self._body_entrance = Entrance("ext_proc", ProcessReader(), ExtProcBodyDoor(settings), None)
+        """For questions whose headers had leave to go on: nothing of a body is recognised by its headers."""
         self._stale: tuple[View, View] | None = None
         """A view whose events are too old, and the same one as it holds then; None while they are fresh."""
         self._events_digest = ""
@@ -161,7 +167,7 @@ class Processor:
         self._forget()
 
     def _forget(self) -> None:
-        for entrance in self._entrances.values():
+        for entrance in (*self._entrances.values(), self._body_entrance):
             entrance.forget()
 
     def _by_freshness(self, view: View, now_us: int) -> View:
@@ -185,9 +191,9 @@ class Processor:
             self._tally.add(counter, 1, now_us)
 
     def _decide(self, call: Call, message: bytes, view: View | None, now_us: int) -> Decided | None:
-        """Decide one request; None if it has been answered already."""
+        """Decide one request; None if it has been answered already, or waits for its body."""
         if call.state is not None:
-            raise UnexpectedMessage("this stream has its answer")
+            return self._decide_by_body(call, message, view, now_us)
         call.state = True
         entrance = self._entrances[call.method]
         recogniser = entrance.recogniser
@@ -199,13 +205,37 @@ class Processor:
         if view is None:
             self._unrecorded(call, _NO_POLICY)
             return None
+        body = None
+        if self._bodies is not None:
+            if self._bodies.awaits(call, question, len(message)):
+                return None
+            body = self._bodies.read(question)
         raw, identity = entrance.reader.read(question, view.reading)
+        known = self._judge(entrance, view, raw, identity, body, now_us)
+        if recogniser is not None and body is None and known.decision.law is not None:
+            recogniser.remember(message, question, raw.address, view.locator.place_number, known)
+        return known, request_field(identity, body.field if body is not None else None)
+
+    def _decide_by_body(self, call: Call, message: bytes, view: View | None, now_us: int) -> Decided | None:
+        """Decide a request whose headers had leave to send its body, by both."""
+        if self._bodies is None:
+            raise UnexpectedMessage("this stream has its answer")
+        question, body = self._bodies.take(call, message)
+        if view is None:
+            self._unrecorded(call, _NO_POLICY)
+            return None
+        entrance = self._body_entrance
+        raw, identity = entrance.reader.read(question, view.reading)
+        return self._judge(entrance, view, raw, identity, body, now_us), request_field(identity, body.field)
+
+    def _judge(
+        self, entrance: Entrance, view: View, raw: RawRequest, identity: Identity, body: BodyRead | None, now_us: int
+    ) -> Known:  # fmt: skip
         for name in identity.dropped:
             self._metrics.facts_rejected_total.inc(f"dropped:{name}")
-        known = self._know(entrance, view, view.answer(raw, now_us))
-        if recogniser is not None and known.decision.law is not None:
-            recogniser.remember(message, question, raw.address, view.locator.place_number, known)
-        return known, request_field(identity)
+        if body is not None:
+            raw = raw._replace(body=body.stated)
+        return self._know(entrance, view, view.answer(raw, now_us))
 
     def _record(self, calls: list[Call], decided: list[Decided], now_us: int, began_us: int) -> None:
         """Chain the records of a batch; what the log does not take is refused."""

@@ -13,18 +13,19 @@ black-box test:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError
 
-from borderpost.facts import Identity, RawRequest, read_claims, read_identity
+from borderpost.facts import Identity, RawRequest, Stated, read_claims, read_identity
 from borderpost.facts.needs import MTLS_ATTRIBUTE, ROUTE_ATTRIBUTE, SAN_ATTRIBUTES, SOURCE_ATTRIBUTE
 from borderpost.policy.schema import TokenSource
 from borderpost_base.names import CLIENT_HEADER, METADATA_NAMESPACE, ROUTE_KEY
 from borderpost_proto import ext_authz_pb2 as authz
 from borderpost_proto import ext_proc_pb2 as proc
+from borderpost_wire.service import Call
 
 _ATTRIBUTES_KEY = "envoy.filters.http.ext_proc"
 _TENANT_KEY = "tenant"
@@ -44,6 +45,31 @@ class Reading:
     """Lower-case names of the headers that may change the law."""
     token: TokenSource | None
     """Where a verified token's claims stand."""
+
+
+class BodyRead(NamedTuple):
+    """A body that has been read."""
+
+    stated: Stated
+    """What it says."""
+    field: Mapping[str, Any]
+    """What its decision's record tells of it (`audit.fields`, `req.body`)."""
+
+
+class Bodies(Protocol):
+    """What is asked of body mode, where it is on."""
+
+    def awaits(self, call: Call, question: Any, size_bytes: int) -> bool:
+        """Return True if a question, of that size, is not to be decided yet: the call has been told what to do."""
+        ...
+
+    def read(self, question: Any) -> BodyRead | None:
+        """Return what the body says of a question that is decided now; None where headers alone decide."""
+        ...
+
+    def take(self, call: Call, message: bytes) -> tuple[Any, BodyRead]:
+        """Return the question of a call that was awaited, and its body. Raises UnexpectedMessage."""
+        ...
 
 
 class RequestReader(Protocol):
@@ -74,20 +100,41 @@ class ProcessReader:
             raise UnexpectedMessage("observability_mode cannot enforce; it is not answered")
         return question
 
+    @staticmethod
+    def parse_body(message: bytes) -> bytes:
+        """Return the body of a question that was told to send it. Raises UnexpectedMessage."""
+        try:
+            question = proc.ProcessingRequest.FromString(message)
+        except DecodeError as error:
+            raise UnexpectedMessage("not a ProcessingRequest") from error
+        phase = question.WhichOneof("request")
+        if phase != "request_body":
+            raise UnexpectedMessage(f"unexpected phase: {phase or 'none'}; request_body was asked for")
+        return question.request_body.body
+
+    @staticmethod
+    def route(question: proc.ProcessingRequest) -> str | None:
+        """Return the name of Envoy's route; None where it has none."""
+        return text_of(_attributes(question), ROUTE_ATTRIBUTE)
+
+    @staticmethod
+    def headers(question: proc.ProcessingRequest) -> list[tuple[str, bytes]]:
+        """Return every header that Envoy forwarded, duplicates kept."""
+        return [(h.key, h.raw_value or h.value.encode()) for h in question.request_headers.headers.headers]
+
     def read(self, question: proc.ProcessingRequest, reading: Reading) -> tuple[RawRequest, Identity]:
         """Take out what is read."""
-        found = question.request_headers.headers.headers
-        headers, identity = _headers(((h.key, h.raw_value or h.value.encode()) for h in found), reading)
-        fields = question.attributes[_ATTRIBUTES_KEY].fields if _ATTRIBUTES_KEY in question.attributes else {}
+        headers, identity = _headers(self.headers(question), reading)
+        fields = _attributes(question)
         claims = read_claims(question.metadata_context.filter_metadata, reading.token)
         raw = RawRequest(
-            address=_text(fields, SOURCE_ATTRIBUTE) or "",
+            address=text_of(fields, SOURCE_ATTRIBUTE) or "",
             headers=headers,
             residency_claim=claims.residency,
             tenant_claim=claims.tenant,
             issuer=claims.issuer,
             sans=_sans(fields),
-            route=_text(fields, ROUTE_ATTRIBUTE),
+            route=text_of(fields, ROUTE_ATTRIBUTE),
         )
         return raw, identity
 
@@ -105,20 +152,28 @@ class CheckReader:
             raise UnexpectedMessage("a CheckRequest without an HTTP request")
         return question
 
+    @staticmethod
+    def route_fields(question: authz.CheckRequest) -> Any:
+        """Return the fields of the route's metadata under our namespace."""
+        metadata = question.attributes.route_metadata_context.filter_metadata
+        return metadata[METADATA_NAMESPACE].fields if METADATA_NAMESPACE in metadata else {}
+
+    @staticmethod
+    def headers(question: authz.CheckRequest) -> list[tuple[str, bytes]]:
+        """Return every header that Envoy sent, duplicates kept where it sent them apart."""
+        http = question.attributes.request.http
+        if http.header_map.headers:
+            return [(h.key, h.raw_value or h.value.encode()) for h in http.header_map.headers]
+        return [(key, value.encode()) for key, value in http.headers.items()]
+
     def read(self, question: authz.CheckRequest, reading: Reading) -> tuple[RawRequest, Identity]:
         """Take out what is read."""
         attributes = question.attributes
-        http = attributes.request.http
-        found: Iterable[tuple[str, bytes]]
-        if http.header_map.headers:
-            found = [(h.key, h.raw_value or h.value.encode()) for h in http.header_map.headers]
-        else:
-            found = [(key, value.encode()) for key, value in http.headers.items()]
+        found = self.headers(question)
         headers, identity = _headers(found, reading)
         addresses = {value for key, value in found if key == CLIENT_HEADER}
         address = addresses.pop().decode("ascii", "replace") if len(addresses) == 1 else ""
-        route = attributes.route_metadata_context.filter_metadata
-        fields = route[METADATA_NAMESPACE].fields if METADATA_NAMESPACE in route else {}
+        fields = self.route_fields(question)
         claims = read_claims(attributes.metadata_context.filter_metadata, reading.token)
         raw = RawRequest(
             # An IPv6 address stands here without port or brackets; facts take it either way.
@@ -128,8 +183,8 @@ class CheckReader:
             tenant_claim=claims.tenant,
             issuer=claims.issuer,
             sans=(attributes.source.principal,) if attributes.source.principal else (),
-            route=_text(fields, ROUTE_KEY),
-            route_tenant=_text(fields, _TENANT_KEY),
+            route=text_of(fields, ROUTE_KEY),
+            route_tenant=text_of(fields, _TENANT_KEY),
         )
         return raw, identity
 
@@ -149,7 +204,12 @@ def _headers(found: Iterable[tuple[str, bytes]], reading: Reading) -> tuple[tupl
     return tuple(kept), read_identity(request_ids, traceparents)
 
 
-def _text(fields: Any, name: str) -> str | None:
+def _attributes(question: proc.ProcessingRequest) -> Any:
+    """Return the fields of the attributes that Envoy sent."""
+    return question.attributes[_ATTRIBUTES_KEY].fields if _ATTRIBUTES_KEY in question.attributes else {}
+
+
+def text_of(fields: Any, name: str) -> str | None:
     """Return a Struct field's text; None where it is absent, empty or no text."""
     return fields[name].string_value or None if name in fields else None
 
@@ -158,4 +218,4 @@ def _sans(fields: Any) -> tuple[str, ...]:
     """Return the SANs of a certificate that Envoy verified; without mutual TLS they say nothing."""
     if MTLS_ATTRIBUTE not in fields or not fields[MTLS_ATTRIBUTE].bool_value:
         return ()
-    return tuple(text for name in SAN_ATTRIBUTES if (text := _text(fields, name)))
+    return tuple(text for name in SAN_ATTRIBUTES if (text := text_of(fields, name)))

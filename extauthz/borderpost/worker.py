@@ -5,10 +5,11 @@
     SIGTERM, SIGINT   the service ends: answer on for `server.drain_s` while health checks say so, then end
     SIGUSR1           another worker takes this one's place: send Envoy there, answer what still comes, then end
 
-The index is the worker's address, and its name for people; the stream is where it records. It serves from its first
-moment, and refuses until it has a snapshot and an open audit stream: a closed door is an answer, a missing socket is
-a guess. Only one that takes the place of another (`--takes-over`) first gets ready and then takes the address: until
-then somebody better answers there.
+The index is the worker's address, and its name for people; the stream is where it records. It listens once it has a
+snapshot and an open audit stream: Envoy asks another worker where nobody listens, but takes a refusal for an answer.
+Where that takes longer than a few seconds there may be no better one to ask, so it listens all the same and refuses: a
+closed door says why, a missing socket does not. One that takes the place of another (`--takes-over`) never takes the
+address before it is ready: until then somebody better answers there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import math
 import os
 import signal
 from dataclasses import dataclass, replace
@@ -55,7 +57,10 @@ _CLOSE_WITHIN_S = 5.0
 _OPEN_CALLS_S = 1.0
 """How long calls that are open at the end of the drain may still wait for their answer."""
 _LOOK_S = 0.01
-"""How often a worker that takes over looks whether it can."""
+"""How often a worker that is not ready looks whether it is."""
+_PATIENCE_S = 5.0
+"""How long a worker that takes nobody's place leaves its address alone while it gets ready. It mostly takes a tenth of
+that: to compile the law, and to recover a stream that ended badly."""
 _EXIT_ORPHANED = 3
 _COLLECT_AFTER = (2000, 20, 100)
 """Thresholds of the garbage collector's generations. What a worker remembers is large, lives long and holds no cycles:
@@ -101,10 +106,15 @@ class Worker:
             adopt=self._adopt,
             now_us=world.now_us,
         )
+        self._bodies = None
+        if settings.payload is not None:
+            from borderpost.body_mode import body_mode_of  # what reads bodies is loaded only where they are read
+
+            self._bodies = body_mode_of(settings.payload, world, self._metrics)
         self._health = HealthService({"": False, EXTERNAL_PROCESSOR_SERVICE: False, AUTHORIZATION_SERVICE: False})
         self._processor = Processor(
             live=self._live, keeper=self._keeper, tally=WorkerTally(runtime, role.stream), world=world,
-            metrics=self._metrics, settings=answers_of(settings),
+            metrics=self._metrics, settings=answers_of(settings), bodies=self._bodies,
         )  # fmt: skip
         self._listening = False
         self._draining = False
@@ -122,15 +132,16 @@ class Worker:
         listen = listen_of(self._settings.server, self._role.index)
         if self._role.takes_over and isinstance(listen, UnixListen):
             listen = replace(listen, takes_over=True)
+        message_bytes_max = self._bodies.message_bytes_max if self._bodies else limits.REQUEST_MESSAGE_BYTES_MAX
         engine = make_engine(
             self._settings.server.engine,
-            ServerOptions(listen=(listen,), message_bytes_max=limits.REQUEST_MESSAGE_BYTES_MAX),
+            ServerOptions(listen=(listen,), message_bytes_max=message_bytes_max),
             [self._processor, self._health, ReflectionService(descriptor_set())],
         )
         self._keeper.open_soon(in_loop=engine.name == "wire", kernel_sync=True)
         beat = loop.create_task(self._beat())
         try:
-            if not self._role.takes_over or await self._may_take_over(listen, beat):
+            if await self._may_listen(listen, beat):
                 await engine.start()
                 self._listening = True
                 self._log.info("listening", engine=engine.name, addresses=list(engine.addresses), pid=os.getpid())
@@ -147,13 +158,18 @@ class Worker:
         self._replaced = True
         self._stop.set()
 
-    async def _may_take_over(self, listen: UnixListen | TcpListen, beat: asyncio.Task[None]) -> bool:
+    async def _may_listen(self, listen: UnixListen | TcpListen, beat: asyncio.Task[None]) -> bool:
         """Get ready to serve, and wait until the address can be had; False if told to stop before."""
-        tls_context(listen)  # what is wrong with certificates must show while the other still serves
+        tls_context(listen)  # what is wrong with certificates must show while another serves
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + (math.inf if self._role.takes_over else _PATIENCE_S)
         while not self._stop.is_set():
             if beat.done():
                 beat.result()
-            if self._is_ready(self._live.view) and (isinstance(listen, UnixListen) or _is_free(listen)):
+            ready = self._is_ready(self._live.view)
+            if self._role.takes_over:
+                ready = ready and (isinstance(listen, UnixListen) or _is_free(listen))
+            if ready or loop.time() > until_s:
                 return True
             await asyncio.sleep(_LOOK_S)
         return False
@@ -203,6 +219,8 @@ class Worker:
             )
             self._say_health(state is WorkerState.SERVING)
             self._live.look_ahead()
+            if self._bodies is not None:
+                self._bodies.look()
             self._keeper.say(self._world.now_us())
             self._metrics.audit_pending.set(self._keeper.pending)
             self._metrics.snapshot_generation.set(self._live.generation)

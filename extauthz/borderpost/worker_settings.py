@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from borderpost.audit.config import AuditSpec
 from borderpost.config.operation import AnswersSpec
@@ -32,6 +32,9 @@ _ONLY_BY_RESTART = {
     "audit.log": "the streams carry the name of their log",
     "counters.directory": "the count is there",
     "counters.redis": "the fleet knows this gateway there",
+    "payload.read": "Envoy's configuration says so too",
+    "payload.bytes_max": "Envoy's configuration says so too",
+    "payload.routes": "Envoy's configuration names them",
     "runtime.directory": "this instance holds its lock",
     "admin.host": "it is bound",
     "admin.port": "it is bound",
@@ -50,17 +53,22 @@ class WorkerSettings(StrictModel):
     """`geoip.remembered_addresses`."""
     snapshot_max_age_s: float
     """`runtime.snapshot_max_age_s`."""
+    payload: dict[str, Any] | None = None
+    """The section `payload` as plain data where bodies are read, so that other workers need not load what reads it."""
 
     def write(self, runtime: Path) -> str:
         """Put the settings in place, whole, and return the file's name.
 
-        The same settings have the same name. Certificates count by what is in their files: a renewed one makes
-        settings of another name.
+        The same settings have the same name. Certificates and the key that names bodies count by what is in their
+        files: a renewed one makes settings of another name.
         """
         text = self.model_dump_json()
         digest = hashlib.sha256(text.encode())
         tls = self.server.tls
-        for path in (tls.certificate, tls.key, tls.client_ca) if tls is not None else ():
+        files = [tls.certificate, tls.key, tls.client_ca] if tls is not None else []
+        if self.payload is not None:
+            files.append(Path(self.payload["hash_key_file"]))
+        for path in files:
             if path is not None:
                 with contextlib.suppress(OSError):  # the worker that needs it says so
                     digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -86,6 +94,7 @@ def settings_of(config: Config) -> WorkerSettings:
         logs=config.logs,
         remembered_addresses=config.geoip.remembered_addresses,
         snapshot_max_age_s=config.runtime.snapshot_max_age_s,
+        payload=config.payload.model_dump(mode="json") if config.payload.read else None,
     )
 
 

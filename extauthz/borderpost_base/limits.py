@@ -65,7 +65,7 @@ REQUEST_MESSAGE_BYTES_MAX = _limit(
     "request_message_bytes_max", 1 << 20, "bytes", "Envoy's own header limit is 60 KiB; metadata may add to it"
 )
 RECORD_BYTES_MAX = _limit(
-    "record_bytes_max", 16 << 10, "bytes", "tlog-tiles bounds an entry at 65,535; ours stay readable"
+    "record_bytes_max", 20 << 10, "bytes", "tlog-tiles bounds an entry at 65,535; ours stay readable"
 )
 RECORDED_EVENTS_MAX = _limit(
     "recorded_events_max", 6, "legal events a record", "the first by id; the digest of the list tells them all"
@@ -157,6 +157,18 @@ FEED_READ_S_MAX = _limit("feed_read_s_max", 5, "seconds", "for the body of a web
 LATE_EVENTS_RECORDED_MAX = _limit(
     "late_events_recorded_max", 64, "events a record", "the newest ones; the list that the record names has them all"
 )
+BODY_BYTES_MAX = _limit(
+    "body_bytes_max", 16 << 20, "bytes", "that `payload.bytes_max` can allow; every open request may take so many"
+)
+BODIES_AWAITED_MAX = _limit(
+    "bodies_awaited_max", 4096, "requests a worker", "whose bodies are awaited; Envoy collects a body before it asks"
+)
+BODIES_AWAITED_BYTES_MAX = _limit(
+    "bodies_awaited_bytes_max", 32 << 20, "bytes a worker", "of headers whose bodies are awaited; each has about 500"
+)
+BODY_KEY_BYTES_MIN = _limit("body_key_bytes_min", 16, "bytes", "128 random bits cannot be guessed")
+BODY_KEY_BYTES_MAX = _limit("body_key_bytes_max", 4096, "bytes", "beyond it the file is no key")
+DETECTORS_MAX = _limit("detectors_max", 16, "detectors", "a record names each that found something")
 JSON_POINTER_CHARACTERS_MAX = _limit("json_pointer_characters_max", 256, "characters", "a path of a few keys")
 JSON_DEPTH_MAX = _limit(
     "json_depth_max", 64, "levels", "of a body; a tool's schema in a chat has some 20, and parsers differ from 100 on"
@@ -208,3 +220,15 @@ TALLY_SLOTS_MAX = _limit(
     "tally_slots_max", 512, "slots", "months of counters in a worker's file: ten counters for four years"
 )
 POLICY_CASES_MAX = _limit("policy_cases_max", 100_000, "cases a file", "tests of a policy are asked in some seconds")
+TRAFFIC_LINES_MAX = _limit("traffic_lines_max", 100_000, "lines", "kinds of requests in a file of traffic; each has a weight")
+TRAFFIC_LINE_BYTES_MAX = _limit("traffic_line_bytes_max", 64 << 10, "bytes", "a described request has about 100")
+TRAFFIC_GROUPS_MAX = _limit(
+    "traffic_groups_max", 20_000, "kinds", "requests of a log that are held in memory before they are weighed: 30 MiB"
+)
+FORESIGHT_KINDS_MAX = _limit(
+    "foresight_kinds_max", 5000, "kinds", "that a comparison tells apart; what is beyond is counted together"
+)
+RISK_KINDS_MAX = _limit(
+    "risk_kinds_max", 50_000, "kinds", "workloads times what law tells apart, each asked again for every loss"
+)
+RISK_HEDGES_MAX = _limit("risk_hedges_max", 200, "measures", "that are tried against every loss")

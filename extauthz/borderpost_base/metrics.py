@@ -258,6 +258,15 @@ class Metrics:
         "worker", "Requests whose address has a place that is not believed, by reason.", "doubt"
     )
 
+    # Bodies, where they are read.
+    bodies_total = _counter(
+        "worker",
+        "Bodies by what became of them: `read`, `assumed` (its form is not read), `refused`, `overdue`, `crowd`.",
+        "outcome",
+    )
+    body_findings_total = _counter("worker", "Bodies in which a detector found something.", "detector")
+    body_read_seconds = _histogram("worker", "Reading of one body, detectors included.", _SYNC_SECONDS)
+
     # The record.
     audit_commit_seconds = _histogram("worker", "Write and fdatasync of one batch of records.", _SYNC_SECONDS)
     audit_batch_records = _histogram("worker", "Records in one commit.", _BATCH_RECORDS)

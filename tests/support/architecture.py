@@ -47,6 +47,7 @@ ARROWS: dict[str, set[str]] = {
 LEVELS: tuple[tuple[str, ...], ...] = (
     (
         "borderpost.answers",
+        "borderpost.body_mode",
         "borderpost.catalog",
         "borderpost.clock_error",
         "borderpost.engine_identity",

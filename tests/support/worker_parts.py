@@ -48,10 +48,14 @@ class FakeCall:
         self.state: Any = None
         self.alive = True
         self.replies: list[bytes] = []
+        self.asked: list[bytes] = []
         self.failed: tuple[StatusCode, str] | None = None
 
     def reply(self, message: bytes) -> None:
         self.replies.append(message)
+
+    def ask(self, message: bytes) -> None:
+        self.asked.append(message)
 
     def fail(self, status: StatusCode, text: str) -> None:
         self.failed = (status, text)
@@ -75,11 +79,11 @@ class FakeCall:
     def cluster(self) -> str | None:
         """Return the cluster that the reply routes to, None if it refuses."""
         answer = self.answer
-        found = (
-            answer.request_headers.response.header_mutation.set_headers
-            if self.method == PROCESS
-            else answer.ok_response.headers
-        )
+        if self.method == PROCESS:
+            phase = answer.request_body if self.asked else answer.request_headers
+            found = phase.response.header_mutation.set_headers
+        else:
+            found = answer.ok_response.headers
         return next((each.header.raw_value.decode() or each.header.value for each in found), None)
 
     @property

@@ -15,6 +15,7 @@ from borderpost.facts import (
     Extractor,
     RawRequest,
     Rejected,
+    Stated,
 )
 from borderpost.geoip import Anonymisers, GeoDatabase, Locator
 from borderpost.policy.codes import is_code
@@ -330,6 +331,15 @@ RAW = st.builds(
     ).map(tuple),
     route=st.none() | st.sampled_from(["chat", "free", "strict", "?"]) | st.text(max_size=10),
     route_tenant=st.none() | st.sampled_from(["acme", "initech"]),
+    body=st.none()
+    | st.builds(
+        Stated,
+        model=st.none() | st.sampled_from(["m-1", "m-2"]),
+        declared=st.sampled_from([(), ("health",), ("health", "public")]),
+        brought=st.sampled_from([(), ("health",), ("biometric", "personal")]),
+        strictest=st.booleans(),
+        refusal=st.none() | st.just((400, "BP1301", "json-malformed")),
+    ),
 )
 
 

@@ -13,8 +13,8 @@ What an engine promises:
 
 * Every callback runs on the engine's own event loop thread. A service must not block in it.
 * A call that got a message and no answer is never ended with status OK, whatever happens: an exception in
-  the service, a drain, a half-close; what `ask` sends is no answer. For Envoy's external processing a clean end before an answer means
-  "let the request through", so the engine ends such a call with a non-OK status.
+  the service, a drain, a half-close; what `ask` sends is no answer. For Envoy's external processing a clean
+  end before an answer means "let the request through", so the engine ends such a call with a non-OK status.
 * An exception out of `Service.messages` fails the calls of that batch that are still unanswered with
   INTERNAL, and nothing else on the connection notices.
 * `reply` and `fail` on a call whose peer has gone do nothing.

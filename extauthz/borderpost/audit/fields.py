@@ -138,6 +138,8 @@ _OUT = Shape(
     )
 )
 
+_DIGEST_OUTCOME = Choice(("verified", "not-verified"))
+
 _SHADOW = Shape(
     (
         Field(
@@ -152,6 +154,18 @@ _SHADOW = Shape(
     )
 )
 
+_BODY = Shape(
+    (
+        Field("bytes", COUNT, "Its size as received; of one that is too long, of what was received."),
+        _optional("hash", HEX_64, "HMAC-SHA-256 of it as received, under `payload.hash_key_file`."),
+        _optional("digest", _DIGEST_OUTCOME, "What its `Content-Digest` came to; absent where there was none."),
+        _optional("repr_digest", _DIGEST_OUTCOME, "What its `Repr-Digest` came to; absent where there was none."),
+        _optional("declared", ListOf(NAME, limits.DATA_CLASSES_MAX), "Data classes that it names, sorted."),
+        _optional("found", ListOf(NAME, limits.DETECTORS_MAX), "Detectors that found something, in order."),
+        _optional("unread", NAME, "Why its form is not read, so that classes were assumed."),
+    )
+)
+
 _DECISION = Shape(
     (
         Field(
@@ -160,9 +174,10 @@ _DECISION = Shape(
                 (
                     _optional("id", REQUEST_ID, "`x-request-id`."),
                     _optional("trace", TRACE, "Trace id of `traceparent`."),
+                    _optional("body", _BODY, "What is told of the request's body, where bodies are read."),
                 )
             ),
-            "What joins the record to other logs. Never an address.",
+            "What joins the record to other logs, and to the body. Never an address, never a piece of the body.",
         ),
         Field("jur", _JURISDICTION, "Whose law applies, and how we know."),
         Field("class", ListOf(NAME, limits.DATA_CLASSES_MAX), "Data classes that counted, sorted."),

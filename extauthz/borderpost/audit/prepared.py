@@ -25,8 +25,9 @@ _HOLES: Final[Mapping[str, bytes]] = {
 }
 """The fields of one request, in the order of keys, and how each is filled in."""
 FIRST_HOLE: Final = "mono_us"
-HOLES_BYTES_MAX: Final = 1024
-"""No request's six values take more: `req` is two bounded identifiers, the others have fixed widths."""
+HOLES_BYTES_MAX: Final = 4096
+"""No request's six values take more: `req` is two bounded identifiers and what is told of a body, the others have fixed
+widths."""
 
 
 class PreparedRecord:

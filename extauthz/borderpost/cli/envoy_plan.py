@@ -17,7 +17,16 @@ from borderpost_base.errors import BorderpostError, Place
 if TYPE_CHECKING:
     from borderpost.config.load import Loaded
     from borderpost.config.model import Config
-    from borderpost_envoy import EnvoyPlan, HostPort, ListenerTls, RegionCluster, RoutePlan, UnixSocket, UpstreamTls
+    from borderpost_envoy import (
+        BodyPlan,
+        EnvoyPlan,
+        HostPort,
+        ListenerTls,
+        RegionCluster,
+        RoutePlan,
+        UnixSocket,
+        UpstreamTls,
+    )
 
 
 def make_plan(loaded: Loaded, arguments: argparse.Namespace) -> EnvoyPlan:
@@ -32,7 +41,7 @@ def make_plan(loaded: Loaded, arguments: argparse.Namespace) -> EnvoyPlan:
         listen=HostPort.parse(arguments.listen),
         servers=servers_of(loaded.config),
         regions=_regions(loaded, arguments),
-        headers_read=needed_headers(evidence, loaded.config.tenants),
+        headers_read=(*needed_headers(evidence, loaded.config.tenants), *_body_headers(loaded.config)),
         attributes=needed_attributes(evidence, loaded.config.tenants),
         via=Via(arguments.via),
         route_style=RouteStyle(arguments.route_style),
@@ -46,6 +55,7 @@ def make_plan(loaded: Loaded, arguments: argparse.Namespace) -> EnvoyPlan:
         access_log=arguments.access_log,
         jwt_namespace=token.namespace,
         jwt_payload_key=token.payload_key,
+        bodies=_bodies(loaded.config),
     )
 
 
@@ -61,6 +71,22 @@ def servers_of(config: Config) -> tuple[UnixSocket | HostPort, ...]:
             "BP0004", "`server.port` is 0, so nobody can know it before the start", place=Place(key="server.port")
         )
     return tuple(HostPort(server.host, server.port + index) for index in range(server.workers))
+
+
+def _bodies(config: Config) -> BodyPlan | None:
+    """Return which bodies Envoy is to send; None where none are read."""
+    from borderpost_envoy import BodyPlan
+
+    return BodyPlan(config.payload.bytes_max, config.payload.routes) if config.payload.read else None
+
+
+def _body_headers(config: Config) -> tuple[str, ...]:
+    """Return the headers by which a body is read; none where none are read."""
+    if not config.payload.read:
+        return ()
+    from borderpost.payload.model import HEADERS
+
+    return HEADERS
 
 
 def _regions(loaded: Loaded, arguments: argparse.Namespace) -> tuple[RegionCluster, ...]:

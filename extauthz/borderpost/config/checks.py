@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from borderpost.config.accounts import group_id, user_id
 from borderpost.config.feeds import secret_mistakes
 from borderpost.config.model import Config
+from borderpost.config.payload import payload_mistakes
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.check import check_region_defaults
 from borderpost.policy.compile import compile_policy
@@ -24,7 +25,11 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
     mistakes = (*_clusters(config), *_tenant_names(config), *_peers(config), *_sinks(config))
     found = [
         BorderpostError(error.code, error.detail, place=document.place(path), mend=error.mend)
-        for path, error in (*mistakes, *secret_mistakes(config.events.feeds))
+        for path, error in (
+            *mistakes,
+            *secret_mistakes(config.events.feeds),
+            *payload_mistakes(config.payload, config.routes, bundle),
+        )
     ]
     if bundle is not None:
         for path, error in check_region_defaults(config.region_defaults, bundle.vocabulary):

@@ -11,6 +11,7 @@ from borderpost.config.counters import CountersSection
 from borderpost.config.events import EventsSection
 from borderpost.config.keys import config_keys
 from borderpost.config.operation import AnswersSpec, RuntimeSpec
+from borderpost.config.payload import PayloadSection
 from borderpost.config.sections import AdminSpec, LogsSpec, ServerSpec
 from borderpost.config.shadow import ShadowSection
 from borderpost.geoip.config import GeoipSpec
@@ -62,6 +63,9 @@ class Config(StrictModel):
 
     routes: dict[Label, RouteSpec] = {}
     """What holds for each Envoy route, by the route's name."""
+
+    payload: PayloadSection = PayloadSection()
+    """Whether bodies of requests are read before they are decided, and what is read of them."""
 
     events: EventsSection = EventsSection()
     """Where legal events are read from."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from borderpost.facts.extract import Extracted, Extractor, Rejected
 from borderpost.facts.needs import needed_attributes, needed_headers
-from borderpost.facts.request import Claims, Identity, RawRequest, client_host, read_claims, read_identity
+from borderpost.facts.request import Claims, Identity, RawRequest, Stated, client_host, read_claims, read_identity
 
 __all__ = [
     "Claims",
@@ -13,6 +13,7 @@ __all__ = [
     "Identity",
     "RawRequest",
     "Rejected",
+    "Stated",
     "client_host",
     "needed_attributes",
     "needed_headers",

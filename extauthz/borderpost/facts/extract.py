@@ -15,6 +15,11 @@ Who is believed, and how far:
 * Data classes. The floor is what the route and the verified tenants set, joined; where none of them sets any, the
   default. The class header adds to the floor. It stands in the floor's place only if every verified tenant of the
   request has `trust_declared_class`, and there is one.
+* Body. Where bodies are read, a data class that one names counts as if the class header named it, and the classes that
+  its content brings are added to whatever holds, the trusted class of a tenant included; they make no mode wider. A
+  model that it names is the request's where no header names one, unless the law is told to rely on that header. A
+  header that says something else ends the request; or, where the configuration says so, the classes of both hold and
+  the model is unknown.
 * Purpose. What route, verified tenants and a header that is trusted say of it; where they differ it is unknown. A
   tenant known by its header can only make it unknown.
 * Mode. The strictest that route and verified tenants set. A tenant known by its header can only make it stricter than
@@ -28,7 +33,7 @@ from dataclasses import dataclass
 
 from borderpost.facts.headers import Refused, is_identifier, is_label, read_list, read_one
 from borderpost.facts.needs import law_headers
-from borderpost.facts.request import RawRequest, client_host
+from borderpost.facts.request import RawRequest, Stated, client_host
 from borderpost.geoip import Locator
 from borderpost.policy.codes import COUNTRIES, is_code
 from borderpost.policy.model import Evidence, Facts, Mode, Source
@@ -138,16 +143,39 @@ class Extractor:
             notes.append("tenant-conflict")
         names = self._evidence.headers
         declared = read_list(names.data_class, values.get(names.data_class, ()), is_identifier, limits.DATA_CLASSES_MAX)
+        model = read_one(names.model, values.get(names.model, ()), is_label)
+        if raw.body is not None:
+            model, declared = self._with_body(raw.body, model, declared)
+        classes = self._classes(declared, tenancy, route)
+        mode = self._mode_of(tenancy, route)
+        if raw.body is not None and raw.body.brought:
+            if not classes and mode is None:
+                mode = self._mode  # that of a request without classes, which the mode of a class must not widen
+            classes = tuple(sorted({*classes, *raw.body.brought}))
         facts = Facts(
             evidence=_in_order(evidence),
-            classes=self._classes(declared, tenancy, route),
+            classes=classes,
             tenant=tenancy.name,
-            model=read_one(names.model, values.get(names.model, ()), is_label),
+            model=model,
             missing=self._missing(evidence, tenancy, route),
             purpose=self._purpose(values, tenancy, route),
-            mode=self._mode_of(tenancy, route),
+            mode=mode,
         )
         return Extracted(facts, tuple(notes))
+
+    def _with_body(
+        self, body: Stated, model: str | None, declared: tuple[str, ...]
+    ) -> tuple[str | None, tuple[str, ...]]:
+        """Return model and declared classes of headers and body together. Raises Refused."""
+        if body.refusal is not None:
+            raise Refused(*body.refusal)
+        models = {named for named in (model, body.model) if named is not None}
+        contradicted = declared and body.declared and {*declared} != {*body.declared}
+        if not body.strictest and (len(models) > 1 or contradicted):
+            raise Refused(400, "BP1330", "body-contradicts:model" if len(models) > 1 else "body-contradicts:class")
+        if len(models) > 1 or (model is None and self._evidence.trust_model_header):
+            return None, (*declared, *body.declared)
+        return model or body.model, (*declared, *body.declared)
 
     def _read_address(self, host: str, evidence: list[Evidence], notes: list[str]) -> None:
         try:

@@ -24,6 +24,21 @@ _REQUEST_ID = re.compile(rb"[\x21-\x7e]+")
 _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
+class Stated(NamedTuple):
+    """What the body of a request says, where bodies are read. Nothing of the body itself."""
+
+    model: str | None = None
+    """The model that it names."""
+    declared: tuple[str, ...] = ()
+    """Data classes that it names, sorted."""
+    brought: tuple[str, ...] = ()
+    """Data classes that its content brings, sorted: by detectors, or because its form is not read."""
+    strictest: bool = False
+    """What holds where a header says another model or other classes: the strictest of both, or a refusal."""
+    refusal: tuple[int, str, str] | None = None
+    """HTTP status, error code and reason where the request ends with its body."""
+
+
 class RawRequest(NamedTuple):
     """Everything of a request that may change the law, as Envoy sent it."""
 
@@ -43,6 +58,8 @@ class RawRequest(NamedTuple):
     """Name of Envoy's route, by `xds.route_name` or route metadata."""
     route_tenant: str | None = None
     """Tenant that the route's own metadata name; configuration, so verified."""
+    body: Stated | None = None
+    """What its body says; None where bodies are not read."""
 
 
 class Claims(NamedTuple):

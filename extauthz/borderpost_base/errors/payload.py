@@ -71,4 +71,38 @@ TABLE: tuple[ErrorSpec, ...] = (
         "(RFC 6901).",
         "Write, for instance, `/model` or `/metadata/data_class`.",
     ),
+    ErrorSpec(
+        "BP1320",
+        "no usable key to name bodies by",
+        "Records name a body by a keyed hash (HMAC-SHA-256). No file with the key is named, it cannot be read, or what "
+        "is in it is too short or too long for a key.",
+        "Make one with `openssl rand -hex 32 > payload.key`, readable by Borderpost alone, and name it in "
+        "`payload.hash_key_file`.",
+    ),
+    ErrorSpec(
+        "BP1321",
+        "unknown route in `payload.routes`",
+        "A route is named whose bodies are to be read, and no such route is described: a slip of the pen would leave "
+        "its bodies unread.",
+        "Correct the name, or describe the route under `routes` (an empty mapping is enough).",
+    ),
+    ErrorSpec(
+        "BP1330",
+        "headers and body contradict each other",
+        "A header names another model, or other data classes, than the body does. One of them was meant for somebody "
+        "else to see.",
+        "Send the same in both, or leave the header out.",
+    ),
+    ErrorSpec(
+        "BP1331",
+        "the body was not sent to Borderpost",
+        "Bodies of this route are to be read, and Envoy is not configured to send them.",
+        "Render Envoy's configuration anew after `payload` has changed: `borderpost render envoy`.",
+    ),
+    ErrorSpec(
+        "BP1333",
+        "the body could not be read",
+        "Reading failed in a way that nobody foresaw; when in doubt Borderpost refuses.",
+        "Report the log line, which tells where; it holds nothing of the body.",
+    ),
 )
