@@ -9,8 +9,8 @@ Five dimensions, each cut only where some side makes a difference:
     stale        whether the legal events are older than allowed
 
 A request says where its subject is by several sources, which need not agree. Law only narrows: where it may go is
-the intersection of where it might go by each of its places alone, those in doubt saying no more than whether they are
-embargoed. So a region is legal for a request only if it is legal for each of its atoms (`atoms_of`), and two policies
+the intersection of where it might go by each of its places alone, those in doubt saying no more than `Space.bars`.
+So a region is legal for a request only if it is legal for each of its atoms (`atoms_of`), and two policies
 differ for some request only if they differ for some atom.
 
 One kind of event breaks the second half: an order about subjects in one place that takes away a basis of a regime
@@ -24,7 +24,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from borderpost.policy.decide import decide
-from borderpost.policy.model import Evidence, Facts, Law, Ruling, Source
+from borderpost.policy.model import Evidence, Facts, Law, Source
 from borderpost.policy.regimes import NEVER_US, STALE
 from borderpost.proof.grounds import Ground, Grounds, Side
 from borderpost.proof.standings import (
@@ -42,6 +42,7 @@ from borderpost.proof.standings import (
     readers_of,
     said_of,
     standing_of,
+    unplaced,
 )
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
@@ -76,7 +77,7 @@ class Atom(NamedTuple):
 
 
 _Kind = tuple[tuple[Scope, ...], tuple[bool, ...]]
-"""What can matter of data classes to each side, and whether it doubts the address."""
+"""What can matter of data classes to each side, and whether it believes the address."""
 
 
 class Space:
@@ -135,10 +136,19 @@ class Space:
         policy, events = self.sides[side]
         return decide(facts, policy, events, atom.span.from_us, stale=atom.stale)
 
+    def bars(self, atom: Atom, side: int = 0) -> bool:
+        """Return True where an atom's place refuses whatever else is known of the subject's place: all that a place in
+        doubt can do, by an embargo on it, or because evidence that is required must not be in doubt."""
+        facts = self.facts(atom, side)
+        if facts is None or facts.missing is not None:
+            return True
+        law = self.law(atom._replace(where=atom.where._replace(doubt=BELIEVED)), side)
+        return law is None or law.reason == "embargo"
+
     def facts(self, atom: Atom, side: int = 0) -> Facts | None:
         """Return the facts of an atom as one side reads them; None where it refuses to."""
         reader = self.readers[side]
-        bare = reader.facts(atom.asking, doubted=not reader.believes(atom.where.doubt))
+        bare = _bare(reader, atom.asking, atom.where)
         return None if bare is None else _placed(bare, atom.where)
 
     def atoms_of(
@@ -159,17 +169,16 @@ class Space:
     def _asked(self, where: Whereabouts) -> tuple[tuple[Asking, tuple[Facts | None, ...]], ...]:
         """Return each request that is told apart at a place, with the facts that each side reads at a sample place."""
         scopes = self._scopes(where)
-        doubted = tuple(not reader.believes(where.doubt) for reader in self.readers)
-        found = self._declared.get((scopes, doubted))
+        kind = scopes, tuple(where.ground is not None and reader.believes(where.doubt) for reader in self.readers)
+        found = self._declared.get(kind)
         if found is None:
             every = [
                 bare._replace(declared=declared)
                 for bare in self._bare
                 for declared in declarations(self.readers, bare, self.classes, scopes)
             ]
-            sides = tuple(zip(self.readers, doubted, strict=True))
-            found = tuple((one, tuple(reader.facts(one, doubted=so) for reader, so in sides)) for one in every)
-            self._declared[scopes, doubted] = found
+            found = tuple((one, tuple(_bare(reader, one, where) for reader in self.readers)) for one in every)
+            self._declared[kind] = found
         return found
 
     def _scopes(self, where: Whereabouts) -> tuple[Scope, ...]:
@@ -222,9 +231,11 @@ class Space:
                         yield Whereabouts(ground, BELIEVED, beside)
 
 
-def is_embargoed(law: Law | None) -> bool:
-    """Return True where a law refuses for an embargo: all that a place in doubt can say."""
-    return law is None or (law.ruling is Ruling.FORBIDDEN and law.reason == "embargo")
+def _bare(reader: Reader, asking: Asking, where: Whereabouts) -> Facts | None:
+    """Return the facts that a side reads from a request, at a sample place wherever it is."""
+    if where.ground is None:
+        return reader.facts(unplaced(asking))
+    return reader.facts(asking, doubted=not reader.believes(where.doubt))
 
 
 def _placed(bare: Facts, where: Whereabouts) -> Facts:

@@ -83,6 +83,8 @@ class _Addresses:
     """Stands in for the database: two addresses in one place, one of them in doubt."""
 
     def lookup(self, address: str) -> Whereabouts:
+        if address not in (_BELIEVED, _DOUBTED):
+            raise ValueError("no address")
         return Whereabouts(_SAMPLE, doubt="anonymiser" if address == _DOUBTED else None)
 
 
@@ -107,6 +109,15 @@ class Reader:
         """
         extracted = self._extractor.extract(self._raw(asking, _DOUBTED if doubted else _BELIEVED))
         return extracted.facts if isinstance(extracted, Extracted) else None
+
+    def reads(self, source: Source) -> bool:
+        """Return True if this side reads a source at all."""
+        configured = {
+            Source.TOKEN: self.evidence.token,
+            Source.MTLS: self.evidence.mtls,
+            Source.HEADER: self.evidence.header,
+        }
+        return source is Source.GEOIP or configured[source] is not None
 
     def believes(self, doubt: Doubt) -> bool:
         """Return True if an address with this doubt is believed."""
@@ -268,7 +279,8 @@ def _standing(readers: Sequence[Reader], asking: Asking) -> object:
             floor = reader.effect(bare.classes, reader.everywhere)
             kept = reader.effect((name for name in declaring.classes if name != _UNDECLARED), reader.everywhere)
             doubted = reader.facts(asking, doubted=True)
-            key.append((reader.party(bare), floor, kept, doubted and doubted.missing))
+            placed = any(one.source in _PLACING for one in bare.evidence)
+            key.append((reader.party(bare), floor, kept, placed, doubted and doubted.missing))
     return tuple(key) if any(part is not None for part in key) else None
 
 
@@ -391,15 +403,32 @@ def _purposes(readers: Sequence[Reader], also: Also) -> tuple[str | None, ...]:
     return (None, *sorted(names), SOMETHING)
 
 
+_PLACING: Final = (Source.GEOIP, Source.TOKEN, Source.MTLS)
+"""Sources that place a subject; a header only asserts."""
+
+
 def _sources(readers: Sequence[Reader]) -> tuple[tuple[Source, ...], ...]:
-    """Return who says where the subject is: the address, and with it all that some tenant or route requires."""
-    required: set[frozenset[Source]] = {frozenset()}
+    """Return who says where the subject is: every part of what some tenant or route requires, and somebody who places
+    the subject."""
+    required: set[Source] = set()
     for reader in readers:
         specs: list[TenantSpec | RouteSpec] = [*reader.tenants.values(), *reader.routes.values()]
-        for spec in specs:
-            required |= {known | frozenset(spec.require_evidence) for known in tuple(required)}
-    sets = {known | {Source.GEOIP} for known in required}
-    return tuple(sorted((tuple(s for s in Source if s in one) for one in sets), key=lambda one: (len(one), one)))
+        required.update(source for spec in specs for source in spec.require_evidence)
+    found: dict[tuple[Source, ...], None] = {}
+    for number in range(1 << len(required)):
+        part = {source for bit, source in enumerate(sorted(required)) if number >> bit & 1}
+        if not part & set(_PLACING):
+            free = [one for one in _PLACING if one not in required and all(reader.reads(one) for reader in readers)]
+            if not free:
+                continue  # who meets no more than this part is placed by nobody
+            part.add(free[0])
+        found[tuple(source for source in Source if source in part)] = None
+    return tuple(sorted(found, key=lambda one: (len(one), one)))
+
+
+def unplaced(asking: Asking) -> Asking:
+    """Return the same request as it is where nobody places its subject."""
+    return asking._replace(sources=tuple(source for source in asking.sources if source not in _PLACING))
 
 
 def class_names(readers: Sequence[Reader]) -> tuple[str, ...]:
