@@ -8,7 +8,7 @@ expansion. `YamlDocument.place` answers where a key path stands in the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,13 +89,25 @@ def load_yaml_file(path: Path) -> YamlDocument:
 
 def load_yaml(raw: bytes, file: str) -> YamlDocument:
     """Parse one YAML document. Raises BorderpostError BP0101, BP0105 or BP0106."""
+    return _load(raw, file, lambda text: [yaml.compose(text, Loader=yaml.CSafeLoader)])[0]
+
+
+def load_yaml_documents(raw: bytes, file: str) -> list[YamlDocument]:
+    """Parse a file of any number of YAML documents, empty ones among them; the bounds are the whole file's.
+
+    Raises BorderpostError BP0101, BP0105 or BP0106.
+    """
+    return _load(raw, file, lambda text: yaml.compose_all(text, Loader=yaml.CSafeLoader))
+
+
+def _load(raw: bytes, file: str, compose: Callable[[str], Iterable[yaml.Node | None]]) -> list[YamlDocument]:
     if len(raw) > limits.YAML_BYTES_MAX:
         line = raw.count(b"\n", 0, limits.YAML_BYTES_MAX) + 1
         raise BorderpostError("BP0106", f"more than {limits.YAML_BYTES_MAX} bytes", place=Place(file, line))
     try:
         text = raw.decode("utf-8-sig")
         _screen(text, file)
-        node = yaml.compose(text, Loader=yaml.CSafeLoader)
+        nodes = list(compose(text))
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise BorderpostError("BP0101", "not UTF-8", place=Place(file, line)) from error
@@ -107,9 +119,16 @@ def load_yaml(raw: bytes, file: str) -> YamlDocument:
         raise BorderpostError("BP0101", f"the character {error.character:#06x} is not allowed", place=place) from error
     except yaml.YAMLError as error:
         raise BorderpostError("BP0101", " ".join(str(error).split()), place=Place(file)) from error
-    document = YamlDocument(file, None)
-    document.data = None if node is None else _Builder(document).build(node, (), 0)
-    return document
+    documents = []
+    built = 0
+    for node in nodes:
+        document = YamlDocument(file, None)
+        if node is not None:
+            builder = _Builder(document, built)
+            document.data = builder.build(node, (), 0)
+            built = builder.nodes
+        documents.append(document)
+    return documents
 
 
 def _screen(text: str, file: str) -> None:
@@ -140,14 +159,15 @@ def _mark_place(file: str, mark: Any) -> Place:
 class _Builder:
     """Turns nodes into data, counting nodes so that aliases cannot expand without bound."""
 
-    def __init__(self, document: YamlDocument) -> None:
+    def __init__(self, document: YamlDocument, nodes: int) -> None:
         self._document = document
-        self._nodes = 0
+        self.nodes = nodes
+        """How many there are, those of earlier documents of the file included."""
 
     def build(self, node: yaml.Node, path: KeyPath, depth: int) -> Any:
         """Return the node's data and note the places below it."""
-        self._nodes += 1
-        if self._nodes > limits.YAML_NODES_MAX or depth > limits.YAML_DEPTH_MAX:
+        self.nodes += 1
+        if self.nodes > limits.YAML_NODES_MAX or depth > limits.YAML_DEPTH_MAX:
             raise BorderpostError("BP0106", "anchors expand beyond the bound", place=self._at(node, path))
         self._document.lines.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
         if isinstance(node, yaml.ScalarNode):
@@ -176,21 +196,27 @@ class _Builder:
         text: str = node.value
         if node.style:  # quoted or block: a string, whatever it looks like
             return text
-        if _NULL.fullmatch(text):
-            return None
-        if _BOOL.fullmatch(text):
-            return text.lower() == "true"
-        if _INT.fullmatch(text):
-            if len(text) > limits.YAML_INTEGER_DIGITS_MAX:
-                detail = f"a number of more than {limits.YAML_INTEGER_DIGITS_MAX} digits"
-                raise BorderpostError("BP0104", detail, place=self._at(node, path))
-            return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
-        if _FLOAT.fullmatch(text):
-            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        return text
+        if len(text) > limits.YAML_INTEGER_DIGITS_MAX and _INT.fullmatch(text):
+            detail = f"a number of more than {limits.YAML_INTEGER_DIGITS_MAX} digits"
+            raise BorderpostError("BP0104", detail, place=self._at(node, path))
+        return resolved_scalar(text)
 
     def _at(self, node: yaml.Node, path: KeyPath) -> Place:
         return Place(self._document.file, node.start_mark.line + 1, node.start_mark.column + 1, dotted(path) or None)
+
+
+def resolved_scalar(text: str) -> str | int | float | bool | None:
+    """Return what a plain scalar means by the YAML 1.2 core schema; an integer has at most YAML_INTEGER_DIGITS_MAX
+    digits."""
+    if _NULL.fullmatch(text):
+        return None
+    if _BOOL.fullmatch(text):
+        return text.lower() == "true"
+    if _INT.fullmatch(text):
+        return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
+    if _FLOAT.fullmatch(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return text
 
 
 def walk_paths(data: Any, path: KeyPath = ()) -> Iterator[KeyPath]:

@@ -13,16 +13,8 @@ import argparse
 import json
 from typing import Any
 
+from borderpost.cli.file_kinds import KINDS
 from borderpost.cli.output import CLEAN, Output
-
-KINDS = {
-    "config": "Borderpost configuration",
-    "pack": "Borderpost policy pack",
-    "events": "Borderpost legal events",
-    "event": "Borderpost legal event, to be signed",
-    "trigger": "Borderpost trigger, to be signed",
-}
-"""What a schema can be printed of, and its title."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,22 +30,4 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def schema_of(kind: str) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of one kind of file."""
-    from pydantic import BaseModel
-
-    from borderpost.config.model import Config
-    from borderpost.events.lines import without_ours
-    from borderpost.events.triggers import Trigger
-    from borderpost.policy.event_schema import EventsFile, LegalEvent
-    from borderpost.policy.pack import PolicyPack
-
-    models: dict[str, type[BaseModel]] = {
-        "config": Config,
-        "pack": PolicyPack,
-        "events": EventsFile,
-        "event": LegalEvent,
-        "trigger": Trigger,
-    }
-    schema = models[kind].model_json_schema(by_alias=True)
-    if kind == "event":
-        schema = without_ours(schema)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": KINDS[kind]}
+    return KINDS[kind].schema()

@@ -14,6 +14,7 @@ from borderpost.cli.output import COULD_NOT_RUN, Output
 
 ACTIONS: dict[str, tuple[str, str]] = {
     "test": ("test", "hold answers against YAML cases, with coverage of rules"),
+    "fmt": ("fmt", "lay files out in one form, with their comments and their meaning"),
 }
 """Each action: the module of this package that holds `configure_NAME` and `run_NAME`, and its line in the overview."""
 
