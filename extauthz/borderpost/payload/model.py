@@ -53,6 +53,8 @@ class Finding:
     """Name of the detector."""
     data_class: str
     """The data class that it brings."""
+    failed: bool = False
+    """It did not get to its end, by a fault of its own, so that it could not say that there is nothing."""
 
 
 @dataclass(frozen=True, slots=True)

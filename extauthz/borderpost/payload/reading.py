@@ -13,7 +13,7 @@ from borderpost.payload.digests import check_digest
 from borderpost.payload.json_text import read_json
 from borderpost.payload.model import HEADERS, Finding, Payload, PayloadSpec, Unreadable
 from borderpost.payload.pointer import ABSENT, Absent, JsonValue, LookalikeKey, Pointer
-from borderpost.payload.texts import forms_of, texts_of
+from borderpost.payload.texts import PARTED, Text, forms_of
 from borderpost_base import limits
 
 
@@ -45,10 +45,9 @@ def read_payload(headers: Iterable[tuple[str, bytes]], body: bytes, spec: Payloa
         declared: tuple[str, ...] = ()
         searched = _searched_as_it_stands(body, form)
         if form is Form.JSON:
-            document, numbers = read_json(body)
+            document, searched = read_json(body)
             model = _model(document, spec.model)
             declared = _data_classes(document, spec.data_class)
-            searched = texts_of(document, numbers)
     except Refused as refused:
         return Unreadable(refused.status, refused.code, refused.reason, size_bytes, body_hash)
     return Payload(
@@ -70,7 +69,7 @@ def _searched_as_it_stands(body: bytes, form: Form) -> str:
         return ""
     searched = body.decode("utf-8", "replace")
     if b"%" in body or b"+" in body:
-        searched += "\n" + unquote_to_bytes(body.replace(b"+", b" ")).decode("utf-8", "replace")
+        searched += PARTED + unquote_to_bytes(body.replace(b"+", b" ")).decode("utf-8", "replace")
     return searched
 
 
@@ -107,8 +106,17 @@ def _found(searched: str, detectors: Sequence[Detector]) -> tuple[Finding, ...]:
     if not searched or not detectors:
         return ()
     forms = forms_of(searched)
+    asked = ((detector, _finds(detector, forms)) for detector in detectors)
     return tuple(
-        Finding(detector.name, detector.data_class)
-        for detector in detectors
-        if any(detector.finds(form) for form in forms)
+        Finding(detector.name, detector.data_class, failed=finds is None)
+        for detector, finds in asked
+        if finds is not False
     )
+
+
+def _finds(detector: Detector, forms: Sequence[Text]) -> bool | None:
+    """Ask a detector; None where it fails, which is as strict as a finding."""
+    try:
+        return any(detector.finds(form) for form in forms)
+    except Exception:  # noqa: BLE001 - whatever a library raises; the finding tells of it
+        return None

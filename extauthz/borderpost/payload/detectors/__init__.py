@@ -22,4 +22,7 @@ class Detector(Protocol):
         """The data class that a finding brings."""
 
     def finds(self, text: Text) -> bool:
-        """Say whether the text holds it; also where looking would take longer than is allowed. Never raises."""
+        """Say whether the text holds it; also where there is more to look at than is allowed.
+
+        What it raises counts as a finding.
+        """
