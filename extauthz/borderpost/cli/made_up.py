@@ -128,16 +128,17 @@ def _request(loaded: Loaded, arguments: argparse.Namespace, read: Iterable[str])
 def _signals(loaded: Loaded, arguments: argparse.Namespace, at_us: int) -> Signals:
     """Return what the probes would say: up, but for `--down`; no latency, but for `--latency`."""
     latencies = dict(pairs("--latency", arguments.latency))
-    _need_regions(loaded.regions, "--down", arguments.down)
-    _need_regions(loaded.regions, "--latency", latencies)
+    need_regions(loaded.regions, "--down", arguments.down)
+    need_regions(loaded.regions, "--latency", latencies)
     signals = {}
     for region in {*arguments.down, *latencies}:
         state = State.DOWN if region in arguments.down else State.UP
-        signals[region] = RegionSignal(state, _latency_us(latencies[region]) if region in latencies else None)
+        signals[region] = RegionSignal(state, milliseconds_us(latencies[region]) if region in latencies else None)
     return Signals(signals, _SEED, at_us)
 
 
-def _latency_us(text: str) -> int:
+def milliseconds_us(text: str) -> int:
+    """Return microseconds of what `--latency` gave in milliseconds. Raises BorderpostError BP0004."""
     try:
         latency_us = round(float(text) * 1000)
     except (ValueError, OverflowError) as error:
@@ -147,7 +148,8 @@ def _latency_us(text: str) -> int:
     return latency_us
 
 
-def _need_regions(known: Mapping[str, object], option: str, named: Iterable[str]) -> None:
+def need_regions(known: Mapping[str, object], option: str, named: Iterable[str]) -> None:
+    """Raise BorderpostError BP0211 for a region that is not known."""
     for region in named:
         if region not in known:
             mend = f"configured: {', '.join(sorted(known))}"

@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("borderpost.cli.explain", "say what would be, or was, decided and why"),
     "events": ("borderpost.cli.events", "sign legal events, apply them, see what is in force"),
     "policy": ("borderpost.cli.policy", "prove, compare, test, export and check law before traffic"),
+    "whatif": ("borderpost.cli.whatif", "say what traffic would lose without a region, an operator or a law"),
+    "risk": ("borderpost.cli.risk", "rank workloads by what one single loss would take from them"),
     "packs": ("borderpost.cli.packs", "list packs of law with their dates, or show what one says"),
     "counters": ("borderpost.cli.counters", "show what has been counted for laws with a threshold"),
     "verify": ("borderpost.cli.verify", "check an audit log: chain, sequence, completeness"),

@@ -8,17 +8,15 @@ path could not be read.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from borderpost.cli.options import add_json
-from borderpost.cli.output import Output, wants_colour
+from borderpost.cli.output import Output
+from borderpost.cli.progress import reading_bar
 
 if TYPE_CHECKING:
     from borderpost.audit.findings import Finding, Report
-    from borderpost.audit.verify import Progress
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,29 +30,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Verify and report."""
     from borderpost.audit.verify import verify
 
-    with _progress(output, wanted=not arguments.no_progress) as progress:
+    with reading_bar(output, "verify", wanted=not arguments.no_progress) as progress:
         report = verify(arguments.path, progress)
     if output.as_json:
         output.result(report.as_dict())
     else:
         _tell(report, output)
     return report.exit_code
-
-
-@contextmanager
-def _progress(output: Output, *, wanted: bool) -> Iterator[Progress | None]:
-    """Give a progress callback that draws a bar on stderr, or None where nobody would see it."""
-    if not wanted or not output.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
-    console = Console(file=output.stderr, no_color=not wants_colour(output.stderr))
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("verify", total=None)
-        yield lambda done_bytes, total_bytes: bar.update(task, completed=done_bytes, total=total_bytes)
 
 
 def _tell(report: Report, output: Output) -> None:
