@@ -68,7 +68,7 @@ def check_rules(rules: Rules, before: Vocabulary) -> Iterator[Finding]:
         if isinstance(group, GroupRule):
             for index, part in enumerate(group.all_of):
                 if part not in known.groups:
-                    yield ("groups", name, "all_of", index), _unknown_group(part, known)
+                    yield ("groups", name, "all_of", index), unknown_group(part, known)
             if not group.all_of and not group.plus:
                 error = BorderpostError("BP0212", f"group `{name}` has no places", mend="name some in all_of or plus")
                 yield ("groups", name), error
@@ -128,7 +128,7 @@ def _unknown_zone(path: KeyPath, where: Elsewhere, known: Vocabulary) -> Iterato
     if isinstance(where, str) and where.startswith("zone:"):
         zone = where.removeprefix("zone:")
         if zone not in known.groups:
-            yield path, _unknown_group(zone, known)
+            yield path, unknown_group(zone, known)
 
 
 def check_modes(
@@ -203,7 +203,7 @@ def _unknown_in_scope(event: LegalEvent, known: Vocabulary) -> Iterator[Finding]
     for key in ("subjects", "countries"):
         for index, ref in enumerate(getattr(event.scope, key)):
             if ref != "*" and not codes.is_code(ref) and ref not in known.groups:
-                yield (key, index), _unknown_group(ref, known)
+                yield (key, index), unknown_group(ref, known)
     for index, name in enumerate(event.scope.data):
         if name not in known.classes:
             yield ("data", index), unknown_class(name, known)
@@ -280,14 +280,15 @@ def _check_regime(regime: Regime, known: Vocabulary) -> Iterator[Finding]:
     for path, refs in places:
         for position, ref in enumerate(refs):
             if ref != "*" and not codes.is_code(ref) and ref not in known.groups:
-                yield (*path, position), _unknown_group(ref, known)
+                yield (*path, position), unknown_group(ref, known)
     for path, names in classes:
         for position, name in enumerate(names):
             if name != "*" and name not in known.classes:
                 yield (*path, position), unknown_class(name, known)
 
 
-def _unknown_group(name: str, known: Vocabulary) -> BorderpostError:
+def unknown_group(name: str, known: Vocabulary) -> BorderpostError:
+    """Return the error for a group that nobody defines, or for what looks like a code and is none."""
     if codes.looks_like_code(name) and not _nearest(name, known.groups, cutoff=0.6):
         try:
             codes.split_code(name)

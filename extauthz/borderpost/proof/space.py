@@ -105,7 +105,7 @@ class Space:
         self._bare = askings(self.readers, also)
         self._declared: dict[_Kind, tuple[tuple[Asking, tuple[Facts | None, ...]], ...]] = {}
         self._known: dict[tuple[Scope, ...], dict[object, Asking]] = {}
-        self._size = sum(len(self._asked(where)) for where in self.where) * len(self.spans) * len(self.stale)
+        self._size = sum(len(self.asked(where)) for where in self.where) * len(self.spans) * len(self.stale)
         if self._size > limits.PROOF_ATOMS_MAX:
             raise BorderpostError("BP1202", f"{self._size:,} atoms; the most is {limits.PROOF_ATOMS_MAX:,}")
 
@@ -117,16 +117,20 @@ class Space:
         for span in self.spans:
             for stale in self.stale:
                 for where in self.where:
-                    for asking, _ in self._asked(where):
+                    for asking, _ in self.asked(where):
                         yield Atom(where, asking, span, stale)
 
-    def laws(self, spans: Iterable[Span] | None = None) -> Iterator[tuple[Atom, tuple[Law | None, ...]]]:
-        """Yield each atom (of some spans) with each side's law; None where that refuses before the law is asked."""
+    def laws(
+        self, spans: Iterable[Span] | None = None, where: Sequence[Whereabouts] | None = None
+    ) -> Iterator[tuple[Atom, tuple[Law | None, ...]]]:
+        """Yield each atom (of some spans, at some places) with each side's law; None where that refuses before the law
+        is asked."""
+        places = self.where if where is None else where
         for span in self.spans if spans is None else spans:
             for stale in self.stale:
-                for where in self.where:
-                    for asking, facts in self._asked(where):
-                        yield Atom(where, asking, span, stale), self._laws(facts, where, span, stale)
+                for place in places:
+                    for asking, facts in self.asked(place):
+                        yield Atom(place, asking, span, stale), self._laws(facts, place, span, stale)
 
     def law(self, atom: Atom, side: int = 0) -> Law | None:
         """Return the law of one side for an atom."""
@@ -166,7 +170,7 @@ class Space:
         stale = stale and len(self.stale) > 1
         return tuple(Atom(one, self._known_asking(asking, one), span, stale) for one in where or [Whereabouts(None)])
 
-    def _asked(self, where: Whereabouts) -> tuple[tuple[Asking, tuple[Facts | None, ...]], ...]:
+    def asked(self, where: Whereabouts) -> tuple[tuple[Asking, tuple[Facts | None, ...]], ...]:
         """Return each request that is told apart at a place, with the facts that each side reads at a sample place."""
         scopes = self._scopes(where)
         kind = scopes, tuple(where.ground is not None and reader.believes(where.doubt) for reader in self.readers)
@@ -190,7 +194,7 @@ class Space:
         scopes = self._scopes(where)
         known = self._known.get(scopes)
         if known is None:
-            known = self._known[scopes] = {self._key(one, scopes): one for one, _ in self._asked(where)}
+            known = self._known[scopes] = {self._key(one, scopes): one for one, _ in self.asked(where)}
         found = known.get(self._key(asking, scopes))
         if found is None:
             raise ValueError("no side asks the law about this request")
