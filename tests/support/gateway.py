@@ -37,7 +37,7 @@ from borderpost.snapshots import SharedPage
 from borderpost_base.names import DECISION_HEADER
 from borderpost_envoy import Via, render_bootstrap
 from support.borderpost_process import ENGINE, BorderpostProcess, merged
-from support.client import Header, Observed, region_of, run_load, send
+from support.client import Header, Observed, Reply, region_of, run_load, send
 from support.clients import GERMAN, LEGAL_OF_PLACE, Client, illegal_routes, legal_header, trespasses
 from support.envoy_process import EnvoyProcess
 from support.upstreams import Behaviour, RegionServers
@@ -90,15 +90,16 @@ class Gateway:
         headers: Iterable[Header] = (),
         *,
         legal: Iterable[str] | None = None,
+        by: Callable[..., Reply] = send,
         **how: Any,
     ) -> Asked:
         """Send one request by way of the trusted hop; `legal` where it is not what the client's address gives.
 
-        Without a client the trusted hop tells no address.
+        Without a client the trusted hop tells no address. `by` sends it, over HTTP/1.1 if nothing else is said.
         """
         sent = [*self._own_headers(client, legal), *headers]
         self._remember(sent)
-        reply = send(self.envoy.port, headers=sent, **how)
+        reply = by(self.envoy.port, headers=sent, **how)
         decision = reply.header(DECISION_HEADER)
         if decision is None and (reply.header("content-type") or "") == "application/problem+json":
             decision = json.loads(reply.body).get("decision")
