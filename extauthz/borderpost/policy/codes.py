@@ -52,6 +52,9 @@ the country (`FR-NC` is not in the EU), so the country code is the only one that
 ISO_SUFFIX_MAX: Final = 3
 """Longest suffix of ISO 3166-2, in characters; a longer one is a jurisdiction that ISO does not know."""
 
+PATTERN: Final = "^[A-Z]{2}(-[A-Z0-9]{1,8})?$"
+"""The form of a code, for JSON Schemas; which countries there are it does not say."""
+
 _CODE = re.compile(r"([A-Z]{2})(?:-([A-Z0-9]{1,8}))?")
 
 

@@ -115,7 +115,7 @@ def _nfc(value: str) -> str:
     return unicodedata.normalize("NFC", value)
 
 
-Code = Annotated[str, checked(_code), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}(-[A-Z0-9]{1,8})?$"})]
+Code = Annotated[str, checked(_code), WithJsonSchema({"type": "string", "pattern": codes.PATTERN})]
 """A country, subdivision or sub-country jurisdiction."""
 
 Country = Annotated[str, checked(_country), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}$"})]
@@ -126,7 +126,9 @@ GroupName = Annotated[
 ]
 """A group's name; never a country's code."""
 
-PlaceRef = Annotated[str, checked(_place_ref), WithJsonSchema({"type": "string"})]
+_PLACE_REF = {"type": "string", "pattern": r"^(\*|[A-Za-z][A-Za-z0-9_]{0,63}|[A-Z]{2}-[A-Z0-9]{1,8})$"}
+
+PlaceRef = Annotated[str, checked(_place_ref), WithJsonSchema(_PLACE_REF)]
 """A code, the name of a group, or `*` for every place."""
 
 
@@ -137,7 +139,7 @@ def _places(value: Any) -> Any:
 Places = Annotated[
     tuple[PlaceRef, ...],
     BeforeValidator(_places),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    WithJsonSchema({"anyOf": [_PLACE_REF, {"type": "array", "items": _PLACE_REF}]}),
 ]
 """One place or several: a code, a group's name, `*`, or a list of them."""
 

@@ -13,11 +13,13 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     StringConstraints,
     Tag,
-    WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from borderpost.policy import codes
 from borderpost.policy.fields import Code, Country, HeaderName, Identifier, Label, Places, Text, checked, refuse_at
@@ -133,6 +135,14 @@ def _elsewhere(value: Any) -> Any:
     return value
 
 
+class _ShortForm:
+    """Lets the JSON Schema know that a place may be given by its code alone."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        words, place = handler(core)["oneOf"]
+        return {"anyOf": [words, {"type": "string", "pattern": codes.PATTERN}, place]}
+
+
 Elsewhere = Annotated[
     Annotated[
         str, StringConstraints(pattern=r"^(unknown|none|same|global|zone:[A-Za-z][A-Za-z0-9_]{0,63})$"), Tag("word")
@@ -144,7 +154,7 @@ Elsewhere = Annotated[
         custom_error_message="`none`, `same`, `global`, `zone:GROUP`, a place's code, or a mapping with country",
     ),
     checked(_elsewhere),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
+    _ShortForm(),
 ]
 """Where something is kept: `none` (nowhere), `same` (in the region's own place), `zone:EU` (anywhere in a group),
 `global` (anywhere), `unknown` (which counts as `global`), a code (there, by the region's own operator), or a mapping
