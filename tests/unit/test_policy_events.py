@@ -141,6 +141,16 @@ def test_the_basis_of_a_regime_that_allows_by_default_can_be_revoked() -> None:
     assert case.legal("IN") == "de fr gb"
 
 
+def test_a_basis_revoked_where_a_region_works_is_not_told_of_what_it_does_not_retain() -> None:
+    revoked = event("adequacy_revoke", scope={"bases": ["open"], "countries": ["FR"]})
+    law = Court(
+        regime("in", "IN", default="allow", basis="open", allow=[{"to": "FR", "basis": "own"}]),
+        regions={"a": {"country": "FR", "retention": "none"}, "b": {"country": "DE", "telemetry": "US"}},
+        events=(revoked,),
+    ).ask(geoip="IN", at=START)
+    assert law.bases == {"a": "in/own", "b": "in/open"}
+
+
 def test_adequacy_granted_waits_for_two() -> None:
     grant = event("adequacy_grant", scope={"regimes": ["eu"], "countries": ["GB"]}, basis="art45")
     assert Case(grant).legal() == "de fr us us-scc", "nobody signed"

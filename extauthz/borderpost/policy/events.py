@@ -81,17 +81,17 @@ class CompiledEvents:
     """What legal events change in one policy, at any instant. Its memo never changes an answer."""
 
     __slots__ = (
-        "_catalogue",
         "_dated",
         "_effects",
         "_models",
         "_numbers",
         "_tenants",
-        "_territory",
         "boundaries",
+        "catalogue",
         "counted",
         "places",
         "policy",
+        "territory",
     )
 
     def __init__(self, events: EventList, policy: CompiledPolicy, drills: bool) -> None:
@@ -100,7 +100,7 @@ class CompiledEvents:
         self.counted = counted = tuple(event for event in events.events if drills or event.mode == "enforce")
         """The events that count here, drills among them only where they were asked for."""
         self._numbers = {event.id: 1 << number for number, event in enumerate(counted)}
-        self.places, self._territory, self._catalogue = _ground(policy, counted)
+        self.places, self.territory, self.catalogue = _ground(policy, counted)  # cut finer where events name more
         self._dated: list[_Dated] = []
         for event in counted:
             start_us, end_us = window_of(event, events.file.clock_error_us)
@@ -195,7 +195,7 @@ class CompiledEvents:
         for dated in active:
             event = dated.event
             if event.type == "adequacy_grant":
-                locations = self._catalogue.inside_cells(self._cells(event.scope.countries, widens=True))
+                locations = self.catalogue.inside_cells(self.cells(event.scope.countries, widens=True))
                 for regime in self.policy.named(self._regimes(event.scope.regimes) & ~self.policy.embargoes):
                     granted = (dated.bit, f"{regime.id}/{event.basis}", locations)
                     effects.granted.setdefault(regime.bit, []).append(granted)
@@ -207,22 +207,22 @@ class CompiledEvents:
         for dated in reversed(active):
             event = dated.event
             if event.type == "sanctions_lift":
-                cells = self._cells(event.scope.subjects, widens=True)
+                cells = self.cells(event.scope.subjects, widens=True)
                 regimes = self._regimes(event.scope.regimes) if event.scope.regimes else self.policy.embargoes
                 for regime in self.policy.named(regimes & self.policy.embargoes):
                     lifted_of[regime.bit] = lifted_of.get(regime.bit, 0) | cells
                 lifted |= 0 if event.scope.regimes else cells
             elif event.type == "sanctions_add":
-                cells = self._cells(event.scope.subjects, widens=False) & ~lifted
+                cells = self.cells(event.scope.subjects, widens=False) & ~lifted
                 if cells:
-                    hit = self._catalogue.processors_hit(cells)
+                    hit = self.catalogue.processors_hit(cells)
                     effects.sanctions.append(Sanction(dated.bit, cells, hit, f"event/{event.id}"))
         effects.sanctions.sort(key=lambda sanction: sanction.label)
         for regime_bit, cells in lifted_of.items():
             (regime,) = self.policy.named(regime_bit)
-            left = self._territory.cells(regime.subject_refs) & ~cells
+            left = self.territory.cells(regime.subject_refs) & ~cells
             effects.remaining[regime_bit] = left
-            effects.embargoed[regime_bit] = self._catalogue.processors_hit(left)
+            effects.embargoed[regime_bit] = self.catalogue.processors_hit(left)
 
     def _add_narrowing(self, effects: Effects, dated: _Dated, restorations: Sequence[_Dated]) -> None:
         """Add regions that an event refuses, or the bases that it takes away, for the requests that it concerns."""
@@ -232,18 +232,18 @@ class CompiledEvents:
             effects.conditions.append(
                 Condition(
                     dated.bit,
-                    self._cells(scope.subjects, widens=False) if scope.subjects else None,
+                    self.cells(scope.subjects, widens=False) if scope.subjects else None,
                     classes_mask(known, policy.own_bits) if scope.data else None,
                     self._regimes(scope.regimes) if scope.regimes and not scope.bases else None,
                 )
             )
         if not scope.bases:
-            refused = self._processors(event) & policy.index.everyone
+            refused = self.processors(event) & policy.index.everyone
             if event.type == "region_suspend":
                 refused &= ~self._restored_after(dated, restorations)
             effects.refusals.append((dated.bit, refused, f"event/{event.id}"))
             return
-        locations = self._locations(event)
+        locations = self.locations(event)
         wanted = self._regimes(scope.regimes) if scope.regimes else -1
         for basis in sorted(set(scope.bases)):
             given = set(policy.given.get(basis, ()))
@@ -259,31 +259,31 @@ class CompiledEvents:
         later = (restoration.event.scope.regions for restoration in restorations if restoration.bit > suspension.bit)
         return sum(bits.get(region_id, 0) for region_id in {region_id for regions in later for region_id in regions})
 
-    def _processors(self, event: LegalEvent) -> int:
+    def processors(self, event: LegalEvent) -> int:
         """Return the regions that an event's scope means, and `here` and the sinks unless it names regions."""
         index, scope = self.policy.index, event.scope
         named = sum(index.bits.get(region_id, 0) for region_id in set(scope.regions))
         mask = named if scope.regions else self.policy.everyone
         if scope.countries:
-            mask &= self._catalogue.processors_hit(self._cells(scope.countries, widens=False))
+            mask &= self.catalogue.processors_hit(self.cells(scope.countries, widens=False))
         if scope.operators:
-            mask &= self._catalogue.operated_by(scope.operators)
+            mask &= self.catalogue.operated_by(scope.operators)
         return mask
 
-    def _locations(self, event: LegalEvent) -> int:
+    def locations(self, event: LegalEvent) -> int:
         """Return the locations for which an event takes a basis away."""
         scope = event.scope
         if scope.countries and not (scope.regions or scope.operators):
-            return self._catalogue.hit_cells(self._cells(scope.countries, widens=False))
-        return self._catalogue.everywhere(self._processors(event))
+            return self.catalogue.hit_cells(self.cells(scope.countries, widens=False))
+        return self.catalogue.everywhere(self.processors(event))
 
-    def _cells(self, refs: Iterable[str], *, widens: bool) -> int:
+    def cells(self, refs: Iterable[str], *, widens: bool) -> int:
         """Return the cells of codes and groups; of a group that policy does not know, the narrower reading."""
-        known = self._territory.groups
+        known = self.territory.groups
         mask = 0
         for ref in refs:
             if ref == "*" or codes.is_code(ref) or ref in known:
-                mask |= self._territory.cells((ref,))
+                mask |= self.territory.cells((ref,))
             elif not widens:
                 return self.places.everywhere
         return mask

@@ -130,7 +130,8 @@ class CompiledRegime:
         """Processors that an embargo keeps everybody out of."""
         self.own_basis = f"{regime.id}/{regime.basis}" if regime.basis else ""
         """The basis of `default: allow`; empty if it has none."""
-        self.lasting_allow: dict[str, int] = {self.own_basis: catalogue.everyone} if regime.basis else {}
+        everywhere = catalogue.everyone & ~catalogue.nowhere
+        self.lasting_allow: dict[str, int] = {self.own_basis: everywhere} if regime.basis else {}
         self.lasting_deny: dict[str, int] = {}
         self.allow: list[CompiledEntry] = []
         self.deny: list[CompiledEntry] = []
@@ -154,7 +155,7 @@ class CompiledRegime:
         """Every basis that it gives, as `regime/basis`."""
 
     def _file_allow(self, allow: AllowEntry, own_bits: ClassBits) -> None:
-        reached = self.catalogue.inside(allow.to) & self.catalogue.bringing(allow.require)
+        reached = allowed_by(allow, self.catalogue)
         excepted = classes_mask(allow.except_data, own_bits)
         needs, lacks = (HYBRID if allow.only_in else 0), (STALE if allow.revocable else 0)
         label = f"{self.id}/{allow.basis}"
@@ -165,11 +166,7 @@ class CompiledRegime:
             self.allow.append(CompiledEntry(start_us, end_us, excepted, needs, lacks, allow.below, reached, label))
 
     def _file_deny(self, deny: DenyEntry, own_bits: ClassBits) -> None:
-        reached = self.catalogue.hit(deny.to)
-        if deny.operator_in is not None:
-            reached &= self.catalogue.perhaps_operated_in(deny.operator_in)
-        if deny.unless is not None:
-            reached &= ~self.catalogue.bringing(deny.unless)
+        reached = denied_by(deny, self.catalogue)
         about = classes_mask(deny.data, own_bits)
         label = f"{self.id}/{deny.basis}"
         start_us, end_us = window(deny.from_, deny.until)
@@ -213,6 +210,21 @@ class CompiledRegime:
             passing &= ~mask
         bases = [layer for label, mask in sorted(allowed.items()) for layer in catalogue.told(mask, label)]
         return Verdict(catalogue.processors_inside(passing), tuple(refusals), tuple(bases))
+
+
+def allowed_by(allow: AllowEntry, catalogue: Catalogue) -> int:
+    """Return the locations that an allow entry is about: those surely in its places that bring what it requires."""
+    return catalogue.inside(allow.to) & catalogue.bringing(allow.require)
+
+
+def denied_by(deny: DenyEntry, catalogue: Catalogue) -> int:
+    """Return the locations that a deny entry is about: those that may be in its places, less those that escape it."""
+    reached = catalogue.hit(deny.to)
+    if deny.operator_in is not None:
+        reached &= catalogue.perhaps_operated_in(deny.operator_in)
+    if deny.unless is not None:
+        reached &= ~catalogue.bringing(deny.unless)
+    return reached
 
 
 def _holds_above(threshold: Threshold | None, overlay: Overlay) -> bool:
