@@ -34,6 +34,9 @@ YAML_DEPTH_MAX = _limit("yaml_depth_max", 64, "levels", "our deepest schema has 
 YAML_NODES_MAX = _limit(
     "yaml_nodes_max", 500_000, "nodes", "counted after aliases expand, so an anchor bomb stops here"
 )
+MANIFEST_BYTES_MAX = _limit(
+    "manifest_bytes_max", 64 << 20, "bytes", "a Terraform plan of ten thousand resources is about 20 MiB"
+)
 YAML_INTEGER_DIGITS_MAX = _limit("yaml_integer_digits_max", 40, "digits", "no setting is beyond 2^64, which has 20")
 PROBLEMS_MAX = _limit(
     "problems_max", 200, "mistakes", "told of one file at once; finding the nearest known name of each takes time"
@@ -186,6 +189,12 @@ DETECTOR_CANDIDATES_MAX = _limit(
     2_000,
     "candidates",
     "that one detector checks in one body; where there are more it counts as having found something",
+)
+DETECTOR_WINDOWS_MAX = _limit(
+    "detector_windows_max",
+    200,
+    "candidates",
+    "that Presidio checks in one body, each some 100 µs; where there are more it counts as having found something",
 )
 FINDINGS_MAX = _limit("findings_max", 1000, "findings a report", "a log that is all damage is told by its first lines")
 POLICY_PACKS_MAX = _limit("policy_packs_max", 64, "packs", "the record of a policy's activation names each of them")
