@@ -12,8 +12,12 @@ import jsonschema
 import pytest
 
 import borderpost.policy
-from borderpost.cli.schema import KINDS, schema_of
+from borderpost.cli import file_kinds
+from borderpost.cli.file_kinds import KINDS
+from borderpost.cli.main import main
+from borderpost.cli.schema import schema_of
 from borderpost.demo.scenery import REGIONS, configuration
+from borderpost_base.strict import schema_branches
 from borderpost_base.yaml_source import load_yaml, load_yaml_file
 from support import policy_cases
 from support.policy_builder import regime
@@ -38,13 +42,9 @@ VALIDATORS = {kind: jsonschema.Draft202012Validator(schema_of(kind)) for kind in
 
 def kind_of(data: Any) -> str:
     """Return which kind of file this is."""
-    if "kind" in data:
-        return {"PolicyPack": "pack", "LegalEvents": "events"}[data["kind"]]
-    if "effective_from" in data:
-        return "event"
-    if "when" in data:
-        return "trigger"
-    return "config"
+    kind = file_kinds.kind_of(data)
+    assert kind is not None
+    return kind
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - WRONG))
@@ -120,3 +120,48 @@ def test_what_is_published_is_what_the_command_prints(kind: str) -> None:
     published = json.loads((ROOT / f"docs/reference/schema/{kind}.schema.json").read_text(encoding="utf-8"))
     assert published == schema_of(kind)
     jsonschema.Draft202012Validator.check_schema(published)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_editors_find_the_meaning_of_every_key(kind: str) -> None:
+    """Each key is described, and no mapping lets an unknown key through."""
+    undescribed = []
+    open_ended = []
+
+    def walk(node: Any, path: str) -> None:
+        if isinstance(node, list):
+            for number, inner in enumerate(node):
+                walk(inner, f"{path}[{number}]")
+        elif isinstance(node, dict):
+            for name, inner in node.get("properties", {}).items():
+                if not any(
+                    told.get("description") for told in (inner, *schema_branches(inner, schema.get("$defs", {})))
+                ):
+                    undescribed.append(f"{path}.{name}")
+            if "properties" in node and node.get("additionalProperties") is not False:
+                open_ended.append(path)
+            for name, inner in node.items():
+                walk(inner, f"{path}.{name}")
+
+    schema = schema_of(kind)
+    walk(schema, kind)
+    assert not undescribed
+    assert not open_ended
+
+
+def test_a_folder_is_set_up_for_editors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "--install", str(tmp_path)]) == 0
+    settings = json.loads((tmp_path / ".vscode/settings.json").read_text(encoding="utf-8"))
+    for name in settings["yaml.schemas"]:
+        assert json.loads((tmp_path / name).read_text(encoding="utf-8"))["title"].startswith("Borderpost")
+    assert len(settings["yaml.schemas"]) == len(KINDS)
+    assert main(["schema", "--install", str(tmp_path)]) == 0
+    assert "already there" in capsys.readouterr().out
+
+
+def test_settings_that_are_there_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".vscode").mkdir()
+    (tmp_path / ".vscode/settings.json").write_text('{"editor.tabSize": 2 /* mine */}')
+    assert main(["schema", "--install", str(tmp_path)]) == 0
+    assert (tmp_path / ".vscode/settings.json").read_text() == '{"editor.tabSize": 2 /* mine */}'
+    assert '"yaml.schemas": {' in capsys.readouterr().out
