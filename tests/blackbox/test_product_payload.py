@@ -92,8 +92,10 @@ def test_a_body_beyond_the_bound_is_refused_by_envoy(gate: Gateway, form: str) -
     body = chat(size=BOUND + 1)
     if form == "1.1-chunked":
         asked = ask(gate, chunked(body), ("transfer-encoding", "chunked"))
+    elif form == "1.1":
+        asked = ask(gate, body)
     else:
-        asked = ask(gate, body, **({"by": send_h2} if form.startswith("2") else {}))
+        asked = ask(gate, body if form == "2-at-once" else [body], by=send_h2)
     assert (asked.reply.status, asked.region, gate.served) == (413, None, {})
     assert gate.decisions() == []
 

@@ -28,8 +28,9 @@ def send_h2(
 ) -> Reply:
     """Send one request to loopback on a connection of its own; return the whole response.
 
-    Of a `body` in pieces a number is a pause in seconds. It is sent without content-length. Raises OSError
-    (ConnectionError, TimeoutError) where there is no response.
+    Of a `body` in pieces a number is a pause in seconds, and the end of the stream comes in a frame of its own; that of
+    one piece comes with its last bytes. It is sent without content-length. Raises OSError (ConnectionError,
+    TimeoutError) where there is no response.
     """
     started_ns = time.monotonic_ns()
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as plain:
@@ -38,12 +39,14 @@ def send_h2(
                         *((_text(name), _text(value)) for name, value in headers)])  # fmt: skip
         after = list(trailers)
         try:
+            at_once = isinstance(body, bytes) and bool(body) and not after
             for piece in [body] if isinstance(body, bytes) else body:
                 if isinstance(piece, bytes):
-                    exchange.data(piece)
+                    exchange.data(piece, end=at_once)
                 else:
                     time.sleep(piece)
-            exchange.end(after)
+            if not at_once:
+                exchange.end(after)
         except h2.exceptions.StreamClosedError:
             pass  # answered before all was sent
         while not exchange.over:
@@ -67,13 +70,13 @@ class _Exchange:
         self._h2.send_headers(1, fields)
         self._flush()
 
-    def data(self, piece: bytes) -> None:
+    def data(self, piece: bytes, *, end: bool) -> None:
         while piece and not self.over:
             room = min(self._h2.local_flow_control_window(1), _FRAME_BYTES)
             if not room:
                 self.listen()
                 continue
-            self._h2.send_data(1, piece[:room])
+            self._h2.send_data(1, piece[:room], end_stream=end and room >= len(piece))
             piece = piece[room:]
             self._flush()
 
