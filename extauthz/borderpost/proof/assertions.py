@@ -12,9 +12,9 @@ assertions:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from borderpost.policy import check, codes
 from borderpost.policy.bundle import PolicyBundle
@@ -22,7 +22,14 @@ from borderpost.policy.fields import Classes, Identifier, Instant, Label, Places
 from borderpost_base.errors import BorderpostError
 from borderpost_base.strict import StrictModel, YamlDocument, validate
 
-Labels = Annotated[tuple[Label, ...], Field(min_length=1)]
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Labels = Annotated[tuple[Label, ...], Field(min_length=1), BeforeValidator(_listed)]
+Ids = Annotated[tuple[Identifier, ...], Field(min_length=1), BeforeValidator(_listed)]
+Data = Annotated[Classes, Field(min_length=1), BeforeValidator(_listed)]
 
 
 class When(StrictModel):
@@ -31,7 +38,7 @@ class When(StrictModel):
     subject_in: Places = ("*",)
     """Where the data subject is, by any piece of evidence that is believed: a code that lies wholly in these places and
     groups. `*` by default, which means subjects of unknown place too."""
-    data: Classes | None = None
+    data: Data | None = None
     """Data classes, by declaration, floor or implication; `*` is any request, also one without data. By default any
     request with protected data (rank above 0)."""
     tenant: Labels | None = None
@@ -53,7 +60,7 @@ class Never(StrictModel):
     """Regions whose operator is not surely in these places alone; any operator by default."""
     operator_in: Places | None = None
     """Regions whose operator may be in these places; any operator by default."""
-    regions: Annotated[tuple[Identifier, ...], Field(min_length=1)] | None = None
+    regions: Ids | None = None
     """Regions by id; any by default."""
     basis: Labels | None = None
     """Regions that are legal on one of these bases (`regime/basis`, or a basis of any regime); any basis by default."""
@@ -74,7 +81,7 @@ class Always(StrictModel):
     operators: Annotated[int, Field(ge=1, le=300)] | None = None
     """Least number of operators (`operator.entity`) among the legal regions; regions that name none count as one
     operator together. None by default."""
-    reaches: Annotated[tuple[Identifier, ...], Field(min_length=1)] | None = None
+    reaches: Ids | None = None
     """Regions that are legal, by id; none by default."""
 
     @model_validator(mode="after")

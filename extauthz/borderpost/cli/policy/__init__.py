@@ -13,8 +13,10 @@ import inspect
 from borderpost.cli.output import COULD_NOT_RUN, Output
 
 ACTIONS: dict[str, tuple[str, str]] = {
+    "prove": ("prove", "hold assertions against everything that the policy tells apart"),
     "test": ("test", "hold answers against YAML cases, with coverage of rules"),
     "fmt": ("fmt", "lay files out in one form, with their comments and their meaning"),
+    "check": ("check", "find labelled data in places that the policy forbids, in manifests and plans"),
 }
 """Each action: the module of this package that holds `configure_NAME` and `run_NAME`, and its line in the overview."""
 
