@@ -7,10 +7,16 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 MINUTES ?= 5
 PYTEST = $(BIN)/python -m pytest --quiet
+# Tests of processes mostly wait, so several files run at a time, each by one process (tests/conftest.py says which stay
+# together). The short folder is for their sockets: a path holds 102 bytes.
+TOGETHER = --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+define together
+	base=$$(mktemp -d /tmp/bp.XXXXXX) && $(1) $(PYTEST) $(TOGETHER) --basetemp=$$base $(2) && rm -rf $$base
+endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-live test test-full check compiled fuzz bench bench-smoke generate generate-check proto clean
+.PHONY: help demo demo-live test test-full check lint mutants compiled fuzz bench bench-smoke generate generate-check proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,20 +43,26 @@ demo: $(VENV)/.stamp-demo ## Show it: a real Envoy, five regions, failover, spoo
 demo-live: $(VENV)/.stamp-demo ## The same stage left running, with the curl lines to try
 	$(BIN)/borderpost demo --live
 
-check: $(VENV)/.stamp-dev ## Style, types, unit tests, generated files (under a minute)
+lint: $(VENV)/.stamp-dev ## Style, types, generated files
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
-	$(PYTEST) --numprocesses auto --maxprocesses 8 -m 'not full and not blackbox and not slow' tests/unit tests/test_tidy.py
 	$(BIN)/python tools/generate.py --check
+
+check: lint ## Style, types, generated files, unit tests (under a minute)
+	$(PYTEST) --numprocesses auto --maxprocesses 8 -m 'not full and not blackbox and not slow' tests/unit tests/test_tidy.py
 
 test: $(VENV)/.stamp-dev ## Every test but the long ones (under ten minutes)
 	$(PYTEST) --numprocesses auto --maxprocesses 8 -m 'not full and not blackbox' tests/unit tests/test_tidy.py
-	$(PYTEST) -m 'not full' tests/blackbox tests/faults tests/packaging tests/test_docs_commands.py
+	$(call together,,-m 'not full' tests/test_docs_commands.py tests/packaging tests/faults tests/blackbox)
 
 test-full: $(VENV)/.stamp-dev ## The long tests, and the product's tests on its other engine; some need root or Debian packages (see .ci/run)
-	BORDERPOST_TEST_PROFILE=full $(PYTEST) -m full --timeout 1800
-	BORDERPOST_TEST_ENGINE=grpcio $(PYTEST) tests/blackbox/test_product_*.py tests/faults/test_product_*.py
+	$(call together,BORDERPOST_TEST_PROFILE=full,-m full --timeout 1800 tests/packaging tests/test_docs_commands.py tests/unit tests/test_tidy.py tests/faults tests/blackbox)
+	$(call together,BORDERPOST_TEST_ENGINE=grpcio,tests/faults/test_product_*.py tests/blackbox/test_product_*.py)
+
+mutants: $(VENV)/.stamp-dev ## Change the law's code step by step and see whether a test notices; goes on where it ended (an hour)
+	$(BIN)/python tools/mutate.py run
+	$(BIN)/python tools/mutate.py report
 
 fuzz: $(VENV)/.stamp-dev ## Drive the protocol engine by any bytes in any pieces, for MINUTES (5)
 	$(BIN)/python tools/fuzz.py --minutes $(MINUTES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from typing import Any
 
 import hypothesis
 import pytest
@@ -15,12 +16,23 @@ import pytest
 ALLOWED_SKIPS = ("needs ",)
 """`needs root`, `needs faketime`, `needs /dev/fuse`: the beginning of every reason that is allowed."""
 
+SHARE_NOTHING = ("tests/test_docs_commands.py",)
+"""Files whose tests share nothing and take long, so that each may run beside the others (`--dist loadfile`)."""
+
 SEED = int(os.environ.get("BORDERPOST_TEST_SEED", "20261121"))
 
 hypothesis.settings.register_profile(
     "quick", max_examples=60, deadline=None, derandomize=True, print_blob=True, database=None
 )
 hypothesis.settings.register_profile("full", max_examples=2000, deadline=None, print_blob=True)
+hypothesis.settings.register_profile(  # one failure is enough: tools/mutate.py asks whether, not by how little
+    "mutants",
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+)
 hypothesis.settings.load_profile(os.environ.get("BORDERPOST_TEST_PROFILE", "quick"))
 
 
@@ -34,6 +46,19 @@ def pytest_report_header() -> str:
 def _seeded() -> None:
     """Start every test from the same seed, whatever ran before it."""
     random.seed(SEED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run a file's tests in one process, since they may share a gateway; but those that share nothing each anywhere."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return nodeid if file in SHARE_NOTHING else file
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import grpc.aio
 import pytest
 
 from borderpost_wire.options import ServerOptions, UnixListen
@@ -36,9 +38,9 @@ class Served:
         self.unary: Callable[..., bytes] = channel.unary_unary(UNARY)
         self.stream: Callable[..., Any] = channel.stream_stream(STREAM)
 
-    def eventually(self, true: Callable[[], bool]) -> None:
+    def eventually(self, true: Callable[[], bool], *, within_s: float = 5) -> None:
         """Wait until something holds on the engine's loop."""
-        until = time.monotonic() + 5
+        until = time.monotonic() + within_s
         while not self.thread.call(true):
             assert time.monotonic() < until, "it never came true"
             time.sleep(0.005)
@@ -77,6 +79,44 @@ class Feed:
                     return
                 item = self._items.pop(0)
             yield item
+
+
+LOST = "LOST"
+"""How a call ended of which the client never heard again, not even by its deadline."""
+
+
+def streams_from_outside(address: str, clients: int, calls_each: int) -> list[tuple[int, list[bytes], str]]:
+    """Open streams as Envoy does, of a message each; return each one's number, what it got and how it ended.
+
+    To be run in a process of its own. A grpcio client whose server cancels everything loses a call for good, past its
+    deadline, in one run of some hundreds (grpcio 1.80); so each is waited for a while and no longer.
+    """
+    return asyncio.run(_streams(address, clients, calls_each))
+
+
+async def _streams(address: str, clients: int, calls_each: int) -> list[tuple[int, list[bytes], str]]:
+    async def one(call: Any, number: int) -> tuple[int, list[bytes], str]:
+        got: list[bytes] = []
+        try:
+            async with asyncio.timeout(15):
+                with contextlib.suppress(grpc.RpcError):
+                    async for message in call:
+                        got.append(message)
+                return number, got, (await call.code()).name
+        except TimeoutError:
+            return number, got, LOST
+
+    async def client(first: int) -> list[tuple[int, list[bytes], str]]:
+        async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            calls = []
+            for number in range(first, first + calls_each):
+                call = channel.stream_stream(STREAM)(iter([b"%d" % number]), timeout=10)
+                calls.append(asyncio.create_task(one(call, number)))
+                await asyncio.sleep(0.002)
+            return await asyncio.gather(*calls)
+
+    found = await asyncio.gather(*(client(number * calls_each) for number in range(clients)))
+    return [outcome for outcomes in found for outcome in outcomes]
 
 
 def status_of(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
