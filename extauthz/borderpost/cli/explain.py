@@ -3,6 +3,7 @@
     borderpost explain --country DE --header x-data-class=personal
     borderpost explain --address 203.0.113.9 --at 2027-01-01T00:00:00Z --down eu-central-1
     borderpost explain --log run/audit 5f0c…
+    borderpost explain --log run/audit 5f0c… --format lawyer > decision.md
 
 A made-up request goes the same way as a real one: its headers and claims are read by the same code. What the
 probes would say is made up too: every region is up, unless --down or --latency says otherwise.
@@ -55,6 +56,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     made_up.add_argument(
         "--latency", action="append", default=[], metavar="REGION=MS", help="what a probe measured, in milliseconds"
     )
+    parser.add_argument(
+        "--format", choices=("text", "lawyer", "lawyer-html"), default="text",
+        help="`lawyer`: a page in words that a lawyer reads, as Markdown; `lawyer-html`: as an HTML file to print",
+    )  # fmt: skip
     add_config(parser)
     add_json(parser)
 
@@ -63,6 +68,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Explain one or the other."""
     if (arguments.log is None) != (arguments.decision is None):
         raise BorderpostError("BP0004", "--log and a decision id go together", place=Place("explain"))
+    if output.as_json and arguments.format != "text":
+        raise BorderpostError("BP0004", "--json has a form of its own", place=Place("--format"))
     if arguments.log is not None:
         from borderpost.cli.recorded import explain_recorded
 
@@ -73,6 +80,12 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         explanation = explain_made_up(load(arguments), arguments)
     if output.as_json:
         output.result(explanation.as_dict())
+    elif arguments.format != "text":
+        from borderpost.cli.lawyer import page_of
+
+        page = page_of(explanation)
+        title = f"Decision {explanation.decision_id or 'on a made-up request'}"
+        output.data((page.markdown() if arguments.format == "lawyer" else page.html(title)).rstrip("\n"))
     else:
         from borderpost.cli.telling import tell
 

@@ -71,7 +71,7 @@ def grounds(bundle: PolicyBundle, policy: CompiledPolicy, region: str, bases: st
         entries = [
             entry
             for entry in regime.allow
-            if entry.basis == label.name and _holds(entry, at_us) and _reaches(policy, entry, region, label.location)
+            if entry.basis == label.name and holds(entry, at_us) and _reaches(policy, entry, region, label.location)
         ]
         found += [_told(text, label.location, bundle, regime, entry) for entry in entries]
         if regime.basis == label.name:
@@ -87,11 +87,12 @@ def refusing_source(bundle: PolicyBundle, events: EventList, reason: str, at_us:
     regime = next((regime for regime in bundle.regimes if regime.id == label.regime), None)
     if regime is None:
         return None
-    named = (entry.source for entry in regime.deny if entry.basis == label.name and _holds(entry, at_us))
+    named = (entry.source for entry in regime.deny if entry.basis == label.name and holds(entry, at_us))
     return next((source for source in named if source is not None), regime.source)
 
 
-def _holds(entry: AllowEntry | DenyEntry, at_us: int) -> bool:
+def holds(entry: AllowEntry | DenyEntry, at_us: int) -> bool:
+    """Say whether an entry holds at an instant, by its dates."""
     start_us, end_us = window(entry.from_, entry.until)
     return start_us <= at_us < end_us
 

@@ -89,7 +89,7 @@ def compare_file(read: ReadTraffic, before: Scenario, after: Scenario, latencies
     flows = list(flows_of(read, before))
     others = flows if after.bundle is before.bundle else list(flows_of(read, after, must_be_read=False))
     for flow, other in zip(flows, others, strict=True):
-        _add(comparison, flow, other, before, after, latencies)
+        weigh(comparison, flow, other, before, after, latencies)
     return comparison
 
 
@@ -99,13 +99,14 @@ def compare_log(log: LogTraffic, before: Scenario, after: Scenario, latencies: L
     for batch in log.batches():
         for kind, count in batch.items():
             flow = Flow(kind.facts, kind.stale, count)
-            _add(comparison, flow, flow, before, after, latencies)
+            weigh(comparison, flow, flow, before, after, latencies)
     return comparison
 
 
-def _add(
+def weigh(
     comparison: Comparison, flow: Flow, other: Flow, before: Scenario, after: Scenario, latencies: Latencies
 ) -> None:
+    """Decide requests in both scenarios and count them; `other` is what the one after makes of the same requests."""
     was, becomes = flow.verdict(before), other.verdict(after)
     figures = latencies.of(flow.facts, was, becomes)
     comparison.add(Who.of(flow.facts, flow.workload), flow.weight, was, becomes, figures)
