@@ -190,6 +190,9 @@ DETECTOR_CANDIDATES_MAX = _limit(
     "candidates",
     "that one detector checks in one body; where there are more it counts as having found something",
 )
+PHONE_CANDIDATES_MAX = _limit(
+    "phone_candidates_max", 500, "candidates", "numbers after a `+` that are checked in one body, each some 50 µs"
+)
 DETECTOR_WINDOWS_MAX = _limit(
     "detector_windows_max",
     200,

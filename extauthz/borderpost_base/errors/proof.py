@@ -51,6 +51,70 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Make room, or give this user the right to write there.",
     ),
     ErrorSpec(
+        "BP1263",
+        "a pack is not signed",
+        "`pack_signatures` names people who release packs, and too few of them have signed this one. Law that nobody "
+        "answers for is not put into force.",
+        "Have it signed (`borderpost policy sign`), and deploy the file with the ending `.sig` beside the pack.",
+    ),
+    ErrorSpec(
+        "BP1264",
+        "the signatures are of another pack",
+        "The file beside the pack is over other content, another version or another pack, or is no such file: the pack "
+        "was changed after it was signed, or the two do not belong together.",
+        "Deploy pack and signatures of one release, or have the pack signed as it is now.",
+    ),
+    ErrorSpec(
+        "BP1265",
+        "a pack cannot be signed",
+        "It says something that two readers could take for two things: a number with a fraction, an empty value, or "
+        "text that is not in Unicode normal form C.",
+        "Write the value that the message names otherwise, or leave the key out.",
+    ),
+    ErrorSpec(
+        "BP1230",
+        "a template is no manifest",
+        "The file has `{{ }}` where values should be: it is a Helm chart's template, and says what it says only when "
+        "it is rendered.",
+        "Render it first: `helm template . | borderpost policy check -`.",
+    ),
+    ErrorSpec(
+        "BP1231",
+        "a file is not text",
+        "The file has zero bytes in it. A plan as Terraform saves it (`-out`) is an archive.",
+        "Give the plan as JSON: `terraform show -json plan.out > plan.json`.",
+    ),
+    ErrorSpec(
+        "BP1232",
+        "a merge key without a mapping",
+        "`<<` joins another mapping into the one where it stands.",
+        "Let it name an anchor of a mapping, or a list of them.",
+    ),
+    ErrorSpec(
+        "BP1233",
+        "a plan that cannot be read",
+        "The file has the marks of a Terraform plan, and no values in the format that is read (1.x).",
+        "Make it with `terraform show -json` of a plan or a state.",
+    ),
+    ErrorSpec(
+        "BP1234",
+        "nobody knows these subjects",
+        "`--subjects` takes codes of places (`DE`, `CA-QC`), groups of the policy (`EEA`), or `*`.",
+        "Correct the name; `borderpost packs show base` lists groups.",
+    ),
+    ErrorSpec(
+        "BP1235",
+        "nobody knows this place",
+        "`--cluster` takes a region of the configuration, a region of AWS, Azure or Google Cloud, or a place's code.",
+        "Correct the name, or add the region to the configuration.",
+    ),
+    ErrorSpec(
+        "BP1236",
+        "nobody knows this rule",
+        "`--select` and `--ignore` take ids of rules, such as BPM001.",
+        "Correct the id; the guide on manifests lists them.",
+    ),
+    ErrorSpec(
         "BP1250",
         "nothing of that name to lose",
         "No region says that this operator runs it, or the name is neither a place's code nor a group of the policy. "

@@ -1,0 +1,244 @@
+"""Questions about where traffic goes: Istio's ServiceEntry, WorkloadEntry, DestinationRule and VirtualService, and
+routes of the Gateway API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from borderpost.manifests.cluster import Cluster
+from borderpost.manifests.labels import Handled, Labelled
+from borderpost.manifests.locations import Location, Sighting
+from borderpost.manifests.objects import Object, selects
+from borderpost.manifests.pods import TOPOLOGY_KEYS, topology_labels
+from borderpost.manifests.questions import ENDPOINT, FAILOVER, Aspect, Question
+from borderpost.manifests.tree import Node
+from borderpost.reports.finding import Finding
+
+_ISTIO = "networking.istio.io"
+_GATEWAY = "gateway.networking.k8s.io"
+_ROUTES = frozenset({"HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute"})
+_CLUSTER_DOMAIN = ".svc.cluster.local"
+
+
+def mesh_questions(cluster: Cluster) -> Iterator[Question | Finding]:
+    """Yield what is to be asked, and what is wrong with labels, object by object."""
+    mesh = _Mesh(cluster)
+    for one in cluster.inventory.objects:
+        if one.group == _ISTIO and one.kind == "ServiceEntry":
+            yield from mesh.of_service_entry(one)
+        elif one.group == _ISTIO and one.kind in ("WorkloadEntry", "WorkloadGroup"):
+            yield from mesh.of_workload_entry(one)
+        elif one.group == _ISTIO and one.kind == "DestinationRule":
+            yield from mesh.of_destination_rule(one)
+        elif one.group == _ISTIO and one.kind == "VirtualService":
+            yield from mesh.of_routes(one, list(_virtual_service_hosts(one)))
+        elif one.group == _GATEWAY and one.kind in _ROUTES:
+            yield from mesh.of_routes(one, list(_backends(one)))
+
+
+class _Mesh:
+    """Hosts of one cluster, and what routes to them is asked."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._geography = cluster.geography
+
+    def of_service_entry(self, one: Object) -> Iterator[Question | Finding]:
+        labelled = self._cluster.labelled(one)
+        yield from labelled.findings
+        yield from _asked(one, labelled, self._entry_places(one, labelled), ENDPOINT)
+
+    def of_workload_entry(self, one: Object) -> Iterator[Question | Finding]:
+        labelled = self._cluster.labelled(one)
+        yield from labelled.findings
+        spec = one.spec.get("template") if one.kind == "WorkloadGroup" else one.spec
+        places = [*labelled.sightings, *self._locality(spec.get("locality"))]
+        places += topology_labels([spec.get("labels")], self._geography)
+        if not places:
+            places = [Sighting(None, one.node.get("metadata", "name"), "it has no locality")]
+        yield from _asked(one, labelled, places, ENDPOINT)
+
+    def of_destination_rule(self, one: Object) -> Iterator[Question | Finding]:
+        labelled = self._cluster.labelled(one, behind=self._behind(one.spec.get("host").text, one.namespace))
+        yield from labelled.findings
+        policies = [one.spec.get("trafficPolicy")]
+        places: list[Sighting] = []
+        for subset in one.spec.below("subsets"):
+            policies.append(subset.get("trafficPolicy"))
+            for key, node in subset.get("labels").items():
+                if key in TOPOLOGY_KEYS:
+                    places.append(self._seen(node, f"subset {subset.get('name').text}'s label {key}"))
+        yield from _asked(one, labelled, places, ENDPOINT)
+        yield from _asked(one, labelled, [found for policy in policies for found in self._spills(policy)], FAILOVER)
+
+    def _spills(self, policy: Node) -> Iterator[Sighting]:
+        """Yield the localities to which a traffic policy lets traffic go, by failover or by weight."""
+        for part in (policy, *policy.below("portLevelSettings")):
+            setting = part.get("loadBalancer", "localityLbSetting")
+            for failover in setting.below("failover"):
+                start = failover.get("from").text
+                yield from self._locality(failover.get("to"), f"failover from {start}")
+            for distribute in setting.below("distribute"):
+                start = distribute.get("from").text
+                for locality, node in distribute.get("to").items():
+                    yield from self._locality(node, f"distribution from {start}", locality)
+
+    def of_routes(self, one: Object, targets: list[tuple[Node, str]]) -> Iterator[Question | Finding]:
+        """Ask about each host that an object routes to; a target is the node that names it, and its host."""
+        behind = [meta for _, host in targets for meta in self._behind(host, one.namespace)]
+        labelled = self._cluster.labelled(one, behind=behind)
+        yield from labelled.findings
+        if labelled.handled is not None:
+            for node, host in targets:
+                told = self._host_places(host, one, labelled.handled)
+                yield from _asked(one, labelled, [Sighting(place, node, how) for place, how in told], ENDPOINT)
+
+    def _host_places(self, host: str, one: Object, handled: Handled) -> list[tuple[Location | None, str]]:
+        """Return where a host that an object names may be, with what says so.
+
+        What stands behind it and says itself that it handles the same data is left out: it is asked about itself.
+        """
+        entry = self._entry(host)
+        if entry is not None:
+            labelled = self._cluster.labelled(entry)
+            if _same(labelled.handled, handled):
+                return []
+            return [(found.location, f"{entry.subject}: {found.how}") for found in self._entry_places(entry, labelled)]
+        name, namespace = _service_name(host, one.namespace)
+        service = self._cluster.inventory.find("Service", name, namespace)
+        if service is None:
+            told = self._geography.host(host)
+            if told is not None:
+                return [told]
+            if "." in host and not host.endswith(_CLUSTER_DOMAIN):
+                return [(None, f"the host {host} tells no place")]
+            return [(found.location, found.how) for found in self._cluster.surroundings(one)] or [
+                (None, f"the Service {namespace}/{name} is not among the files")
+            ]
+        external = service.spec.get("externalName").text
+        labelled = self._cluster.labelled(service)
+        if labelled.sightings:
+            return [(found.location, f"{service.subject}: {found.how}") for found in labelled.sightings]
+        if external is not None:
+            return [self._geography.host(external) or (None, f"the host {external} tells no place")]
+        return self._selected_places(service, handled)
+
+    def _selected_places(self, service: Object, handled: Handled) -> list[tuple[Location | None, str]]:
+        found: list[tuple[Location | None, str]] = []
+        backing = self._cluster.backing(service.spec.get("selector"), service.namespace)
+        for one in backing:
+            if _same(self._cluster.labelled(one, self._cluster.pod_metas(one)).handled, handled):
+                continue
+            places = self._cluster.places_of(one)
+            found += [(place.location, f"{one.subject}: {place.how}") for place in places]
+            if not places:
+                found.append((None, f"nothing binds {one.subject} to a region"))
+        if backing:
+            return found
+        found = [(place.location, place.how) for place in self._cluster.surroundings(service)]
+        return found or [(None, f"no pods of {service.subject} are among the files")]
+
+    def _entry(self, host: str) -> Object | None:
+        """Return the ServiceEntry for a host; the longest wildcard that fits, if no exact one does."""
+        best: tuple[int, Object] | None = None
+        for entry in self._cluster.inventory.of("ServiceEntry"):
+            for name in entry.spec.below("hosts"):
+                text = name.text or ""
+                fits = text == host or (text.startswith("*.") and host.endswith(text[1:]))
+                if fits and (best is None or len(text) > best[0]):
+                    best = len(text), entry
+        return best[1] if best is not None else None
+
+    def _entry_places(self, one: Object, labelled: Labelled) -> list[Sighting]:
+        """Return where a ServiceEntry's endpoints are: by its labels, their localities, their names, or its hosts."""
+        found = [*labelled.sightings, *topology_labels(one.metas, self._geography)]
+        endpoints = list(one.spec.below("endpoints"))
+        for endpoint in endpoints:
+            told = list(self._locality(endpoint.get("locality")))
+            told = told or topology_labels([endpoint.get("labels")], self._geography)
+            found += told or [self._named(endpoint.get("address"))]
+        selector = one.spec.get("workloadSelector", "labels")
+        for entry in self._cluster.inventory.of("WorkloadEntry"):
+            labels = {key: node.text or "" for key, node in entry.spec.get("labels").items()}
+            if entry.namespace == one.namespace and selects(selector, labels):
+                found += self._locality(entry.spec.get("locality"))
+        if not found:
+            found = [self._named(host) for host in one.spec.below("hosts")]
+        return found or [Sighting(None, one.node.get("metadata", "name"), "it has neither hosts nor endpoints")]
+
+    def _named(self, node: Node) -> Sighting:
+        told = self._geography.host(node.text or "")
+        return Sighting(told[0], node, told[1]) if told else Sighting(None, node, f"`{node.text}` tells no place")
+
+    def _locality(self, node: Node, how: str = "", text: str | None = None) -> Iterator[Sighting]:
+        """Yield the place of a locality, `region/zone/subzone` or a part of it; `*` is everywhere."""
+        text = text if text is not None else node.text
+        if text is not None:
+            region = text.split("/")[0]
+            location = Location("*", ()) if region == "*" else self._geography.region(region)
+            said = f"{how or 'the locality'} to {text}" if how else f"the locality {text}"
+            yield Sighting(location, node, said if location is not None else f"{said}, which nobody knows")
+
+    def _seen(self, node: Node, how: str) -> Sighting:
+        location = self._geography.region(node.text or "")
+        return Sighting(location, node, how if location is not None else f"{how} names no known region")
+
+    def _behind(self, host: str | None, namespace: str) -> list[Node]:
+        """Return the labels of what stands behind a host: its ServiceEntry, or its Service and that one's pods."""
+        if host is None:
+            return []
+        entry = self._entry(host)
+        if entry is not None:
+            return entry.metas
+        name, namespace = _service_name(host, namespace)
+        service = self._cluster.inventory.find("Service", name, namespace)
+        if service is None:
+            return []
+        backing = self._cluster.backing(service.spec.get("selector"), namespace)
+        pods = [meta for one in backing for meta in self._cluster.pod_metas(one)]
+        return [*service.metas, *pods]
+
+
+def _same(own: Handled | None, handled: Handled) -> bool:
+    """Say whether two handle the same data, whatever findings about them are accepted."""
+    return own is not None and own._replace(ignored=handled.ignored) == handled
+
+
+def _asked(one: Object, labelled: Labelled, places: list[Sighting], aspect: Aspect) -> Iterator[Question]:
+    if labelled.handled is not None:
+        for sighting in places:
+            yield Question(one.subject, labelled.handled, sighting, aspect)
+
+
+def _virtual_service_hosts(one: Object) -> Iterator[tuple[Node, str]]:
+    for protocol in ("http", "tcp", "tls"):
+        for rule in one.spec.below(protocol):
+            targets = [route.get("destination", "host") for route in rule.below("route")]
+            targets += [rule.get("mirror", "host")]
+            targets += [mirror.get("destination", "host") for mirror in rule.below("mirrors")]
+            for node in targets:
+                if node.text is not None:
+                    yield node, node.text
+
+
+def _backends(one: Object) -> Iterator[tuple[Node, str]]:
+    for rule in one.spec.below("rules"):
+        references = list(rule.below("backendRefs"))
+        for holder in (rule, *references):
+            references += [
+                part.get("requestMirror", "backendRef")
+                for part in holder.below("filters")
+                if isinstance(part.get("requestMirror", "backendRef").value, dict)
+            ]
+        for reference in references:
+            name, kind = reference.get("name").text, reference.get("kind").text or "Service"
+            namespace = reference.get("namespace").text or one.namespace
+            if name is not None:
+                in_cluster = f"{name}.{namespace}{_CLUSTER_DOMAIN}"
+                yield reference.get("name"), name if kind == "Hostname" else in_cluster
+
+
+def _service_name(host: str, namespace: str) -> tuple[str, str]:
+    """Return name and namespace of the Service that a host may be: `chat`, `chat.prod`, or either with its domain."""
+    parts = host.removesuffix(_CLUSTER_DOMAIN).removesuffix(".svc").split(".")
+    return parts[0], parts[1] if len(parts) > 1 else namespace
