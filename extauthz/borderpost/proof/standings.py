@@ -101,14 +101,26 @@ class Reader:
             bundle.evidence, bundle.tenants, bundle.routes, cast("Locator", _Addresses()), mode=bundle.inline.mode
         )
         self._told = _told(side, also)
+        self._read: dict[tuple[Asking, bool], Facts | None] = {}
 
     def facts(self, asking: Asking, *, doubted: bool = False) -> Facts | None:
         """Return the facts of a request from one sample place, None where it is refused before the law is asked.
 
-        With `doubted` the address is not believed.
+        With `doubted` the address is not believed. What is declared is either added to a floor or stands in its place,
+        whatever it is, so the extractor is asked once for all that is declared.
         """
-        extracted = self._extractor.extract(self._raw(asking, _DOUBTED if doubted else _BELIEVED))
-        return extracted.facts if isinstance(extracted, Extracted) else None
+        kind = asking._replace(declared=(_UNDECLARED,) if asking.declared else ()), doubted
+        if kind not in self._read:
+            extracted = self._extractor.extract(self._raw(kind[0], _DOUBTED if doubted else _BELIEVED))
+            self._read[kind] = extracted.facts if isinstance(extracted, Extracted) else None
+        found = self._read[kind]
+        if found is None or not asking.declared:
+            return found
+        declared = asking.declared
+        if len(declared) > limits.DATA_CLASSES_MAX or len(",".join(declared)) > limits.HEADER_VALUE_BYTES_MAX:
+            return None
+        kept = (name for name in found.classes if name != _UNDECLARED)
+        return replace(found, classes=tuple(sorted({*kept, *declared})))
 
     def reads(self, source: Source) -> bool:
         """Return True if this side reads a source at all."""
@@ -185,7 +197,7 @@ class Reader:
     def _raw(self, asking: Asking, address: str) -> RawRequest:
         evidence = self.evidence
         said: list[tuple[str, str | None]] = [
-            (evidence.headers.data_class, ", ".join(asking.declared) or None),
+            (evidence.headers.data_class, ",".join(asking.declared) or None),
             (evidence.headers.tenant, asking.named),
             (evidence.headers.model, asking.model),
             (evidence.headers.purpose, asking.purpose),
