@@ -48,21 +48,22 @@ class Change(NamedTuple):
 
     parent: ast.AST
     field: str
-    index: int | None
+    at: int | None
+    """Place in the field where that is a list."""
     becomes: ast.AST
 
     def make(self) -> ast.AST:
         """Put the new node in place; return the old one."""
         held = getattr(self.parent, self.field)
-        if self.index is None:
+        if self.at is None:
             setattr(self.parent, self.field, self.becomes)
             return held  # type: ignore[no-any-return]
-        old, held[self.index] = held[self.index], self.becomes
+        old, held[self.at] = held[self.at], self.becomes
         return old  # type: ignore[no-any-return]
 
     def undo(self, old: ast.AST) -> None:
         """Put the old node back."""
-        Change(self.parent, self.field, self.index, old).make()
+        Change(self.parent, self.field, self.at, old).make()
 
 
 class Site(NamedTuple):

@@ -88,8 +88,8 @@ LOST = "LOST"
 def streams_from_outside(address: str, clients: int, calls_each: int) -> list[tuple[int, list[bytes], str]]:
     """Open streams as Envoy does, of a message each; return each one's number, what it got and how it ended.
 
-    To be run in a process of its own. A grpcio client whose server cancels everything loses a call for good, past its
-    deadline, in one run of some hundreds (grpcio 1.80); so each is waited for a while and no longer.
+    To be run in a process of its own. grpcio's blocking client loses a call for good, past its deadline, in one run of
+    some dozens in which the server cancels everything (grpcio 1.80); this one was not seen to, and waits no longer.
     """
     return asyncio.run(_streams(address, clients, calls_each))
 
