@@ -11,6 +11,7 @@ from typing import Any
 
 from borderpost.answers import AnswerSettings
 from borderpost.audit.inputs import InputStore
+from borderpost.body_mode import body_mode_of
 from borderpost.config.load import Loaded, load_config
 from borderpost.counters.tally import WorkerTally
 from borderpost.decision import View
@@ -107,7 +108,10 @@ def question(address: str = BRITISH, request_id: str = "r-1") -> bytes:
 class WorkerParts:
     """Everything between a message and its answer, as `Worker` joins it."""
 
-    def __init__(self, directory: Path, world: World, changes: Mapping[str, Any], audit: Mapping[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, world: World, changes: Mapping[str, Any], audit: Mapping[str, Any],
+        payload: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.directory = directory
         self.world = world
         self.metrics: Metrics = local_metrics()
@@ -137,9 +141,10 @@ class WorkerParts:
             adopt=self._adopt,
             now_us=world.now_us,
         )
+        self.bodies = body_mode_of(payload, world, self.metrics) if payload is not None else None
         self.processor = Processor(
             live=self.live, keeper=self.keeper, tally=WorkerTally(runtime, 0), world=world, metrics=self.metrics,
-            settings=ANSWERS,
+            settings=ANSWERS, bodies=self.bodies,
         )  # fmt: skip
 
     def _adopt(self, view: View, changed: frozenset[str]) -> None:
@@ -184,10 +189,14 @@ async def worker_parts(
     clock: SystemClock | None = None,
     opened: bool = True,
     changes: Mapping[str, Any] | None = None,
+    payload: Mapping[str, Any] | None = None,
     **audit: Any,
 ) -> AsyncIterator[WorkerParts]:
-    """Give the parts with the first snapshot taken and the log open, unless `opened` is False."""
-    parts = WorkerParts(directory, World(clock=clock, disk=disk), changes or {}, audit)
+    """Give the parts with the first snapshot taken and the log open, unless `opened` is False.
+
+    `payload` is the section of that name, for body mode.
+    """
+    parts = WorkerParts(directory, World(clock=clock, disk=disk), changes or {}, audit, payload)
     try:
         if opened:
             parts.keeper.open_soon()
