@@ -100,7 +100,8 @@ class Editor:
 
     def _take(self, message: dict[str, Any]) -> None:
         """Answer what the server asks, and note what it marks."""
-        method, params = message.get("method"), message.get("params")
+        method: str | None = message.get("method")
+        params: Any = message.get("params")
         if method == "workspace/configuration":
             wanted = [self._settings if item.get("section") == "yaml" else {} for item in params["items"]]
             self._write({"id": message["id"], "result": wanted})

@@ -75,6 +75,18 @@ def _tests() -> Schema:
     return CaseFile.model_json_schema(by_alias=True)
 
 
+def _assertions() -> Schema:
+    from borderpost.proof.assertions import PolicyAssertions
+
+    return PolicyAssertions.model_json_schema(by_alias=True)
+
+
+def _traffic() -> Schema:
+    from borderpost.foresight.traffic import Traffic
+
+    return Traffic.model_json_schema(by_alias=True)
+
+
 KINDS: Final[Mapping[str, FileKind]] = {
     "config": FileKind("Borderpost configuration", ("borderpost.yaml", "borderpost.*.yaml"), _config),
     "regions": FileKind("Borderpost regions, by id", ("regions.yaml", "catalogue.yaml"), _regions),
@@ -83,10 +95,20 @@ KINDS: Final[Mapping[str, FileKind]] = {
     "event": FileKind("Borderpost legal event, to be signed", ("events/*.yaml", "*.event.yaml"), _event),
     "trigger": FileKind("Borderpost trigger, to be signed", ("triggers/*.yaml", "*.trigger.yaml"), _trigger),
     "tests": FileKind("Borderpost tests of a policy", ("tests/*.yaml", "*.tests.yaml"), _tests),
+    "assertions": FileKind(
+        "Borderpost assertions about a policy", ("assertions.yaml", "assertions/*.yaml"), _assertions
+    ),
+    "traffic": FileKind("Borderpost traffic, for what-if", ("traffic.yaml", "traffic/*.yaml"), _traffic),
 }
 """Every kind, by the name that commands give it."""
 
-_BY_KIND: Final = {"PolicyPack": "pack", "LegalEvents": "events", "PolicyTests": "tests"}
+_BY_KIND: Final = {
+    "PolicyPack": "pack",
+    "LegalEvents": "events",
+    "PolicyTests": "tests",
+    "PolicyAssertions": "assertions",
+    "Traffic": "traffic",
+}
 _BY_KEY: Final = {"here": "config", "when": "trigger", "effective_from": "event"}
 
 

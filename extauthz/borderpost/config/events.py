@@ -19,7 +19,7 @@ from borderpost.events.signing import SignerKey, Signers
 from borderpost.policy.fields import Identifier, Instant, Label
 from borderpost_base import limits
 from borderpost_base.errors import NOWHERE, BadValue, BorderpostError, Place
-from borderpost_base.strict import StrictModel, YamlDocument
+from borderpost_base.strict import KeyPath, StrictModel, YamlDocument
 
 PLAIN_ENDINGS = (".yaml", ".yml")
 """How the name of a plain events file ends; any other is a signed list."""
@@ -123,14 +123,21 @@ class EventsSection(StrictModel):
 
 
 def signers_of(section: EventsSection, document: YamlDocument | None = None) -> Signers:
-    """Read the signers' keys. `document` is where the section stands.
+    """Read the keys of `events.signers`. `document` is where the section stands. Raises as `read_signers` does."""
+    return read_signers(section.signers, ("events", "signers"), document)
+
+
+def read_signers(
+    signers: Mapping[str, tuple[SignerKeySpec, ...]], path: KeyPath, document: YamlDocument | None = None
+) -> Signers:
+    """Read the keys of signers, which stand at a path of a document.
 
     Raises BorderpostError BP0003 where a file cannot be read, BP1015 for what is no key or the key of two names.
     """
     found: dict[str, tuple[SignerKey, ...]] = {}
     owners: dict[str, str] = {}
-    for name, specs in section.signers.items():
-        place = NOWHERE if document is None else document.place(("events", "signers", name))
+    for name, specs in signers.items():
+        place = NOWHERE if document is None else document.place((*path, name))
         keys = tuple(_signer_key(spec, place) for spec in specs)
         for key in keys:
             if key.digest in owners:

@@ -19,6 +19,7 @@ from borderpost.config.checks import cross_checks, own_processor_checks
 from borderpost.config.event_list import load_events
 from borderpost.config.model import Config
 from borderpost.config.overrides import apply_flags, apply_variables
+from borderpost.config.pack_signatures import pack_signers, signature_files
 from borderpost.config.packs import pack_files, read_packs
 from borderpost.config.shadow import load_shadow
 from borderpost.policy.bundle import PolicyBundle, build_bundle, check_regions
@@ -70,8 +71,9 @@ def load_config(
     config, document, problems = _read(path, overrides, environ)
     base = path.absolute().parent
     candidate = config.shadow.policy.packs if config.shadow.policy is not None else ()
-    before_packs(pack_files((*config.policy.packs, *candidate), base))
-    packs = _collect(problems, lambda: read_packs(config.policy.packs, base, document))
+    files = pack_files((*config.policy.packs, *candidate), base)
+    before_packs(files + (signature_files(files) if config.pack_signatures.signers else []))
+    packs = _collect(problems, lambda: _packs(config, base, document))
     bundle = None
     if packs is not None:
         bundle = _collect(problems, lambda: _bundle(config, packs, document))
@@ -151,6 +153,10 @@ def _collect(problems: list[BorderpostError], step: Callable[[], _Result]) -> _R
     except Problems as several:
         problems.extend(several.errors)
     return None
+
+
+def _packs(config: Config, base: Path, document: YamlDocument) -> list[PolicyPack]:
+    return read_packs(config.policy.packs, base, document, pack_signers(config.pack_signatures, document))
 
 
 def _bundle(config: Config, packs: list[PolicyPack], document: YamlDocument) -> PolicyBundle:

@@ -11,6 +11,7 @@ from borderpost.config.counters import CountersSection
 from borderpost.config.events import EventsSection
 from borderpost.config.keys import config_keys
 from borderpost.config.operation import AnswersSpec, RuntimeSpec
+from borderpost.config.pack_signatures import PackSignaturesSection
 from borderpost.config.payload import PayloadSection
 from borderpost.config.sections import AdminSpec, LogsSpec, ServerSpec
 from borderpost.config.shadow import ShadowSection
@@ -51,6 +52,9 @@ class Config(StrictModel):
 
     policy: PolicySection = PolicySection()
     """The law: packs, and rules of your own that can only narrow them."""
+
+    pack_signatures: PackSignaturesSection = PackSignaturesSection()
+    """Whose signatures a pack from a file needs before it is law here."""
 
     shadow: ShadowSection = ShadowSection()
     """What is weighed beside the law and binds nobody: a policy before it is put into force."""

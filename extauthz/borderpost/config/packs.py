@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from borderpost.config.pack_signatures import PackSigners
 from borderpost.policy import built_in
 from borderpost.policy.bundle import check_pack
 from borderpost.policy.pack import PolicyPack
@@ -24,8 +25,11 @@ from borderpost_base.yaml_source import YamlDocument, load_yaml, load_yaml_file
 _PACK_ENDINGS = (".yaml", ".yml")
 
 
-def read_packs(names: Sequence[str], base: Path, document: YamlDocument) -> list[PolicyPack]:
-    """Read the packs that a configuration names; `document` is its file, `base` its folder.
+def read_packs(
+    names: Sequence[str], base: Path, document: YamlDocument, signers: PackSigners | None = None
+) -> list[PolicyPack]:
+    """Read the packs that a configuration names; `document` is its file, `base` its folder. Where there are `signers`,
+    each pack from a file must be signed by them.
 
     Raises BorderpostError or Problems for the first name that cannot be used, since those after it may build on it.
     """
@@ -33,7 +37,7 @@ def read_packs(names: Sequence[str], base: Path, document: YamlDocument) -> list
     for index, name in enumerate(names):
         place = document.place(("policy", "packs", index))
         if name.endswith(_PACK_ENDINGS):
-            _take(named_file(base / name, place), packs)
+            _take(base / name, named_file(base / name, place), packs, signers)
         else:
             _take_built_in(_members(name, place), packs)
     return packs
@@ -80,9 +84,11 @@ def _members(name: str, place: Place) -> tuple[str, ...]:
         raise BorderpostError(error.code, error.detail, place=place, mend=error.mend) from error
 
 
-def _take(document: YamlDocument, packs: list[PolicyPack]) -> None:
+def _take(file: Path, document: YamlDocument, packs: list[PolicyPack], signers: PackSigners | None) -> None:
     """Add a pack, after the built-in ones that it builds on and that are not there yet."""
     pack = validate(PolicyPack, document)
+    if signers is not None:
+        signers.check(file, document, pack)
     _take_built_in((name for name in pack.metadata.builds_on if name in built_in.PACKS), packs)
     check_pack(pack, packs, document)
     packs.append(pack)

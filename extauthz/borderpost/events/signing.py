@@ -1,7 +1,8 @@
 """Keys and signatures: who may speak on the law, and over exactly which bytes (Ed25519, RFC 8032).
 
 What is signed begins with a line that says what it is, so that a signature on one kind of thing is never one on
-another: `borderpost legal event v1`, `borderpost trigger v1`, `borderpost heartbeat v1`; then its canonical JSON.
+another: `borderpost legal event v1`, `borderpost trigger v1`, `borderpost heartbeat v1`, `borderpost policy pack v1`;
+then its canonical JSON.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from borderpost.policy.fields import Label, format_instant
 from borderpost_base.errors import NOWHERE, BorderpostError, Place
 from borderpost_base.strict import StrictModel
 
-Signed = Literal["legal event", "trigger", "heartbeat"]
+Signed = Literal["legal event", "trigger", "heartbeat", "policy pack"]
 """Kinds of things that are signed."""
 
 _RAW_BYTES: Final = 32

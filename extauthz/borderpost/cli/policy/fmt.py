@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
-import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from borderpost.cli.file_kinds import KINDS, kind_of
 from borderpost.cli.options import add_json
 from borderpost.cli.output import CLEAN, COULD_NOT_RUN, FINDINGS, Output, errors_of
+from borderpost.cli.written import replace_file
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place, Problems
 
@@ -65,7 +63,7 @@ def run_fmt(arguments: argparse.Namespace, output: Output) -> int:
         try:
             one = _laid(file, arguments.of, sort=arguments.sort_codes)
             if writes and one.changed and file != STDIN:
-                _replace(Path(file), one.after)
+                replace_file(Path(file), one.after)
             laid.append(one)
         except (BorderpostError, Problems) as error:
             errors += errors_of(error)
@@ -92,30 +90,6 @@ def _read(file: str) -> bytes:
             return handle.read(limits.YAML_BYTES_MAX + 1)
     except OSError as error:
         raise BorderpostError("BP0003", f"{file}: {error.strerror}", place=Place(file)) from error
-
-
-def _replace(file: Path, text: str) -> None:
-    """Put a file in place of itself at once, with its mode; a link keeps pointing to it.
-
-    Raises BorderpostError BP1262; the file is then as it was.
-    """
-    target = file.resolve()
-    try:
-        mode = target.stat().st_mode & 0o7777
-        fd, made = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(fd, "wb") as handle:
-                handle.write(text.encode())
-                handle.flush()
-                os.fchmod(fd, mode)
-                os.fsync(fd)
-            Path(made).replace(target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                Path(made).unlink()
-            raise
-    except OSError as error:
-        raise BorderpostError("BP1262", f"{file}: {error.strerror}", place=Place(str(file))) from error
 
 
 def _tell(laid: list[Laid], errors: list[BorderpostError], arguments: argparse.Namespace, output: Output) -> int:
