@@ -43,14 +43,28 @@ class Text:
         return self.text.encode("ascii", "replace").translate(_SHAPE)
 
     @cached_property
+    def outline(self) -> bytes:
+        """A shape in which every form occurs that occurs in the text, often much shorter: what repeats stands once."""
+        return self.shape
+
+    @cached_property
     def numbers(self) -> Text:
         """Where six digits and more stand close together, with a little around them, parted."""
-        return Text(
-            PARTED.join(
-                self.text[max(0, found.start() - _AROUND) : found.end() + _AROUND]
-                for found in _CLOSE_DIGITS.finditer(self.shape)
-            )
-        )
+        shape = self.shape
+        parts: list[str] = []
+        outlines: set[bytes] = set()
+        begin = end = 0
+        for found in _CLOSE_DIGITS.finditer(shape):
+            start, stop = max(0, found.start() - _AROUND), found.end() + _AROUND
+            outlines.add(shape[start:stop])
+            if start > end:
+                parts.append(self.text[begin:end])
+                begin = start
+            end = stop
+        parts.append(self.text[begin:end])
+        numbers = Text(PARTED.join(parts))
+        numbers.outline = PARTED.encode("ascii").join(outlines)
+        return numbers
 
 
 def forms_of(text: str) -> tuple[Text, ...]:

@@ -1,7 +1,12 @@
-"""Where in a text a number may stand, and how many such places are looked at."""
+"""Where in a text a number may stand, and how many such places are looked at.
+
+A form is looked for by a piece that every number written so contains, at the speed of a search for plain bytes. Only a
+text that has the piece is gone through with a regular expression.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
@@ -9,46 +14,62 @@ from typing import Final, NamedTuple
 from borderpost.payload.texts import Text
 from borderpost_base import limits
 
-_RUN: Final = re.compile(rb"0(?:[ ./()-]{0,3}0){6,}+")
-_GROUP: Final = re.compile(rb"(0+)([^0]*)")
+_ROW: Final = re.compile(rb"0(?<![0a]0)0*+([ ./-])0++(?:\1[0]++)++")
+"""As long as it gets: a row that fails at its end would be gone through again from its second number on."""
 _NO_DIGIT: Final = re.compile(r"[^0-9]+")
+_ATOM: Final = re.compile(r"(\[[^]]+\]|.)(\?|\{(\d+)\})?")
 
 
-class Shape(NamedTuple):
-    """How something is written, over `Text.shape`, between no letters or digits and not behind a decimal point."""
+class Form(NamedTuple):
+    """How something is written, over `Text.shape`: between no letters or digits, and not behind a decimal point."""
 
+    core: bytes
+    """Every text that has the form has these bytes in its shape."""
     pattern: re.Pattern[bytes]
-    """Begins at the first digit, so that a search goes from digit to digit, fast."""
+    """Begins at the first digit, so that a search goes from digit to digit."""
     letters_before: int
     """How many letters stand right before the first digit."""
 
     def pieces(self, text: Text) -> Iterator[str]:
-        """Yield what of the text has this shape."""
-        for found in self.pattern.finditer(text.shape):
-            yield text.text[found.start() - self.letters_before : found.end()]
+        """Yield what of the text has this form."""
+        if self.core in text.outline:
+            for found in self.pattern.finditer(text.shape):
+                yield text.text[found.start() - self.letters_before : found.end()]
 
 
-def shape(written: str) -> Shape:
-    """Make a shape of a regular expression such as `aa0000` that begins with its letters and one digit, both bare."""
-    letters = len(written) - len(written.lstrip("a"))
-    if not re.match("a*0(?![?*+{|])", written):
-        raise ValueError(f"{written}: begins with no single digit")
-    before = f"(?<={'a' * letters}0)(?<![0a]{'a' * letters}0)" + ("" if letters else r"(?<!0[.]0)")
-    return Shape(re.compile(f"0{before}(?:{written[letters + 1 :]})(?![0a])".encode("ascii")), letters)
+def form(core: str, pattern: str) -> Form:
+    """Make a form of a regular expression such as `aa0000` that begins with its letters and one digit, both bare."""
+    letters = len(pattern) - len(pattern.lstrip("a"))
+    if not re.match("a*0(?![?*+{|])", pattern):
+        raise ValueError(f"{pattern}: begins with no single digit")
+    before = f"(?<={'a' * letters}0)(?<![0a]{'a' * letters}0)" if letters else "(?<![0a]0)(?<!0[.]0)"
+    compiled = re.compile(f"0{before}(?:{pattern[letters + 1 :]})(?![0a])".encode("ascii"))
+    return Form(core.encode("ascii"), compiled, letters)
+
+
+def spelt_out(written: str) -> list[str]:
+    """Return every spelling of a form such as `0{6}[-+]?0{4}`: characters and classes, each with `?` or a number."""
+    choices: list[list[str]] = []
+    for atom, quantifier, times in _ATOM.findall(written):
+        characters = list(atom[1:-1]) if len(atom) > 1 else [atom]
+        if quantifier == "?":
+            choices.append(["", *characters])
+        else:
+            choices.extend([characters] * int(times or 1))
+    return ["".join(chosen) for chosen in itertools.product(*choices)]
 
 
 def evenly_grouped(text: Text, digits_min: int, digits_max: int) -> Iterator[str]:
-    """Yield the digits of numbers in groups of one size, the last perhaps shorter, with one kind of separator.
+    """Yield numbers in three groups and more of one size, the last perhaps shorter, with one kind of separator.
 
-    Only where nothing else stands beside them: of a row of numbers nobody can say which are one.
+    Only where no further digits stand beside them: of a row of numbers nobody can say which are one.
     """
-    for found in _RUN.finditer(text.shape):
-        if digits_min <= found[0].count(b"0") <= digits_max:
-            (size, separator), *others = ((len(digits), between) for digits, between in _GROUP.findall(found[0]))
-            if all((length, between) == (size, separator) for length, between in others[:-1]) and (
-                len(others) > 1 and others[-1][0] <= size
-            ):
-                yield digits_of(text.text[found.start() : found.end()])
+    for found in _ROW.finditer(text.shape):
+        row = found[0]
+        if digits_min <= row.count(b"0") <= digits_max:
+            *sizes, last = map(len, row.split(found[1]))
+            if len(set(sizes)) == 1 and last <= sizes[0]:
+                yield text.text[found.start() : found.end()]
 
 
 def digits_of(piece: str) -> str:
@@ -56,9 +77,15 @@ def digits_of(piece: str) -> str:
     return _NO_DIGIT.sub("", piece)
 
 
-def any_is(candidates: Iterable[str], is_one: Callable[[str], bool]) -> bool:
-    """Say whether a candidate is what is looked for, or there are more than are looked at."""
-    for count, candidate in enumerate(candidates):
-        if count == limits.DETECTOR_CANDIDATES_MAX or is_one(candidate):
+def any_is(
+    candidates: Iterable[str], is_one: Callable[[str], bool], most: int = limits.DETECTOR_CANDIDATES_MAX
+) -> bool:
+    """Say whether a candidate is what is looked for, or there are more different ones than are looked at."""
+    seen: set[str] = set()
+    for candidate in candidates:
+        if candidate in seen:
+            continue
+        seen.add(candidate)
+        if len(seen) > most or is_one(candidate):
             return True
     return False

@@ -8,7 +8,7 @@ from typing import Final
 
 from stdnum import luhn
 
-from borderpost.payload.detectors.candidates import any_is, digits_of, evenly_grouped, shape
+from borderpost.payload.detectors.candidates import Form, any_is, digits_of, evenly_grouped, form
 from borderpost.payload.detectors.known import DetectorSettings
 from borderpost.payload.texts import Text
 
@@ -30,16 +30,21 @@ _LENGTHS: Final = sorted({length for _, lengths in _RANGES for length in lengths
 _ISSUED: Final = {
     length: re.compile("|".join(prefix for prefix, lengths in _RANGES if length in lengths)) for length in _LENGTHS
 }
-_WRITTEN: Final = tuple(
-    shape(written)
-    for written in (
-        "00{11,18}",
-        r"0000([ .-]{1,3})0{4}\1(?:0{4}\1)?0{1,4}",
-        r"0000([ .-]{1,3})0{4}\1(?:0{4}\1){2}0{1,3}",
-        r"0000([ .-]{1,3})0{6}\1(?:0{4,5})",
-    )
-)
-"""In one piece, in fours, and as American Express and Diners Club print them."""
+_BETWEEN: Final = (" ", "-", ".", "/", "  ", " - ")
+
+
+def _forms() -> Iterator[Form]:
+    """Yield how cards are written: in one piece, and in the groups in which they are printed."""
+    yield form("0" * 12, "00{11,18}")
+    for between in _BETWEEN:
+        by = re.escape(between)
+        fours = between.join(("0000", "0000", "0"))
+        yield form(fours, f"0000{by}0000{by}(?:0000{by})?0{{1,4}}")
+        yield form(fours, f"0000{by}0000{by}0000{by}0000{by}0{{1,3}}")
+        yield form(between.join(("0000", "000000", "0000")), f"0000{by}000000{by}0000(?:0)?")
+
+
+_FORMS: Final = tuple(_forms())
 
 
 class Cards:
@@ -61,9 +66,9 @@ def make(settings: DetectorSettings) -> Cards:
 
 
 def _candidates(text: Text) -> Iterator[str]:
-    for written in _WRITTEN:
-        yield from filter(_is_issued, map(digits_of, written.pieces(text)))
-    yield from filter(_is_issued, evenly_grouped(text, _LENGTHS[0], _LENGTHS[-1]))
+    for one_form in _FORMS:
+        yield from filter(_is_issued, map(digits_of, one_form.pieces(text)))
+    yield from filter(_is_issued, map(digits_of, evenly_grouped(text, _LENGTHS[0], _LENGTHS[-1])))
 
 
 def _is_issued(digits: str) -> bool:

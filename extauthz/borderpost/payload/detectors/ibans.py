@@ -13,7 +13,8 @@ from borderpost.payload.detectors.candidates import any_is
 from borderpost.payload.detectors.known import DetectorSettings
 from borderpost.payload.texts import Text
 
-_BEGINNING: Final = re.compile(rb"0(?<=aa0)(?<![0a]aa0)0(?:[ .-]{0,2}[0a]){11,}")
+_BEGINNING: Final = re.compile(rb"0(?<=aa0)(?<![0a]aa0)0(?=(?:[ .-]{0,2}[0a]){11})")
+"""Looks ahead, and takes nothing: another one may begin in what follows."""
 _LENGTH: Final = re.compile(r"(\d+)!")
 _NEITHER: Final = re.compile(r"[^0-9A-Z]+")
 _CHARACTERS_MAX: Final = 34 * 3

@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from borderpost.payload.detectors.candidates import Shape, any_is, shape
+from borderpost.payload.detectors.candidates import form, spelt_out
 from borderpost.payload.detectors.known import DetectorSettings
 from borderpost.payload.texts import Text
+from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
 
 
@@ -28,7 +29,7 @@ class NationalId:
     about: str
     """What people call it."""
     written: tuple[str, ...]
-    """Its forms, as `candidates.shape` reads them."""
+    """Its forms, as `candidates.spelt_out` reads them."""
     by_default: bool = False
     """Looked for without being named."""
     begins: str = ""
@@ -42,11 +43,12 @@ class NationalId:
 
 
 _BETWEEN: Final = re.compile(r"[^0-9A-Za-z]+")
-_TEN: Final = ("00{9}",)
-_ELEVEN: Final = ("00{10}",)
-_THIRTEEN: Final = ("00{12}",)
-_SIX_FIVE: Final = ("00{5} ?0{5}",)
-_BELGIAN: Final = ("00{10}", "00[.]00[.]00[ -]000[ .-]00")
+_DATE: Final = r"\d\d[01]\d[0-3]\d"
+"""Year, month and day."""
+_TEN: Final = ("0{10}",)
+_ELEVEN: Final = ("0{11}",)
+_THIRTEEN: Final = ("0{13}",)
+_BELGIAN: Final = ("0{11}", "00[.]00[.]00[ -]000[ .-]00")
 
 NATIONAL_IDS: Final = {
     one.name: one
@@ -54,66 +56,60 @@ NATIONAL_IDS: Final = {
         NationalId("be.bis", "Belgian BIS number", _BELGIAN, True),
         NationalId("be.nn", "Belgian national number", _BELGIAN, True),
         NationalId("bg.egn", "Bulgarian personal number", _TEN),
-        NationalId("br.cpf", "Brazilian CPF", ("00{10}", "000[.]000[.]000-00")),
-        NationalId("ca.sin", "Canadian social insurance number", ("00{8}", "000([ -])000(?:\\1)000")),
-        NationalId("ch.ssn", "Swiss AHV number", ("00{12}", "000[.]0{4}[.]0{4}[.]00"), True),
-        NationalId("cl.rut", "Chilean RUT", ("00?[.]?000[.]?000-[0a]",)),
-        NationalId("cn.ric", "Chinese resident identity number", ("00{16}[0a]",), True),
-        NationalId("cz.rc", "Czech birth number", ("00{5}/?0{3,4}",)),
-        NationalId("de.idnr", "German tax identification number", ("00{10}", "00 000 000 000"), True),
-        NationalId("dk.cpr", "Danish CPR number", ("00{5}-?0{4}",)),
-        NationalId("ee.ik", "Estonian personal code", _ELEVEN, True),
-        NationalId("es.dni", "Spanish DNI", ("00{7}[ -]?a",), True),
-        NationalId("es.nie", "Spanish NIE", ("a00{6}[ -]?a",), True),
-        NationalId("fi.hetu", "Finnish personal identity code", ("00{5}[-+a]000[0a]",), True),
+        NationalId("br.cpf", "Brazilian CPF", ("0{11}", "000.000.000-00")),
+        NationalId("ca.sin", "Canadian social insurance number", ("0{9}", "000 000 000", "000-000-000")),
+        NationalId("ch.ssn", "Swiss AHV number", ("0{13}", "000.0000.0000.00"), True, "756"),
+        NationalId("cl.rut", "Chilean RUT", ("00?.000.000-[0a]", "0{7}0?-[0a]")),
+        NationalId("cn.ric", "Chinese resident identity number", ("0{17}[0a]",), True),
+        NationalId("cz.rc", "Czech birth number", ("0{6}/?0000?",)),
+        NationalId("de.idnr", "German tax identification number", ("0{11}", "00 000 000 000"), True, "[1-9]"),
+        NationalId("dk.cpr", "Danish CPR number", ("0{6}-?0{4}",)),
+        NationalId("ee.ik", "Estonian personal code", _ELEVEN, True, "[1-8]" + _DATE),
+        NationalId("es.dni", "Spanish DNI", ("0{8}[ -]?a",), True),
+        NationalId("es.nie", "Spanish NIE", ("a0{7}[ -]?a",), True),
+        NationalId("fi.hetu", "Finnish personal identity code", ("0{6}[-+a]000[0a]",), True),
         NationalId("fr.nir", "French social security number",
-                   ("00{14}", "00{5}[0a]0{8}", "0 00 00 0[0a] 000 000 ?00"), True,
+                   ("0{15}", "0{6}a0{8}", "0 00 00 0[0a] 000 000 ?00"), True,
                    r"[1-478]\d\d(?:0[1-9]|1[0-2]|[23]\d|4[0-2]|[5-9]\d)"),
-        NationalId("gb.nhs", "British NHS number", ("00{9}", "000([ -])000(?:\\1)0{4}")),
-        NationalId("gr.amka", "Greek AMKA", _ELEVEN, True),
+        NationalId("gb.nhs", "British NHS number", ("0{10}", "000[ -]000[ -]0000")),
+        NationalId("gr.amka", "Greek AMKA", _ELEVEN, True, r"[0-3]\d[01]\d"),
         NationalId("hr.oib", "Croatian OIB", _ELEVEN),
-        NationalId("id.nik", "Indonesian NIK", ("00{15}",)),
-        NationalId("ie.pps", "Irish PPS number", ("00{6}a{1,2}",)),
-        NationalId("il.idnr", "Israeli identity number", ("00{8}",)),
-        NationalId("in.aadhaar", "Indian Aadhaar number", ("00{11}", "0000([ -])0{4}(?:\\1)0{4}")),
-        NationalId("in.pan", "Indian PAN", ("aaaaa0000a",)),
-        NationalId("is.kennitala", "Icelandic kennitala", ("00{5}-?0{4}",), True),
-        NationalId("it.codicefiscale", "Italian codice fiscale", ("aaaaaa00a00a000a",), True),
-        NationalId("kr.rrn", "South Korean resident registration number", ("00{5}-?0{7}",), True),
+        NationalId("id.nik", "Indonesian NIK", ("0{16}",)),
+        NationalId("ie.pps", "Irish PPS number", ("0{7}aa?",)),
+        NationalId("il.idnr", "Israeli identity number", ("0{9}",)),
+        NationalId("in.aadhaar", "Indian Aadhaar number", ("0{12}", "0000[ -]0000[ -]0000")),
+        NationalId("in.pan", "Indian PAN", ("a{5}0{4}a",)),
+        NationalId("is.kennitala", "Icelandic kennitala", ("0{6}-?0{4}",), True, r"[0-7]\d[01]\d"),
+        NationalId("it.codicefiscale", "Italian codice fiscale", ("a{6}00a00a000a",), True),
+        NationalId("kr.rrn", "South Korean resident registration number", ("0{6}-?0{7}",), True, _DATE),
         NationalId("lt.asmens", "Lithuanian personal code", _ELEVEN),
-        NationalId("mx.curp", "Mexican CURP", ("aaaa000000a{6}[0a]0",), True),
-        NationalId("nl.bsn", "Dutch BSN", ("00{8}",)),
-        NationalId("no.fodselsnummer", "Norwegian birth number", _SIX_FIVE, True),
+        NationalId("mx.curp", "Mexican CURP", ("a{4}0{6}a{6}[0a]0",), True),
+        NationalId("nl.bsn", "Dutch BSN", ("0{9}",)),
+        NationalId("no.fodselsnummer", "Norwegian birth number", ("0{6} ?0{5}",), True, r"[0-7]\d"),
         NationalId("pl.pesel", "Polish PESEL", _ELEVEN),
-        NationalId("pt.cc", "Portuguese citizen card", ("00{7} ?0 ?[0a]{2}0",)),
-        NationalId("ro.cnp", "Romanian CNP", _THIRTEEN, True),
-        NationalId("se.personnummer", "Swedish personal number", ("00{5}[-+]?0{4}", "00{7}[-+]?0{4}"), True),
-        NationalId("si.emso", "Slovenian EMŠO, and JMBG elsewhere", _THIRTEEN, True),
-        NationalId("th.pin", "Thai identity number", ("00{12}", "0-0{4}-0{5}-00-0")),
+        NationalId("pt.cc", "Portuguese citizen card", ("0{8} ?0 ?[0a][0a]0",)),
+        NationalId("ro.cnp", "Romanian CNP", _THIRTEEN, True, r"[1-9]\d\d[01]\d[0-3]"),
+        NationalId("se.personnummer", "Swedish personal number", ("0{6}[-+]?0{4}", "0{8}[-+]?0{4}"), True),
+        NationalId("si.emso", "Slovenian EMŠO, and JMBG elsewhere", _THIRTEEN, True, r"[0-3]\d[01]\d[09]"),
+        NationalId("th.pin", "Thai identity number", ("0{13}", "0-0000-00000-00-0")),
         NationalId("tr.tckimlik", "Turkish identity number", _ELEVEN),
-        NationalId("us.ssn", "US social security number", ("000-00-0{4}",)),
-        NationalId("za.idnr", "South African identity number", ("00{12}", "00{5} 0{4} 0 ?0 ?0"), True),
+        NationalId("us.ssn", "US social security number", ("000-00-0000",)),
+        NationalId("za.idnr", "South African identity number", ("0{13}", "0{6} 0{4} 0 ?0 ?0"), True, _DATE),
     )
 }  # fmt: skip
 """Every number that can be looked for, by its name."""
 
 
-class _Sought:
-    """One number that is looked for: its shapes, and its check."""
+class _Check:
+    """The check of one number."""
 
     def __init__(self, one: NationalId) -> None:
-        self.shapes = tuple(shape(written) for written in one.written)
         self._check: Callable[[str], bool] = importlib.import_module(one.module).is_valid
         self._begins = re.compile(one.begins)
 
-    def is_one(self, piece: str) -> bool:
-        """Say whether a piece of one of the shapes passes the check. Of a row of one digit nobody's number is made."""
-        letters_and_digits = _BETWEEN.sub("", piece)
-        return (
-            len(set(letters_and_digits)) > 1
-            and self._begins.match(letters_and_digits) is not None
-            and self._is_valid(piece.upper())
-        )
+    def holds(self, piece: str, compact: str) -> bool:
+        """Say whether a piece passes; `compact` is the piece without what stands between its characters."""
+        return self._begins.match(compact) is not None and self._is_valid(piece)
 
     def _is_valid(self, piece: str) -> bool:
         try:
@@ -127,16 +123,25 @@ class NationalIds:
 
     name = "national-ids"
 
-    def __init__(self, data_class: str, ids: tuple[NationalId, ...]) -> None:
+    def __init__(self, data_class: str, ids: Iterable[NationalId]) -> None:
         self.data_class = data_class
-        self._sought = tuple(map(_Sought, ids))
+        checks: dict[str, list[_Check]] = {}
+        for one in ids:
+            check = _Check(one)
+            for spelling in (spelling for written in one.written for spelling in spelt_out(written)):
+                checks.setdefault(spelling, []).append(check)
+        self._forms = [(form(spelling, re.escape(spelling)), tuple(those)) for spelling, those in checks.items()]
 
     def finds(self, text: Text) -> bool:
         """Say whether the text holds one."""
-        return any(
-            any_is((piece for one_shape in sought.shapes for piece in _in(text, one_shape)), sought.is_one)
-            for sought in self._sought
-        )
+        left = limits.DETECTOR_CANDIDATES_MAX
+        for one_form, checks in self._forms:
+            searched = text if one_form.letters_before > 1 else text.numbers
+            for piece in set(one_form.pieces(searched)):
+                left -= 1
+                if left < 0 or _is_one(piece.upper(), checks):
+                    return True
+        return False
 
 
 def make(settings: DetectorSettings) -> NationalIds:
@@ -152,6 +157,7 @@ def make(settings: DetectorSettings) -> NationalIds:
     return NationalIds(settings.data_class, chosen)
 
 
-def _in(text: Text, one_shape: Shape) -> Iterator[str]:
-    """Yield the pieces of a shape; one with many digits in a row is only looked for where digits stand close."""
-    return one_shape.pieces(text if one_shape.letters_before > 1 else text.numbers)
+def _is_one(piece: str, checks: Iterable[_Check]) -> bool:
+    compact = _BETWEEN.sub("", piece)
+    varied = len(set(compact)) > 1  # of a row of one digit nobody's number is made
+    return varied and any(check.holds(piece, compact) for check in checks)

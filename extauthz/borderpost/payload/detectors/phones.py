@@ -17,6 +17,7 @@ import phonenumbers
 from borderpost.payload.detectors.candidates import any_is
 from borderpost.payload.detectors.known import DetectorSettings
 from borderpost.payload.texts import Text
+from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
 
 _INTERNATIONAL: Final = re.compile(rb"[+](?<![0a+][+])[(]?0(?:[ ./()-]{0,3}0){6,14}(?![0a])")
@@ -39,7 +40,7 @@ class Phones:
     def finds(self, text: Text) -> bool:
         """Say whether the text holds one."""
         near = text.numbers
-        return any_is(_candidates(near, _INTERNATIONAL), _is_international) or (
+        return any_is(_candidates(near, _INTERNATIONAL), _is_international, limits.PHONE_CANDIDATES_MAX) or (
             bool(self._countries) and any_is(_candidates(near, _NATIONAL), self._is_national)
         )
 
