@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from borderpost_envoy import (
+    BodyPlan,
     EnvoyPlan,
     HostPort,
     JwtProvider,
@@ -49,12 +50,20 @@ _FULL: dict[str, Any] = {
     "jwt_providers": (JwtProvider("issuer", "https://id.example.com/", "/etc/envoy/jwks.json", ("inference",)),),
     "access_log": "/dev/stdout",
 }
+_BODIES: dict[str, Any] = {
+    **_PLAIN,
+    "headers_read": (*_PLAIN["headers_read"], "content-type", "content-encoding", "content-digest"),
+    "routes": (RoutePlan("files", prefix="/v1/files/"), RoutePlan("chat")),
+    "bodies": BodyPlan(262_144, ("chat",)),
+}
 PLANS: dict[str, EnvoyPlan] = {
     "ext_proc": EnvoyPlan(**_PLAIN),
     "ext_authz": EnvoyPlan(**_PLAIN, via=Via.EXT_AUTHZ),
     "ext_proc-cluster_header": EnvoyPlan(**_PLAIN, route_style=RouteStyle.CLUSTER_HEADER),
     "ext_proc-full": EnvoyPlan(**_FULL),
     "ext_authz-full": EnvoyPlan(**_FULL, via=Via.EXT_AUTHZ),
+    "ext_proc-bodies": EnvoyPlan(**_BODIES),
+    "ext_authz-bodies": EnvoyPlan(**_BODIES, via=Via.EXT_AUTHZ),
     "ext_proc-tcp": EnvoyPlan(
         **{
             **_PLAIN,

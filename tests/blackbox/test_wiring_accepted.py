@@ -12,6 +12,7 @@ import pytest
 from borderpost.demo.tokens import TokenIssuer
 from borderpost_base.yaml_source import load_yaml
 from borderpost_envoy import (
+    BodyPlan,
     EnvoyPlan,
     HostPort,
     JwtProvider,
@@ -47,6 +48,11 @@ def _files(directory: Path) -> dict[str, Any]:
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "two routes": {"routes": (RoutePlan("chat", "/v1/chat/"), RoutePlan("rest", "/", 60_000, 5_000, 0, {"team": "a"}))},
+    "bodies": {"bodies": BodyPlan(65_536)},
+    "bodies of a route": {
+        "bodies": BodyPlan(65_536, ("chat",)),
+        "routes": (RoutePlan("chat", "/v1/chat/"), RoutePlan("rest", "/")),
+    },
     "no admin": {"admin": None},
     "access log": {"access_log": "/dev/null"},
     "hosts": {"hosts": ("a.example", "*.b.example")},
