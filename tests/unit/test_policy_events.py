@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +10,10 @@ from pydantic import ValidationError
 from borderpost.policy.decide import decide
 from borderpost.policy.event_schema import EventsFile
 from borderpost.policy.events import EventList, compile_events
-from borderpost.policy.fields import EPOCH, parse_instant, to_us
 from borderpost.policy.model import Evidence, Facts, Law, Source
+from support.legal_events import START, approvals, event
 from support.policy_builder import Court, regime
 
-START = to_us(parse_instant("2026-11-20T12:00:00Z"))
 RULES = (
     regime(
         "eu",
@@ -38,27 +36,6 @@ REGIONS: dict[str, Any] = {
     "us-scc": {"country": "US", "contracts": ["scc"], "operator": {"entity": "Ours"}},
     "gb": {"country": "GB", "operator": {"entity": "Ours"}},
 }
-SIGNATURE = "A" * 86 + "=="
-
-
-def approvals(*names: str, at: int = START) -> list[dict[str, Any]]:
-    return [
-        {"by": name, "key": "sha256:" + f"{ord(name[0]):02x}" * 32, "at": stamp(at), "signature": SIGNATURE}
-        for name in names
-    ]
-
-
-def stamp(at_us: int) -> str:
-    return (EPOCH + timedelta(microseconds=at_us)).isoformat()
-
-
-def event(type_: str, id_: str = "e", **more: Any) -> dict[str, Any]:
-    effective, recorded = more.pop("effective", START), more.pop("recorded", START)
-    until = {"effective_until": stamp(more.pop("until"))} if "until" in more else {}
-    return {
-        "id": id_, "type": type_, "source": "s", "reason": "r", "effective_from": stamp(effective),
-        "recorded_at": stamp(recorded), **until, **more,
-    }  # fmt: skip
 
 
 class Case:
