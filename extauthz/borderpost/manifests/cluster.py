@@ -19,16 +19,21 @@ class Cluster:
         self.reader = reader
         self.geography = geography
         self._place = place
-        self._places: dict[str, list[Sighting]] = {}
+        self._places: dict[int, list[Sighting]] = {}
+        self._pods: dict[str, list[tuple[Object, dict[str, str]]]] = {}
+        for one in inventory.objects:
+            for pod in pods_of(one):
+                labels = {key: node.text or "" for key, node in (pod.metas or one.metas)[0].items()}
+                self._pods.setdefault(one.namespace, []).append((one, labels))
 
     def labelled(self, one: Object, also: Iterable[Node] = (), behind: Iterable[Node] = ()) -> Labelled:
         """Return what an object says: with `also`, of its pods; what it leaves out, `behind` and its namespace say."""
-        inherited = [*behind, *self.inventory.namespace_metas(one.namespace)]
+        inherited = [*behind, *self.inventory.namespace_metas(one)]
         return self.reader.read(one.subject, [*one.metas, *also], inherited)
 
     def surroundings(self, one: Object) -> list[Sighting]:
         """Return where everything in the object's namespace is: by the namespace's topology, or the reader's word."""
-        metas = self.inventory.namespace_metas(one.namespace)
+        metas = self.inventory.namespace_metas(one)
         found = topology_labels(metas, self.geography)
         if not found and self._place is not None:
             found = [Sighting(self._place, one.node.get("metadata", "name"), "--cluster")]
@@ -46,22 +51,14 @@ class Cluster:
     def _runtime(self, one: Object, pod: Node) -> Node:
         """Return the specification of the runtime that a KServe component names; KServe merges it in."""
         name = pod.get("model", "runtime").text
-        runtime = self.inventory.find("ServingRuntime", name, one.namespace)
-        runtime = runtime or self.inventory.find("ClusterServingRuntime", name)
+        runtime = self.inventory.find("ServingRuntime", name, one)
+        runtime = runtime or self.inventory.find("ClusterServingRuntime", name, one, cluster_wide=True)
         return runtime.spec if runtime is not None else pod.get("model", "runtime")
 
     def backing(self, selector: Node, namespace: str) -> list[Object]:
         """Return the objects whose pods a Service's selector takes."""
-        found = []
-        for one in self.inventory.objects:
-            if one.namespace == namespace:
-                for pod in pods_of(one):
-                    metas = pod.metas or one.metas
-                    labels = {key: node.text or "" for key, node in metas[0].items()}
-                    if selects(selector, labels):
-                        found.append(one)
-                        break
-        return found
+        found = [one for one, labels in self._pods.get(namespace, ()) if selects(selector, labels)]
+        return list({id(one): one for one in found}.values())
 
     def pod_metas(self, one: Object) -> list[Node]:
         """Return the labels and annotations of an object and its pods."""
@@ -69,7 +66,7 @@ class Cluster:
 
     def places_of(self, one: Object) -> list[Sighting]:
         """Return where the pods of an object may be; empty where nothing says."""
-        if one.subject not in self._places:
+        if id(one) not in self._places:
             found: list[Sighting] = []
             for pod in pods_of(one):
                 labelled = self.labelled(one, pod.metas)
@@ -78,5 +75,5 @@ class Cluster:
                     found = []
                     break
                 found += places
-            self._places[one.subject] = found
-        return self._places[one.subject]
+            self._places[id(one)] = found
+        return self._places[id(one)]

@@ -10,9 +10,9 @@
 
 Keys begin with a prefix, `borderpost.dev/` unless another is asked for; labels and annotations are read alike. A
 label's value has neither comma nor space (Kubernetes), so `.` and `_` part names too where the whole is no name. In
-tags of clouds, which each allow other characters, anything but letters and digits is one hyphen and case does not count:
-`borderpost-data-class` is `borderpost.dev/data-class`. What an object and its pod template say is joined; a namespace
-speaks for what they leave out.
+tags of clouds, which each allow other characters, anything but letters and digits is one hyphen and case does not
+count: `borderpost-data-class` is `borderpost.dev/data-class`. What an object and its pod template say is joined; a
+namespace speaks for what they leave out.
 """
 
 from __future__ import annotations

@@ -10,12 +10,13 @@ from borderpost.manifests.clouds import cloud_of, known_clouds
 from borderpost.manifests.tree import Node
 from borderpost.policy import codes
 
-_ZONE = re.compile(r"(?P<region>[a-z]+(?:-[a-z]+)+-?\d+)(?:-?[a-z]|-[a-z]{3}-\d[a-z]|-\d)?")
-"""A zone after its region: `eu-central-1a`, `europe-west4-b`, `us-east-1-bos-1a` (local zones), `westeurope-1`."""
+_ZONE = re.compile(r"(?P<region>[a-z]+(?:-[a-z]+)+-?\d+)-?[a-z]")
+"""A zone after its region: `eu-central-1a`, `europe-west4-b`. A local zone (`ap-southeast-1-mnl-1a`, Manila) may be in
+another country than its region, so it is none that is known."""
 _PROFILE = re.compile(
-    r"(?:^|[/:])(?P<area>us-gov|us|eu|apac|global|jp|au|[a-z]{2,6})\."
+    r"(?:(?P<profile>[a-z]+-profile/)|(?<![\w.-])(?<!//))(?P<area>[a-z]{2,6}(?:-gov)?)\."
     r"(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|nvidia|openai|qwen|stability"
-    r"|twelvelabs|writer|guardrail)\."
+    r"|twelvelabs|writer|guardrail)\.(?!com\b)"
 )
 """A model's id with the area of a cross-Region inference profile: `eu.anthropic.claude-…`, alone or ending an ARN."""
 _ARN = re.compile(r"arn:aws[a-z-]*:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]+):")
@@ -127,10 +128,10 @@ class Geography:
         for match in _PROFILE.finditer(text):
             area = known_clouds().clouds["aws"].areas.get(match["area"])
             how = f"the inference profile of area `{match['area']}`"
-            if area is None:
-                found.append(Sighting(None, node, f"{how} is not known"))
-            else:
+            if area is not None:
                 found.append(Sighting(Location(match["area"], area, "aws"), node, how))
+            elif match["profile"]:
+                found.append(Sighting(None, node, f"{how} is not known"))
         for match in _ARN.finditer(text):
             location = self._in_clouds(match["region"], "aws")
             if location is not None and match["service"] in ("bedrock", "sagemaker"):

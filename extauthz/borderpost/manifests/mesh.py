@@ -59,7 +59,7 @@ class _Mesh:
         yield from _asked(one, labelled, places, ENDPOINT)
 
     def of_destination_rule(self, one: Object) -> Iterator[Question | Finding]:
-        labelled = self._cluster.labelled(one, behind=self._behind(one.spec.get("host").text, one.namespace))
+        labelled = self._cluster.labelled(one, behind=self._behind(one.spec.get("host").text, one))
         yield from labelled.findings
         policies = [one.spec.get("trafficPolicy")]
         places: list[Sighting] = []
@@ -85,7 +85,7 @@ class _Mesh:
 
     def of_routes(self, one: Object, targets: list[tuple[Node, str]]) -> Iterator[Question | Finding]:
         """Ask about each host that an object routes to; a target is the node that names it, and its host."""
-        behind = [meta for _, host in targets for meta in self._behind(host, one.namespace)]
+        behind = [meta for _, host in targets for meta in self._behind(host, one)]
         labelled = self._cluster.labelled(one, behind=behind)
         yield from labelled.findings
         if labelled.handled is not None:
@@ -105,7 +105,7 @@ class _Mesh:
                 return []
             return [(found.location, f"{entry.subject}: {found.how}") for found in self._entry_places(entry, labelled)]
         name, namespace = _service_name(host, one.namespace)
-        service = self._cluster.inventory.find("Service", name, namespace)
+        service = self._cluster.inventory.find_in("Service", name, namespace, one)
         if service is None:
             told = self._geography.host(host)
             if told is not None:
@@ -183,19 +183,19 @@ class _Mesh:
         location = self._geography.region(node.text or "")
         return Sighting(location, node, how if location is not None else f"{how} names no known region")
 
-    def _behind(self, host: str | None, namespace: str) -> list[Node]:
+    def _behind(self, host: str | None, one: Object) -> list[Node]:
         """Return the labels of what stands behind a host: its ServiceEntry, or its Service and that one's pods."""
         if host is None:
             return []
         entry = self._entry(host)
         if entry is not None:
             return entry.metas
-        name, namespace = _service_name(host, namespace)
-        service = self._cluster.inventory.find("Service", name, namespace)
+        name, namespace = _service_name(host, one.namespace)
+        service = self._cluster.inventory.find_in("Service", name, namespace, one)
         if service is None:
             return []
         backing = self._cluster.backing(service.spec.get("selector"), namespace)
-        pods = [meta for one in backing for meta in self._cluster.pod_metas(one)]
+        pods = [meta for running in backing for meta in self._cluster.pod_metas(running)]
         return [*service.metas, *pods]
 
 

@@ -70,28 +70,42 @@ def objects_in(documents: Iterable[Document], namespace: str) -> Iterator[Object
 
 
 class Inventory:
-    """All objects of one run, by what others refer to them by."""
+    """All objects of one run, by what others refer to them by.
+
+    Of several with one name, such as overlays for two regions, those in the asking object's own file are meant.
+    """
 
     def __init__(self, objects: Iterable[Object]) -> None:
         self.objects = list(objects)
-        self._by_name: dict[tuple[str, str, str], Object] = {}
+        self._by_name: dict[tuple[str, str, str], list[Object]] = {}
         self._by_kind: dict[str, list[Object]] = {}
         for one in self.objects:
-            self._by_name.setdefault((one.kind, one.namespace, one.name), one)
+            self._by_name.setdefault((one.kind, one.namespace, one.name), []).append(one)
             self._by_kind.setdefault(one.kind, []).append(one)
 
-    def find(self, kind: str, name: str | None, namespace: str = "") -> Object | None:
-        """Return the object of a kind by its name."""
-        return self._by_name.get((kind, namespace, name)) if name is not None else None
+    def find(self, kind: str, name: str | None, asking: Object, *, cluster_wide: bool = False) -> Object | None:
+        """Return the object of a kind that another one names, in its namespace or of the whole cluster."""
+        return self.find_in(kind, name, "" if cluster_wide else asking.namespace, asking)
+
+    def find_in(self, kind: str, name: str | None, namespace: str, asking: Object) -> Object | None:
+        """Return the object of a kind that another one names in a namespace."""
+        found = _near(self._by_name.get((kind, namespace, name or ""), []), asking)
+        return found[0] if found else None
 
     def of(self, kind: str) -> list[Object]:
         """Return every object of a kind."""
         return self._by_kind.get(kind, [])
 
-    def namespace_metas(self, namespace: str) -> list[Node]:
-        """Return the labels and annotations of a namespace; none if it is not among the objects."""
-        found = self.find("Namespace", namespace)
-        return found.metas if found is not None else []
+    def namespace_metas(self, one: Object) -> list[Node]:
+        """Return the labels and annotations of an object's namespace; none if it is not among the objects."""
+        found = _near(self._by_name.get(("Namespace", "", one.namespace), []), one)
+        return [meta for namespace in found for meta in namespace.metas]
+
+
+def _near(found: list[Object], asking: Object) -> list[Object]:
+    """Return those of the asking object's file; all if none is."""
+    file = asking.node.document.file
+    return [one for one in found if one.node.document.file == file] or found
 
 
 def selects(selector: Node, labels: Mapping[str, str]) -> bool:

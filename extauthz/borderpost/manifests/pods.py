@@ -182,7 +182,7 @@ def _together(constraints: list[list[Sighting]]) -> list[Sighting]:
     return joint or list(itertools.chain.from_iterable(constraints))
 
 
-def endpoints_of(pod: Node, namespace: str, inventory: Inventory, geography: Geography) -> Iterator[Sighting]:
+def endpoints_of(pod: Node, one: Object, inventory: Inventory, geography: Geography) -> Iterator[Sighting]:
     """Yield the endpoints of clouds and models that containers are told to call: by variable, argument or ConfigMap."""
     containers = itertools.chain.from_iterable(
         pod.below(name) for name in ("containers", "initContainers", "ephemeralContainers")
@@ -193,7 +193,7 @@ def endpoints_of(pod: Node, namespace: str, inventory: Inventory, geography: Geo
             value = variable.get("value")
             source = variable.get("valueFrom", "configMapKeyRef")
             if isinstance(source.value, dict):
-                config = inventory.find("ConfigMap", source.get("name").text, namespace)
+                config = inventory.find("ConfigMap", source.get("name").text, one)
                 key = source.get("key").text
                 if config is not None and key is not None:
                     value = config.node.get("data").get(key)
@@ -201,7 +201,7 @@ def endpoints_of(pod: Node, namespace: str, inventory: Inventory, geography: Geo
         for part in (*container.below("args"), *container.below("command")):
             yield from geography.hosts_in(part)
         for source in container.below("envFrom"):
-            config = inventory.find("ConfigMap", source.get("configMapRef", "name").text, namespace)
+            config = inventory.find("ConfigMap", source.get("configMapRef", "name").text, one)
             if config is not None:
                 for name, value in config.node.get("data").items():
                     yield from _told(name, value, geography)

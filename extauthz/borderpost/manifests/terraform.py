@@ -91,9 +91,8 @@ def plan_questions(
 
 def _labelled(plan: Plan, resource: Resource, reader: LabelReader) -> Labelled:
     own = _tags(resource)
-    inherited = [plan.provider(resource).get("expressions", "default_tags").get("(none)")]
-    for block in plan.provider(resource).get("expressions").below("default_tags"):
-        inherited.append(block.get("tags", "constant_value"))
+    default_tags = plan.provider(resource).get("expressions").below("default_tags")
+    inherited = [block.get("tags", "constant_value") for block in default_tags]
     if not any(isinstance(resource.values.value, dict) and name in resource.values.value for name in _TAGS):
         for other in plan.referred(resource):
             inherited += _tags(other)

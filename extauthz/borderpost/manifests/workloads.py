@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from borderpost.manifests import rules
 from borderpost.manifests.cluster import Cluster
-from borderpost.manifests.labels import Handled, Labelled
+from borderpost.manifests.labels import Handled
 from borderpost.manifests.locations import Sighting
 from borderpost.manifests.objects import Object
 from borderpost.manifests.pods import (
@@ -32,7 +32,7 @@ def workload_questions(cluster: Cluster, *, require_labels: bool) -> Iterator[Qu
         elif (one.group, one.kind) in _GATEWAYS:
             yield from _of_gateway(cluster, one)
         elif (one.group, one.kind) == ("", "PersistentVolumeClaim"):
-            yield from _of_claim(cluster, one, cluster.labelled(one))
+            yield from _of_claim(cluster, one)
         elif (one.group, one.kind) == ("", "Service") and one.spec.get("externalName").text is not None:
             yield from _of_external_name(cluster, one)
 
@@ -53,8 +53,7 @@ def _of_pods(cluster: Cluster, one: Object, require_labels: bool) -> Iterator[Qu
         places = cluster.pod_places(one, pod.spec, labelled, pod.metas)
         asked = [(WORKLOAD, sighting) for sighting in placed(places, one, _why_unknown(pod.spec))]
         asked += [
-            (ENDPOINT, sighting)
-            for sighting in endpoints_of(pod.spec, one.namespace, cluster.inventory, cluster.geography)
+            (ENDPOINT, sighting) for sighting in endpoints_of(pod.spec, one, cluster.inventory, cluster.geography)
         ]
         asked += [(STORAGE, sighting) for sighting in _volumes(cluster, one, pod.spec)]
         for aspect, sighting in asked:
@@ -62,7 +61,7 @@ def _of_pods(cluster: Cluster, one: Object, require_labels: bool) -> Iterator[Qu
             if key not in seen:
                 seen.add(key)
                 yield Question(one.subject, handled, sighting, aspect)
-    yield from _templates(cluster, one)
+        yield from _templates(cluster, one, handled)
 
 
 def placed(places: list[Sighting], one: Object, why: str) -> list[Sighting]:
@@ -106,29 +105,29 @@ def _of_external_name(cluster: Cluster, one: Object) -> Iterator[Question | Find
         yield Question(one.subject, labelled.handled, sighting, ENDPOINT)
 
 
-def _of_claim(
-    cluster: Cluster, one: Object, labelled: Labelled, *, also: Iterable[Sighting] = ()
-) -> Iterator[Question | Finding]:
+def _of_claim(cluster: Cluster, one: Object) -> Iterator[Question | Finding]:
+    labelled = cluster.labelled(one)
     yield from labelled.findings
     if labelled.handled is None:
         return
-    places = [*labelled.sightings, *claim_places(cluster, one.spec, one.namespace, one.name)]
-    places = places or [*also] or cluster.surroundings(one)
-    for sighting in placed(places, one, "no volume or StorageClass says where it is"):
+    places = [*labelled.sightings, *claim_places(cluster, one.spec, one, one.name)]
+    for sighting in placed(places or cluster.surroundings(one), one, "no volume or StorageClass says where it is"):
         yield Question(one.subject, labelled.handled, sighting, STORAGE)
 
 
-def claim_places(cluster: Cluster, spec: Node, namespace: str, name: str) -> list[Sighting]:
+def claim_places(cluster: Cluster, spec: Node, one: Object, name: str) -> list[Sighting]:
     """Return where a claim's volume may be: by the volume that it names, or its StorageClass."""
     inventory, geography = cluster.inventory, cluster.geography
     for volume in inventory.of("PersistentVolume"):
         claimed = volume.spec.get("claimRef")
-        by_claim = claimed.get("name").text == name and (claimed.get("namespace").text or namespace) == namespace
+        by_claim = (
+            claimed.get("name").text == name and (claimed.get("namespace").text or one.namespace) == one.namespace
+        )
         if volume.name == spec.get("volumeName").text or by_claim:
             terms = volume.spec.get("nodeAffinity", "required").below("nodeSelectorTerms")
             found = topology_terms(terms, "matchExpressions", geography)
             return found or topology_labels(volume.metas, geography)
-    storage = inventory.find("StorageClass", spec.get("storageClassName").text)
+    storage = inventory.find("StorageClass", spec.get("storageClassName").text, one, cluster_wide=True)
     if storage is None:
         return []
     found = topology_terms(storage.node.below("allowedTopologies"), "matchLabelExpressions", geography)
@@ -145,15 +144,13 @@ def _volumes(cluster: Cluster, one: Object, pod: Node) -> Iterator[Sighting]:
     """Yield where claims are that a pod mounts and that say nothing of their data: they hold what the pod handles."""
     for volume in pod.below("volumes"):
         name = volume.get("persistentVolumeClaim", "claimName").text
-        claim = cluster.inventory.find("PersistentVolumeClaim", name, one.namespace)
+        claim = cluster.inventory.find("PersistentVolumeClaim", name, one)
         if claim is not None and cluster.labelled(claim).handled is None:  # else it is asked about itself
-            yield from claim_places(cluster, claim.spec, claim.namespace, claim.name)
+            yield from claim_places(cluster, claim.spec, claim, claim.name)
 
 
-def _templates(cluster: Cluster, one: Object) -> Iterator[Question]:
+def _templates(cluster: Cluster, one: Object, handled: Handled) -> Iterator[Question]:
     """Yield what a StatefulSet's own claims are asked: they hold what its pods handle."""
     for template in one.spec.below("volumeClaimTemplates"):
-        handled: Handled | None = cluster.labelled(one, [*pods_of(one)[0].metas] if pods_of(one) else []).handled
-        if handled is not None:
-            for sighting in claim_places(cluster, template.get("spec"), one.namespace, ""):
-                yield Question(one.subject, handled, sighting, STORAGE)
+        for sighting in claim_places(cluster, template.get("spec"), one, ""):
+            yield Question(one.subject, handled, sighting, STORAGE)
