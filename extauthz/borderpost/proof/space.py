@@ -26,6 +26,7 @@ from typing import NamedTuple
 from borderpost.policy.decide import decide
 from borderpost.policy.model import Evidence, Facts, Law, Source
 from borderpost.policy.regimes import NEVER_US, STALE
+from borderpost.proof.declarations import declaration_of, declarations
 from borderpost.proof.grounds import Ground, Grounds, Side
 from borderpost.proof.standings import (
     BELIEVED,
@@ -36,8 +37,6 @@ from borderpost.proof.standings import (
     Scope,
     askings,
     class_names,
-    declaration_of,
-    declarations,
     doubts,
     readers_of,
     said_of,
@@ -84,11 +83,18 @@ class Space:
     """The atoms of one or more sides. Iterating gives each once, in an order that never differs."""
 
     def __init__(
-        self, sides: Sequence[Side], *, from_us: int, until_us: int = NEVER_US, also: Also | None = None
+        self,
+        sides: Sequence[Side],
+        *,
+        from_us: int,
+        until_us: int = NEVER_US,
+        also: Also | None = None,
+        may_be_stale: bool = True,
     ) -> None:
         """Cut the space for `from_us` ≤ time < `until_us`. Raises BorderpostError BP1202 if there are too many atoms.
 
-        `also` is told apart besides, wherever a side has it.
+        `also` is told apart besides, wherever a side has it. With `may_be_stale` false the legal events are never older
+        than allowed, as where a deployment sets no such bound.
         """
         also = also or Also()
         self.sides = tuple(sides)
@@ -97,7 +103,8 @@ class Space:
         self.classes = class_names(self.readers)
         """Every data class of any side."""
         self.spans = _spans(sides, from_us, until_us)
-        self.stale = (False, True) if any(r.flags & STALE for side in sides for r in side.policy.regimes) else (False,)
+        revocable = any(regime.flags & STALE for side in sides for regime in side.policy.regimes)
+        self.stale = (False, True) if may_be_stale and revocable else (False,)
         self.crossing = any(_crosses(side) for side in sides)
         """Whether some event crosses places, so that pairs of places are atoms too."""
         self.doubts = doubts(self.readers)

@@ -7,7 +7,6 @@ declaration is one standing; within a standing, declarations that the law does n
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -18,6 +17,7 @@ from borderpost.geoip import Locator
 from borderpost.geoip.locator import Whereabouts
 from borderpost.policy.model import Evidence, Facts, Source
 from borderpost.policy.schema import EvidenceSpec, RouteSpec, TenantSpec
+from borderpost.proof.data_effects import NO_EFFECT, Effect, joined
 from borderpost.proof.grounds import Side
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
@@ -109,7 +109,7 @@ class Reader:
         With `doubted` the address is not believed. What is declared is either added to a floor or stands in its place,
         whatever it is, so the extractor is asked once for all that is declared.
         """
-        kind = asking._replace(declared=(_UNDECLARED,) if asking.declared else ()), doubted
+        kind = asking._replace(declared=(UNDECLARED,) if asking.declared else ()), doubted
         if kind not in self._read:
             extracted = self._extractor.extract(self._raw(kind[0], _DOUBTED if doubted else _BELIEVED))
             self._read[kind] = extracted.facts if isinstance(extracted, Extracted) else None
@@ -119,8 +119,7 @@ class Reader:
         declared = asking.declared
         if len(declared) > limits.DATA_CLASSES_MAX or len(",".join(declared)) > limits.HEADER_VALUE_BYTES_MAX:
             return None
-        kept = (name for name in found.classes if name != _UNDECLARED)
-        return replace(found, classes=tuple(sorted({*kept, *declared})))
+        return replace(found, classes=tuple(sorted({*without_sample(found.classes), *declared})))
 
     def reads(self, source: Source) -> bool:
         """Return True if this side reads a source at all."""
@@ -174,25 +173,27 @@ class Reader:
         """Return the places at which a subject of unknown place is taken to be."""
         return self.side.policy.treat_as
 
-    def effect(self, names: Iterable[str], scope: Scope) -> tuple[object, ...]:
-        """Return all that the law makes of data classes. Of two sets the effect of their union follows from theirs."""
-        policy = self.side.policy
-        mask = 0
-        laws = set()
-        widths = set()
-        unknown = False
+    def effect(self, names: Iterable[str], scope: Scope) -> Effect:
+        """Return all that the law makes of data classes: of two sets joined, what it makes of each, joined."""
+        effect = NO_EFFECT
         for name in names:
-            closure = policy.classes.get(name)
-            if closure is None:
-                unknown = True
-                continue
-            mask |= closure
-            if name not in policy.free:
-                laws.add(scope.regimes & policy.covering & policy.about_data(closure))
-            mode = policy.class_modes.get(name)
-            widths.add(None if mode is None else mode.width)
-        width = min((one for one in widths if one is not None), default=None)
-        return mask & scope.classes, frozenset(laws), width, width is not None and None in widths, unknown
+            effect = joined(effect, self._effect(name, scope))
+        return effect
+
+    def _effect(self, name: str, scope: Scope) -> Effect:
+        policy = self.side.policy
+        closure = policy.classes.get(name)
+        if closure is None:
+            return NO_EFFECT._replace(unknown=True)
+        mode = policy.class_modes.get(name)
+        law = scope.regimes & policy.covering & policy.about_data(closure)
+        return Effect(
+            closure & scope.classes,
+            frozenset(() if name in policy.free else (law,)),
+            None if mode is None else mode.width,
+            mode is None,
+            False,
+        )
 
     def _raw(self, asking: Asking, address: str) -> RawRequest:
         evidence = self.evidence
@@ -247,8 +248,8 @@ def askings(readers: Sequence[Reader], also: Also) -> tuple[Asking, ...]:
 
     Tenants and routes that every side treats alike count once.
     """
-    tenants = _alike(_tenant_names(readers, also), lambda name: _tenant_key(readers, also, name))
-    routes = _alike(
+    tenants = alike(_tenant_names(readers, also), lambda name: _tenant_key(readers, also, name))
+    routes = alike(
         {name for reader in readers for name in reader.routes},
         lambda name: tuple(_route_key(reader, name, readers, also) for reader in readers),
     )
@@ -284,60 +285,25 @@ def standing_of(readers: Sequence[Reader], asking: Asking) -> object:
 def _standing(readers: Sequence[Reader], asking: Asking) -> object:
     key: list[object] = []
     for reader in readers:
-        bare, declaring = reader.facts(asking), reader.facts(asking._replace(declared=(_UNDECLARED,)))
+        bare, declaring = reader.facts(asking), reader.facts(asking._replace(declared=(UNDECLARED,)))
         if bare is None or declaring is None:
             key.append(None)
         else:
-            floor = reader.effect(bare.classes, reader.everywhere)
-            kept = reader.effect((name for name in declaring.classes if name != _UNDECLARED), reader.everywhere)
+            floor = reader.effect(bare.classes, reader.everywhere).told
+            kept = reader.effect(without_sample(declaring.classes), reader.everywhere).told
             doubted = reader.facts(asking, doubted=True)
             placed = any(one.source in _PLACING for one in bare.evidence)
             key.append((reader.party(bare), floor, kept, placed, doubted and doubted.missing))
     return tuple(key) if any(part is not None for part in key) else None
 
 
-_UNDECLARED: Final = "none-of-these"
+UNDECLARED: Final = "none-of-these"
 """A class that stands for any that is declared."""
 
 
-def declarations(
-    readers: Sequence[Reader], asking: Asking, names: Sequence[str], scopes: Sequence[Scope]
-) -> tuple[tuple[str, ...], ...]:
-    """Return the sets of declared classes that the law of some places tells apart in a standing, each the smallest of
-    its kind. `scopes` has one for each side.
-
-    Effects join (`Reader.effect`), so it is enough to grow sets by one class at a time and go on from new effects. A
-    declaration may stand in a floor's place, so none is another beginning than some.
-    """
-    names = _alike(names, lambda name: tuple(r.effect((name,), s) for r, s in zip(readers, scopes, strict=True)))
-    found: dict[tuple[bool, object], tuple[str, ...]] = {}
-    waiting: deque[tuple[str, ...]] = deque([()])
-    while waiting:
-        declared = waiting.popleft()
-        key = bool(declared), declaration_of(readers, asking, declared, scopes)
-        if key in found:
-            continue
-        found[key] = declared
-        if len(found) > limits.PROOF_DECLARATIONS_MAX:
-            detail = f"{len(names)} data classes make more than {limits.PROOF_DECLARATIONS_MAX:,} kinds of data"
-            raise BorderpostError("BP1202", detail)
-        if len(declared) < limits.DATA_CLASSES_MAX:
-            waiting.extend(tuple(sorted((*declared, name))) for name in names if name not in declared)
-    distinct: dict[object, tuple[str, ...]] = {}
-    for (_, effect), declared in found.items():
-        distinct.setdefault(effect, declared)
-    return tuple(distinct.values())
-
-
-def declaration_of(
-    readers: Sequence[Reader], asking: Asking, declared: tuple[str, ...], scopes: Sequence[Scope]
-) -> tuple[object, ...]:
-    """Return what tells a set of declared classes from others in a standing."""
-    facts = (reader.facts(asking._replace(declared=declared)) for reader in readers)
-    return tuple(
-        None if one is None else reader.effect(one.classes, scope)
-        for reader, one, scope in zip(readers, facts, scopes, strict=True)
-    )
+def without_sample(classes: Iterable[str]) -> Iterator[str]:
+    """Return classes without the one that stands for any that is declared."""
+    return (name for name in classes if name != UNDECLARED)
 
 
 def said_of(facts: Facts, code: str) -> Facts:
@@ -385,7 +351,7 @@ def _route_key(reader: Reader, name: str, readers: Sequence[Reader], also: Also)
     return spec.model_dump_json(exclude={"tenant"}), _tenant_key(readers, also, spec.tenant)
 
 
-def _alike(names: Iterable[str], key: Callable[[str], object]) -> tuple[str, ...]:
+def alike(names: Iterable[str], key: Callable[[str], object]) -> tuple[str, ...]:
     """Return the first name of each that have the same key."""
     found: dict[object, str] = {}
     for name in sorted(names):
