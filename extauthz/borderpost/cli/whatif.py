@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from borderpost.cli.foreseeing import Foreseen, add_traffic, foreseen, log_notes, scenario_of
+from borderpost.cli.made_up import need_regions
 from borderpost.cli.output import CLEAN, FINDINGS, Output
 from borderpost_base.errors import BorderpostError, Place, Problems
 
@@ -68,6 +69,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     before, base, change = _supposed(arguments, seen)
     changed = change.applied(base)
     seen = replace(seen, scenario=before)
+    if seen.file is not None:
+        need_regions(before.regions, "capacity_per_s", seen.file.traffic.capacity_per_s)
     latencies = Latencies(seen.file.traffic.latency_ms if seen.file is not None else {}, before)
     if seen.file is not None:
         comparison = compare_file(seen.file, before, changed.scenario, latencies)
