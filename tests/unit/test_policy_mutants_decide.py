@@ -143,3 +143,14 @@ def test_a_refusal_counts_no_longer_than_the_disagreement_that_it_names() -> Non
     law = court.ask(header="FR", geoip="KP", at=START)
     assert (law.reason, law.conflict, law.valid_until_us) == ("embargo", "header-widen", SOON)
     assert court.ask(geoip="KP", at=START).valid_until_us == LATER
+
+
+def test_all_three_conditions_of_a_regime_must_hold() -> None:
+    closed = regime(
+        "closed", "DE", tenant=["acme"], model=["m"], purpose=["training"], allow=[{"to": "DE", "basis": "b"}]
+    )
+    court = Court(closed, regions=REGIONS, tenants=("acme",), evidence={"trust_model_header": True})
+    facts = {"tenant": "acme", "model": "m", "purpose": "training"}
+    assert court.ask(geoip="DE", **facts).legal == ("eu",)
+    for name in facts:
+        assert court.ask(geoip="DE", **{**facts, name: "other"}).legal == ("ca", "eu", "us")
