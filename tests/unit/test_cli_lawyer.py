@@ -102,7 +102,7 @@ def test_the_outcome_the_evidence_the_laws_and_the_basis(folder: Path, capsys: p
 
 
 def test_every_other_region_has_a_sentence_and_a_source(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    others = section(page(capsys, "--country", "DE", *AT), "Why no other region")
+    others = section(page(capsys, "--country", "DE", "--claim", "tenant=shop", *AT), "Why no other region")
     rows = {line.split(" in ")[0].strip("| "): line for line in others.splitlines() if " in " in line}
     assert set(rows) == {"eu-1", "us-1", "us-2", "ca-1"}
     assert "run by Rhein AG (who can be compelled in Germany (DE))" in rows["eu-1"]
