@@ -12,6 +12,9 @@ from borderpost.audit.kinds import Field, Kind, ListOf, Shape
 from borderpost.cli.main import COMMANDS, build_command
 from borderpost.config.keys import ConfigKey, config_keys
 from borderpost.config.model import Config
+from borderpost.manifests.clouds import known_clouds
+from borderpost.manifests.labels import LABELS, PREFIX_DEFAULT
+from borderpost.manifests.rules import RULES
 from borderpost_base.errors import ERRORS
 from borderpost_base.limits import LIMITS
 from borderpost_base.metrics import METRICS
@@ -48,6 +51,10 @@ nothing is error BP0107.
 Each line of the audit log is one record: canonical JSON (RFC 8785) in a closed schema. A field without a source is
 left out. Fields marked * are always there.
 """,
+    "Manifests": """
+What `borderpost policy check` finds, which labels it reads, and what it knows of clouds. [The
+guide](../guide/manifests.md) shows it by example.
+""",
     "Commands": """
 Exit codes: 0 clean, 1 findings, 2 could not run; `verify` tells the kind of finding by 10 to 19. Data goes to stdout,
 all else to stderr.
@@ -83,6 +90,7 @@ def generate(root: Path) -> dict[Path, bytes]:
         "variables": _variables,
         "records": _records,
         "cli": _cli,
+        "manifests": _manifests,
     }
     return {FOLDER / f"{name}.md": "\n".join([NOTE, "", *make(), ""]).encode() for name, make in pages.items()}
 
@@ -187,6 +195,30 @@ def _flat(shape: Shape, prefix: str = "") -> Iterable[tuple[str, Field]]:
             inner, suffix = inner.kind, "[]."
         if isinstance(inner, Shape):
             yield from _flat(inner, name + suffix)
+
+
+def _manifests() -> list[str]:
+    lines = [*_begin("Manifests"), "## Rules", ""]
+    for rule in RULES.values():
+        lines += [f"### {rule.id}", "", f"**{rule.title}** ({rule.level}). {rule.why}", "", f"*Mend:* {rule.mend}", ""]
+    lines += ["## Labels", "", f"Keys begin with `{PREFIX_DEFAULT}`, or what `--label-prefix` says.", ""]
+    lines += table(("Key", "Meaning"), [(f"`{PREFIX_DEFAULT}{name}`", text) for name, text in LABELS.items()])
+    lines += ["## Clouds", "", "Facts about providers' regions, from their own pages. What is not here is unknown.", ""]
+    for name, cloud in known_clouds().clouds.items():
+        lines += [
+            f"### `{name}`",
+            "",
+            f"Run by {cloud.entity} ({cloud.jurisdiction}). Source: <{cloud.source}>, read {cloud.as_of}.",
+            "",
+            *table(("Region", "Place"), [(f"`{region}`", code) for region, code in cloud.regions.items()]),
+        ]
+        areas = [(f"`{area}`", ", ".join(codes) or "anywhere") for area, codes in cloud.areas.items()]
+        lines += table(("Area", "Any of"), areas) if areas else []
+        pairs = [(f"`{region}`", f"`{pair}`") for region, pair in cloud.pairs.items()]
+        lines += table(("Geo-redundant storage in", "copies to"), pairs) if pairs else []
+    named = ", ".join(f"`{host}`" for host in known_clouds().endpoints)
+    lines += ["### Endpoints of models whose names tell no place", "", f"{named}."]
+    return lines
 
 
 def _cli() -> list[str]:

@@ -1,13 +1,5 @@
 """What objects say of themselves: which data they handle, whose, where they stand, and which findings are accepted.
 
-    data-class   classes of the policy, `health` or `health, payment`
-    subjects     where the people are: codes and groups, `DE`, `EEA`; `*` for everybody
-    tenant       a tenant of the configuration; its classes count too
-    purpose      what the data is used for
-    region       where it stands: a region of the configuration or of a cloud
-    country      the same as a place's code
-    ignore       `BPM001 reason`: accepted findings
-
 Keys begin with a prefix, `borderpost.dev/` unless another is asked for; labels and annotations are read alike. A
 label's value has neither comma nor space (Kubernetes), so `.` and `_` part names too where the whole is no name. In
 tags of clouds, which each allow other characters, anything but letters and digits is one hyphen and case does not
@@ -19,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from borderpost.manifests import rules
 from borderpost.manifests.locations import Geography, Sighting
@@ -29,7 +21,16 @@ from borderpost.policy.schema import TenantSpec
 from borderpost.reports.finding import Finding, Rule
 
 PREFIX_DEFAULT = "borderpost.dev/"
-NAMES = ("data-class", "subjects", "tenant", "purpose", "region", "country", "ignore")
+LABELS: Final = {
+    "data-class": "Classes of the policy: `health`; in an annotation also `health, payment`.",
+    "subjects": "Where the people are whose data it is: codes and groups such as `DE` and `EEA`; `*`, in a label "
+    "`everybody`, for all.",
+    "tenant": "A tenant of the configuration, whose classes and purpose count too.",
+    "purpose": "What the data is used for.",
+    "region": "Where it stands: a region of the configuration or of a cloud.",
+    "country": "Where it stands: a place's code.",
+    "ignore": "Accepted findings, `BPM001 reason`; several one a line, or parted by `;`. In an annotation.",
+}
 """What is read, by the last part of its key."""
 
 _STRONG = re.compile(r"[,;\s]+")
@@ -79,10 +80,10 @@ class LabelReader:
     def __init__(self, words: Words, geography: Geography, prefix: str = PREFIX_DEFAULT) -> None:
         self._words = words
         self._geography = geography
-        self._keys = {prefix + name: name for name in NAMES}
+        self._keys = {prefix + name: name for name in LABELS}
         stem = prefix.rstrip("/").removesuffix(".dev")
         self._tags = {_plain(key): name for key, name in self._keys.items()}
-        self._tags |= {_plain(f"{stem}/{name}"): name for name in NAMES}
+        self._tags |= {_plain(f"{stem}/{name}"): name for name in LABELS}
         self._by_fold = {name.casefold(): name for name in words.groups}
 
     def read(
