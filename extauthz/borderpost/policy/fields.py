@@ -11,12 +11,14 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    GetJsonSchemaHandler,
     PlainSerializer,
     StringConstraints,
     ValidationError,
     WithJsonSchema,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from borderpost.policy import codes
 from borderpost_base.errors import BorderpostError
@@ -144,6 +146,22 @@ Places = Annotated[
 """One place or several: a code, a group's name, `*`, or a list of them."""
 
 
+class WithAny:
+    """Lets the JSON Schema know that `*` may stand for a list."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"const": "*"}, handler(core)]}
+
+
+class OrAlone:
+    """Lets the JSON Schema know that a list of one may be written as its item."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        listed = handler(core)
+        forms = listed.get("anyOf", [listed])
+        return {"anyOf": [*(form["items"] for form in forms if "items" in form), *forms]}
+
+
 def _any_or_list(value: Any) -> Any:
     return ["*"] if value == "*" else value
 
@@ -174,5 +192,6 @@ HeaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9!#$%&'*+.^_`|~-]
 Classes = Annotated[
     tuple[Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9._-]{0,63})$")], ...],
     BeforeValidator(_any_or_list),
+    WithAny(),
 ]
 """Data classes, or `*` for any data and none."""

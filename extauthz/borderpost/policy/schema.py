@@ -22,7 +22,18 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from borderpost.policy import codes
-from borderpost.policy.fields import Code, Country, HeaderName, Identifier, Label, Places, Text, checked, refuse_at
+from borderpost.policy.fields import (
+    Code,
+    Country,
+    HeaderName,
+    Identifier,
+    Label,
+    OrAlone,
+    Places,
+    Text,
+    checked,
+    refuse_at,
+)
 from borderpost.policy.model import Mode, Source
 from borderpost.policy.pack import (
     AllowEntry,
@@ -308,7 +319,7 @@ def _as_list(value: Any) -> Any:
 class TenantSpec(StrictModel):
     """What holds for requests of one tenant, once it is known by verified means."""
 
-    san: Annotated[tuple[Text, ...], BeforeValidator(_as_list)] = ()
+    san: Annotated[tuple[Text, ...], BeforeValidator(_as_list), OrAlone()] = ()
     """URI or DNS SANs of client certificates that prove the tenant; none by default."""
     classes: tuple[Identifier, ...] | None = None
     """Floor: data classes of all its requests. None by default: then the route's floor or the default classes hold."""

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from borderpost.policy import check, codes
 from borderpost.policy.bundle import PolicyBundle
-from borderpost.policy.fields import Classes, Identifier, Instant, Label, Places, Text, refuse_at, told
+from borderpost.policy.fields import Classes, Identifier, Instant, Label, OrAlone, Places, Text, refuse_at, told
 from borderpost_base.errors import BorderpostError
 from borderpost_base.strict import StrictModel, YamlDocument, validate
 
@@ -27,9 +27,9 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Labels = Annotated[tuple[Label, ...], Field(min_length=1), BeforeValidator(_listed)]
-Ids = Annotated[tuple[Identifier, ...], Field(min_length=1), BeforeValidator(_listed)]
-Data = Annotated[Classes, Field(min_length=1), BeforeValidator(_listed)]
+Labels = Annotated[tuple[Label, ...], Field(min_length=1), BeforeValidator(_listed), OrAlone()]
+Ids = Annotated[tuple[Identifier, ...], Field(min_length=1), BeforeValidator(_listed), OrAlone()]
+Data = Annotated[Classes, Field(min_length=1), BeforeValidator(_listed), OrAlone()]
 
 
 class When(StrictModel):

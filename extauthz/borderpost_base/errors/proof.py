@@ -72,6 +72,12 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Write the value that the message names otherwise, or leave the key out.",
     ),
     ErrorSpec(
+        "BP1266",
+        "a file is there already",
+        "`policy init` writes a new repository and overwrites nothing.",
+        "Name another folder, or move the file away.",
+    ),
+    ErrorSpec(
         "BP1230",
         "a template is no manifest",
         "The file has `{{ }}` where values should be: it is a Helm chart's template, and says what it says only when "

@@ -15,6 +15,7 @@ from borderpost.cli.output import COULD_NOT_RUN, Output
 ACTIONS: dict[str, tuple[str, str]] = {
     "prove": ("prove", "hold assertions against everything that the policy tells apart"),
     "test": ("test", "hold answers against YAML cases, with coverage of rules"),
+    "init": ("init", "write a repository for law as code: pack, tests, assertions, checks"),
     "sign": ("sign", "sign a release of a pack, so that gateways take it"),
     "verify": ("sign", "check who signed packs, and that nothing in them was changed since"),
     "fmt": ("fmt", "lay files out in one form, with their comments and their meaning"),
