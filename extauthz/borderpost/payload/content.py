@@ -14,7 +14,8 @@ _NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 """A token (RFC 9110, section 5.6.2)."""
 _QUOTED: Final = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*"'
 _PARAMETER: Final = re.compile(rf"[ \t]*;[ \t]*(?:({_NAME})=({_NAME}|{_QUOTED}))?")
-_MEDIA_TYPE: Final = re.compile(rf"({_NAME}/{_NAME})((?:[ \t]*;[ \t]*(?:{_NAME}=(?:{_NAME}|{_QUOTED}))?)*)[ \t]*")
+_MEDIA_TYPE: Final = re.compile(rf"({_NAME}/{_NAME})((?:[ \t]*+;[ \t]*+(?:{_NAME}=(?:{_NAME}|{_QUOTED}))?)*+)[ \t]*")
+"""Possessive, since spaces could belong to either side of a semicolon's neighbours, with 2^100 ways to try."""
 _CODINGS: Final = re.compile(rf"[ \t]*{_NAME}[ \t]*(?:,[ \t]*{_NAME}[ \t]*)*")
 _JSON_TYPE: Final = re.compile(r"application/(?:json|[!#$&^_.a-z0-9-]+\+json)")
 

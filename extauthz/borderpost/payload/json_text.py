@@ -76,9 +76,10 @@ def _check_shape(outside: bytes) -> None:
     if len(brackets) // 2 + outside.count(b",") > limits.JSON_VALUES_MAX:
         raise _refused("json-too-many-values")
     for _ in range(limits.JSON_DEPTH_MAX):
-        if not brackets:
-            return
-        brackets = brackets.replace(b"[]", b"")  # takes the innermost level away
+        inner = brackets
+        brackets = inner.replace(b"[]", b"")  # takes the innermost level away
+        if brackets == inner:
+            return  # none is left, or those left are no pairs, which the parser will say
     if brackets:
         raise _refused("json-too-deep")
 

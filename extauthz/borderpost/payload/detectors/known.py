@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -67,20 +68,20 @@ def make_detectors(settings: Iterable[DetectorSettings]) -> tuple[Detector, ...]
 def _make(settings: DetectorSettings) -> Detector:
     kind = DETECTORS.get(settings.name)
     if kind is None:
-        raise BorderpostError(
-            "BP1310", f"`{settings.name}` is no detector", mend=f"one of {', '.join(f'`{name}`' for name in DETECTORS)}"
-        )
+        near = difflib.get_close_matches(settings.name, DETECTORS, n=1)
+        mend = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(f'`{name}`' for name in DETECTORS)}"
+        raise BorderpostError("BP1310", f"`{settings.name}` is no detector", mend=mend)
     if settings.only and kind.choice is None:
         raise BorderpostError("BP1310", f"the detector `{kind.name}` has no choice", mend="leave `only` out")
     try:
-        module = importlib.import_module(kind.module)
+        made: Detector = importlib.import_module(kind.module).make(settings)
     except ModuleNotFoundError as error:
-        if kind.extra is None or (error.name or "").startswith("borderpost"):
+        library = (error.name or "").partition(".")[0]
+        if kind.extra is None or library == "borderpost":
             raise
         raise BorderpostError(
             "BP1309",
-            f"the detector `{kind.name}` needs `{error.name}`, which is not installed",
+            f"the detector `{kind.name}` needs `{library}`, which is not installed",
             mend=f"pip install 'borderpost[{kind.extra}]'",
         ) from error
-    made: Detector = module.make(settings)
     return made
