@@ -81,7 +81,13 @@ def run_prove(arguments: argparse.Namespace, output: Output) -> int:
     if until_us <= from_us:
         raise BorderpostError("BP0207", "--until does not come after --from", place=Place("--until"))
     side = Side(policy, compile_events(loaded.events, policy))
-    space = Space([side], from_us=from_us, until_us=until_us, also=also_of(assertions))
+    space = Space(
+        [side],
+        from_us=from_us,
+        until_us=until_us,
+        also=also_of(assertions),
+        may_be_stale=loaded.config.events.max_age_s is not None,
+    )
     if output.stderr.isatty():
         output.note(f"{len(space):,} atoms…")
     report = _Report(
