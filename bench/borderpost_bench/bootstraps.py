@@ -9,6 +9,7 @@ from typing import Any
 from borderpost_base.names import EXT_PROC_FILTER
 
 _MANAGER = "envoy.filters.network.http_connection_manager"
+_BODY_BYTES_MAX = 1 << 20
 _TYPE = "type.googleapis.com/envoy.extensions.filters"
 _COMPLETION = (
     '{{"id":"chatcmpl-bench","object":"chat.completion","system_fingerprint":"{region}","choices":[{{"index":0,'
@@ -17,18 +18,27 @@ _COMPLETION = (
 )
 
 
-def upstream(regions: Iterable[str]) -> dict[str, Any]:
+def upstream(regions: Iterable[str], *, whole_bodies: bool = False) -> dict[str, Any]:
     """Return an Envoy that is every region's server: one listener each, whose answer stands in its configuration.
 
-    So no server in Python is what is measured, and its statistics count what reached each region.
+    So no server in Python is what is measured, and its statistics count what reached each region. It answers as soon
+    as it has the headers, unless it is to wait for `whole_bodies`.
     """
     return {
         "admin": {"address": _loopback()},
-        "static_resources": {"listeners": [_region(region) for region in regions]},
+        "static_resources": {"listeners": [_region(region, whole_bodies=whole_bodies) for region in regions]},
     }
 
 
-def _region(region: str) -> dict[str, Any]:
+def buffer_filter(bytes_max: int) -> dict[str, Any]:
+    """Return Envoy's own filter that collects a body before it lets a request go on."""
+    return {
+        "name": "buffer",
+        "typed_config": {"@type": f"{_TYPE}.http.buffer.v3.Buffer", "max_request_bytes": bytes_max},
+    }
+
+
+def _region(region: str, *, whole_bodies: bool) -> dict[str, Any]:
     response = {"status": 200, "body": {"inline_string": _COMPLETION.format(region=region)}}
     manager = {
         "@type": f"{_TYPE}.network.http_connection_manager.v3.HttpConnectionManager",
@@ -40,6 +50,7 @@ def _region(region: str) -> dict[str, Any]:
             }],
         },
         "http_filters": [
+            *([buffer_filter(_BODY_BYTES_MAX)] if whole_bodies else []),
             {"name": "router", "typed_config": {"@type": f"{_TYPE}.http.router.v3.Router"}},
         ],
     }  # fmt: skip

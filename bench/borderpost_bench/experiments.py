@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from borderpost_bench.bodies import BODIES
 from borderpost_bench.cold import COLD
 from borderpost_bench.compiling import COMPILE
 from borderpost_bench.enforcement import ENFORCEMENT
@@ -20,6 +21,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     OFFERED_LOAD,
     SCALING,
     STEPS,
+    BODIES,
     COLD,
     COMPILE,
     ENFORCEMENT,

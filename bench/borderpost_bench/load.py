@@ -67,7 +67,7 @@ def need(tool: str) -> str:
     return path
 
 
-def wrk_script(requests: Sequence[Request]) -> str:
+def wrk_script(requests: Sequence[Request], body: str = CHAT) -> str:
     """Return the Lua script: requests made once, sent in turn, and a result that we can read."""
     rows = ",\n".join(
         "  {" + ", ".join(f"[{_lua(name)}]={_lua(value)}" for name, value in request.headers.items()) + "}"
@@ -82,7 +82,7 @@ function init(args)
   wrk.headers["content-type"] = "application/json"
   for i, headers in ipairs(clients) do
     for name, value in pairs(wrk.headers) do headers[name] = headers[name] or value end
-    made[i] = wrk.format("POST", {_lua(PATH)}, headers, {_lua(CHAT)})
+    made[i] = wrk.format("POST", {_lua(PATH)}, headers, {_lua(body)})
   end
 end
 function request()

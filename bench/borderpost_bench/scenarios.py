@@ -48,6 +48,19 @@ class Driver(enum.StrEnum):
     """Questions that all differ to the server itself, each on a stream that ends as Envoy ends it (a closed loop)."""
 
 
+class BodyUse(enum.StrEnum):
+    """What is done with a request's body on its way."""
+
+    PASSED = "passed"
+    """It goes through as it comes."""
+    BUFFERED = "buffered"
+    """Envoy's own buffer filter collects it before it goes on, and nobody looks at it."""
+    READ = "read"
+    """Body mode: it is read as JSON, hashed, and asked for model and data class."""
+    SEARCHED = "searched"
+    """Body mode with detectors."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """One thing to measure."""
@@ -64,6 +77,9 @@ class Scenario:
     workers: int = 1
     in_flight: int | None = None
     """Requests at a time; None leaves it to the run's settings."""
+    body_kib: int = 0
+    """Size of each request's body in KiB; 0 for a short chat of half of one."""
+    body_use: BodyUse = BodyUse.PASSED
     stream_workers: int = 0
     """grpc-go's experimental NumStreamWorkers for a rival in Go; 0 is its default, a goroutine a stream."""
     baselines: tuple[str, ...] = ("plain", "constant")

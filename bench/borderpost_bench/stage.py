@@ -27,7 +27,7 @@ from borderpost.demo.stage import command
 from borderpost.geoip.database import EMBEDDED_PATH
 from borderpost_base.errors import BorderpostError
 from borderpost_bench.arrivals import Pace
-from borderpost_bench.bootstraps import plain_proxy, upstream
+from borderpost_bench.bootstraps import buffer_filter, managers, plain_proxy, upstream
 from borderpost_bench.check import Asking, LogCount, count_journal, count_log
 from borderpost_bench.cpu import Usage, cores_of, descendants, usage_of
 from borderpost_bench.features import DEFAULTS, Features
@@ -37,9 +37,9 @@ from borderpost_bench.opa import count_console, opa_bootstrap, opa_command
 from borderpost_bench.pins import Pins, pins
 from borderpost_bench.requesters import Requesters
 from borderpost_bench.rivals import ONE_CORE, law_table, programs
-from borderpost_bench.scenarios import Driver, Scenario, Server
+from borderpost_bench.scenarios import BodyUse, Driver, Scenario, Server
 from borderpost_bench.streams import messages, run_streams, run_streams_open
-from borderpost_bench.traffic import legal_for, legal_without_law, requests_of
+from borderpost_bench.traffic import CHAT, chat_of, legal_for, legal_without_law, requests_of
 from borderpost_envoy import SERVER_CLUSTER
 
 ADDRESSES = 4096
@@ -50,6 +50,11 @@ FIXED_REGION = "eu-central-1"
 CONFIGURATION = "borderpost.yaml"
 """Name of the product's configuration file."""
 
+BODY_BYTES_MAX = 1 << 18
+"""Bound of bodies where they are collected: the product's default."""
+_BODIES_BYTES = 1 << 23
+"""What all requests of a load generator's script may take."""
+_DETECTORS = ("cards", "ibans", "national-ids", "phones", "email")
 _FAILED = ("ext_proc.borderpost.message_timeouts", "ext_proc.borderpost.streams_failed", "ext_authz.borderpost.error")
 
 
@@ -166,7 +171,8 @@ class Stage(SetUp):
         self._sockets = Path(tempfile.mkdtemp(prefix="borderpost-")) / "server"
         self._socket = self._sockets / "worker-0.sock"
         self._undo.callback(shutil.rmtree, self._sockets.parent, ignore_errors=True)
-        self._upstream = self._undo.enter_context(EnvoyProcess(upstream(REGIONS), self._directory, name="upstream"))
+        regions = upstream(REGIONS, whole_bodies=self._scenario.body_kib > 0)
+        self._upstream = self._undo.enter_context(EnvoyProcess(regions, self._directory, name="upstream"))
         self._regions = listener_ports(self._upstream)
         self._port = free_port()
         admin_port = free_port()
@@ -183,8 +189,9 @@ class Stage(SetUp):
             self._envoy = self._undo.enter_context(EnvoyProcess(self._bootstrap(config), self._directory))
             self._requesters = Requesters(self._envoy.port, refused=scenario.traffic == "mixed")
         if scenario.driver is Driver.WRK:
-            requests = requests_of(scenario.traffic, ADDRESSES)
-            (self._directory / "wrk.lua").write_text(wrk_script(requests))
+            body = chat_of(scenario.body_kib << 10) if scenario.body_kib else CHAT
+            requests = requests_of(scenario.traffic, min(ADDRESSES, _BODIES_BYTES // len(body)))
+            (self._directory / "wrk.lua").write_text(wrk_script(requests, body))
         elif scenario.driver is Driver.STREAMS:
             requests = requests_of(scenario.traffic, ADDRESSES)
             raw = scenario.server is not Server.OPA
@@ -204,11 +211,23 @@ class Stage(SetUp):
         for region, port in self._regions.items():
             # By TCP, so that the regions' counts are of requests alone.
             config["ranking"]["probes"][region] = {"kind": "tcp", "address": f"127.0.0.1:{port}", "interval_s": 2}
+        if scenario.body_use in {BodyUse.READ, BodyUse.SEARCHED}:
+            config["payload"] = self._payload(search=scenario.body_use is BodyUse.SEARCHED)
         write_events(self._directory, [])
         self._features.apply(config, self._directory)
         path = self._directory / CONFIGURATION
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         return path
+
+    def _payload(self, *, search: bool) -> dict[str, Any]:
+        """Return the configuration's section for body mode."""
+        key = self._directory / "payload.key"
+        key.write_bytes(b"k" * 32)
+        return {
+            "read": True, "hash_key_file": str(key), "bytes_max": BODY_BYTES_MAX, "model": "/model",
+            "data_class": "/metadata/data_class",
+            "detectors": {name: {"data_class": "health"} for name in _DETECTORS} if search else {},
+        }  # fmt: skip
 
     def _start_server(self) -> ChildProcess:
         """Start a server that is not the product, where Envoy or the load generator expects it."""
@@ -255,7 +274,11 @@ class Stage(SetUp):
         if rendered.exit_code != 0:
             raise BorderpostError("BP0911", f"rendering Envoy's configuration failed: {rendered.document}")
         if self._scenario.server is Server.NONE:
-            return plain_proxy(rendered.document, FIXED_REGION)
+            plain = plain_proxy(rendered.document, FIXED_REGION)
+            if self._scenario.body_use is BodyUse.BUFFERED:
+                for manager in managers(plain):
+                    manager["http_filters"].insert(0, buffer_filter(BODY_BYTES_MAX))
+            return plain
         if self._scenario.server is Server.OPA:
             return opa_bootstrap(rendered.document)
         return rendered.document

@@ -22,6 +22,11 @@ CHAT = json.dumps({
     "messages": [{"role": "user", "content": "Say in one sentence what a border post is for. " * 6}],
 })  # fmt: skip
 """Body of each request: a short chat completion."""
+_PROSE = (
+    "In the spring of 1848 the river rose by 3 metres, and the clerk, who had kept the books since he was 19, wrote "
+    "down who crossed, what they carried and what they paid; of 1,204 carts, he noted, 17 were turned back. "
+)
+"""What long bodies are filled with: words, and numbers that mean nothing."""
 PATH = "/v1/chat/completions"
 COUNTRY_HEADER = "x-client-country"
 """Tells a rival without a GeoIP database where the client is."""
@@ -111,6 +116,13 @@ def requests_of(traffic: str, addresses: int) -> list[Request]:
         address = str(network[chance.randrange(network.num_addresses)])
         made.append(Request(address, {"x-forwarded-for": address, **client.headers}))
     return made
+
+
+def chat_of(size_bytes: int) -> str:
+    """Return a chat completion of a size: a long prompt of plain prose, in which detectors find nothing."""
+    start, end = f'{{"model": "{MODEL}", "messages": [{{"role": "user", "content": "', '"}]}'
+    room = size_bytes - len(start) - len(end)
+    return start + (_PROSE * (room // len(_PROSE) + 1))[:room] + end
 
 
 def legal_for(country: str, residency: str | None, classes: frozenset[str]) -> frozenset[str] | None:
