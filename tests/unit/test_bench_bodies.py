@@ -43,7 +43,7 @@ def test_cost_a_kib_is_that_between_the_outer_sizes() -> None:
     assert (figures["read_per_kib_cpu_us"], figures["read_added_per_kib_cpu_us"]) == (3.0, 2.0)
     assert figures["read_64kib_server_cpu_us"] == 138.0
     assert "plain_1kib_server_cpu_us" not in figures
-    assert found.curves["read"].points == ((1, 63.0), (16, 108.0), (64, 252.0))
+    assert dict(found.curves["read"].points) == {1: 63.0, 16: 108.0, 64: 252.0}
     samples["read", 16] = sample(1000.0, 1.0, 1.0, failed=1)
     assert list(bodies.summed_up(samples).faults) == ["a check failed: read, 16 KiB"]
 
