@@ -62,6 +62,11 @@ class RegionTexts(Mapping[str, str]):
         self._mask = mask & index.everyone
         self._layers = layers
 
+    @property
+    def key(self) -> tuple[int, tuple[Layer, ...]]:
+        """Return a value that is equal for texts of the same regions that are the same by their parts."""
+        return self._mask, self._layers
+
     def __getitem__(self, region_id: str) -> str:
         bit = self._index.bits[region_id] & self._mask
         if not bit:
@@ -85,11 +90,6 @@ class FirstReasons(RegionTexts):
     """The first reason against each region."""
 
     __slots__ = ()
-
-    @property
-    def key(self) -> tuple[int, tuple[Layer, ...]]:
-        """Return a value that is equal for reasons that are the same by their parts."""
-        return self._mask, self._layers
 
     def spelled(self) -> dict[str, str]:
         """Return the reason of each region, as `dict` would, in the order of the reasons."""

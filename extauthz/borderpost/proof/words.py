@@ -35,7 +35,7 @@ def time_of(span: Span) -> str:
 
 def places(grounds: Iterable[Ground], *, most: int = _PLACES_TOLD) -> str:
     """Write the codes of some kinds of places, the first few by name: `DE, FR and 28 more`."""
-    named = sorted({code for ground in grounds for code in ground.codes if not _is_made_up(code)})
+    named = sorted({code for ground in grounds for code in ground.codes if not is_made_up(code)})
     if not named:
         named = sorted(ground.code for ground in grounds)
     if len(named) <= most:
@@ -105,5 +105,6 @@ def explain_line(atom: Atom, evidence: EvidenceSpec) -> str:
     return shlex.join(words)
 
 
-def _is_made_up(code: str) -> bool:
+def is_made_up(code: str) -> bool:
+    """Return True for a code that stands for the parts of a country that no rule names."""
     return code[3:] in {"ZZ", "QQ", "XX", "QZZ", "ZZZZ", "QQQQ"}

@@ -32,6 +32,12 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Split the file, or let `borderpost policy prove` go through all kinds of requests.",
     ),
     ErrorSpec(
+        "BP1212",
+        "an acceptance cannot be read",
+        "A file of accepted changes names a change twice: which reason and which date hold would be chance.",
+        "Keep one of the two.",
+    ),
+    ErrorSpec(
         "BP1260",
         "nothing that `policy fmt` lays out",
         "It lays out YAML files that people write. A JSON file, such as a signed event, would no longer be JSON.",

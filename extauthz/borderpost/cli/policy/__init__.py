@@ -14,6 +14,7 @@ from borderpost.cli.output import COULD_NOT_RUN, Output
 
 ACTIONS: dict[str, tuple[str, str]] = {
     "prove": ("prove", "hold assertions against everything that the policy tells apart"),
+    "diff": ("diff", "say whose data may go where it might not, or no longer, between two versions"),
     "test": ("test", "hold answers against YAML cases, with coverage of rules"),
     "init": ("init", "write a repository for law as code: pack, tests, assertions, checks"),
     "sign": ("sign", "sign a release of a pack, so that gateways take it"),
