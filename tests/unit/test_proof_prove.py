@@ -130,6 +130,18 @@ def test_what_must_be(always: dict[str, Any], *, broken: bool) -> None:
     assert bool(proof.failed) is broken
 
 
+def test_what_must_be_is_promised_for_the_data_named_and_no_other() -> None:
+    """Nobody allows genomic data here: that is no breach of a promise about personal data."""
+    court = union()
+    plain, everything = proved(
+        court, {"when": {"subject_in": "EU", "data": "personal"}, "always": {"regions": 1}},
+        {"when": {"subject_in": "EU", "data": ["personal", "public"]}, "always": {"regions": 1}},
+    )  # fmt: skip
+    assert plain.holds
+    assert everything.holds
+    assert everything.atoms > plain.atoms
+
+
 def test_stale_events_count_where_something_must_be_and_not_where_it_must_not() -> None:
     court = Court(
         regime("r", "DE", data=["personal"], allow=[{"to": "DE", "basis": "deal"}]), regions={"de": "DE"}

@@ -40,7 +40,7 @@ class When(StrictModel):
     groups. `*` by default, which means subjects of unknown place too."""
     data: Data | None = None
     """Data classes, by declaration, floor or implication; `*` is any request, also one without data. By default any
-    request with protected data (rank above 0)."""
+    request with protected data (rank above 0). For `always`, requests with data of these classes and no others."""
     tenant: Labels | None = None
     """Tenants, known by verified means; every request by default."""
     model: Labels | None = None

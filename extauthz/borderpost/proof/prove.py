@@ -14,6 +14,7 @@ from typing import Final
 from borderpost.policy.catalogue import SUFFIXES, Catalogue
 from borderpost.policy.compile import CompiledPolicy
 from borderpost.policy.fields import to_us
+from borderpost.policy.masks import union
 from borderpost.policy.model import Facts, Law
 from borderpost.policy.pack import Require
 from borderpost.policy.regimes import NEVER_US
@@ -104,6 +105,7 @@ class Claim:
         self._never = _forbidden(assertion.never, space) if assertion.never is not None else frozenset()
         self._bases = frozenset((assertion.never and assertion.never.basis) or ())
         self._classes = self._wanted_classes()
+        self._within = self._widest_classes()
 
     def _is_meant(self, where: Whereabouts, meant: set[str], space: Space) -> bool:
         """Return True where a place that is believed is meant: a place in doubt is not said to be the subject's."""
@@ -118,6 +120,14 @@ class Claim:
             return sum(bit for name, bit in policy.own_bits.items() if name not in policy.free)
         return None if "*" in data else sum(policy.own_bits[name] for name in set(data))
 
+    def _widest_classes(self) -> int:
+        """Return the mask of classes beside which none may count: for `always` those named with all that they imply,
+        since data of further classes may have less."""
+        data = self._when.data
+        if self.proof.assertion.always is None or data is None or "*" in data:
+            return -1
+        return union(self._policy.classes[name] for name in data)
+
     def is_about(self, facts: Facts) -> bool:
         """Return True if a request's facts, but for the place, are meant."""
         when = self._when
@@ -125,7 +135,7 @@ class Claim:
             mask = 0
             for name in facts.classes:
                 mask |= self._policy.classes.get(name, 0)
-            if not mask & self._classes:
+            if not mask & self._classes or mask & ~self._within:
                 return False
         model = facts.model if self._policy.trust_model else None
         wanted = ((when.tenant, facts.tenant), (when.model, model), (when.purpose, facts.purpose))
