@@ -97,7 +97,7 @@ class BodyMode:
             if not self._is_read(ProcessReader.route(question)):
                 return None
             if question.request_headers.end_of_stream:
-                return self._read(ProcessReader.headers(question), b"")
+                return self.read_body(ProcessReader.headers(question), b"")
             return self._refused(_NOT_SENT, 0)  # it has a body, and Envoy does not mean to send it
         return self._read_check(question)
 
@@ -108,7 +108,33 @@ class BodyMode:
             raise UnexpectedMessage("this stream has its answer")
         self._forget(call, awaited)
         body = ProcessReader.parse_body(message)
-        return awaited.question, self._read(ProcessReader.headers(awaited.question), body)
+        return awaited.question, self.read_body(ProcessReader.headers(awaited.question), body)
+
+    def read_body(self, headers: Iterable[tuple[str, bytes]], body: bytes) -> BodyRead:
+        """Return what a body says. Whatever goes wrong refuses its request."""
+        began_us = self._world.clock.mono_us()
+        try:
+            found = read_payload(headers, body, self._spec)
+        except Exception as error:  # noqa: BLE001 - a reader's bug refuses this request, whatever it is
+            # No message and no cause: either may hold what was being read.
+            frames = traceback.extract_tb(error.__traceback__)
+            where = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
+            self._log.error("a body could not be read; its request is refused", error=type(error).__name__, at=where)
+            return self._refused(_FAILED, len(body))
+        self._metrics.body_read_seconds.observe((self._world.clock.mono_us() - began_us) / 1e6)
+        if isinstance(found, Unreadable):
+            told = {"bytes": found.size_bytes, **({"hash": found.body_hash} if found.body_hash is not None else {})}
+            return self._refused((found.status, found.code, found.reason), found.size_bytes, told)
+        for finding in found.found:
+            self._metrics.body_findings_total.inc(finding.detector)
+        self._metrics.bodies_total.inc("read" if found.unread is None else "assumed")
+        stated = Stated(
+            model=found.model,
+            declared=tuple(sorted(found.declared)),
+            brought=tuple(sorted({*found.assumed, *(finding.data_class for finding in found.found)})),
+            strictest=self._strictest,
+        )
+        return BodyRead(stated, _field(found))
 
     # What the worker does now and then
 
@@ -154,32 +180,7 @@ class BodyMode:
             return self._refused(_NOT_SENT, len(body))
         if any(value != b"false" for value in partial) or http.size > len(body):
             return self._refused(_CUT, len(body))
-        return self._read(headers, body)
-
-    def _read(self, headers: Iterable[tuple[str, bytes]], body: bytes) -> BodyRead:
-        began_us = self._world.clock.mono_us()
-        try:
-            found = read_payload(headers, body, self._spec)
-        except Exception as error:  # noqa: BLE001 - a reader's bug refuses this request, whatever it is
-            # No message and no cause: either may hold what was being read.
-            frames = traceback.extract_tb(error.__traceback__)
-            where = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
-            self._log.error("a body could not be read; its request is refused", error=type(error).__name__, at=where)
-            return self._refused(_FAILED, len(body))
-        self._metrics.body_read_seconds.observe((self._world.clock.mono_us() - began_us) / 1e6)
-        if isinstance(found, Unreadable):
-            told = {"bytes": found.size_bytes, **({"hash": found.body_hash} if found.body_hash is not None else {})}
-            return self._refused((found.status, found.code, found.reason), found.size_bytes, told)
-        for finding in found.found:
-            self._metrics.body_findings_total.inc(finding.detector)
-        self._metrics.bodies_total.inc("read" if found.unread is None else "assumed")
-        stated = Stated(
-            model=found.model,
-            declared=tuple(sorted(found.declared)),
-            brought=tuple(sorted({*found.assumed, *(finding.data_class for finding in found.found)})),
-            strictest=self._strictest,
-        )
-        return BodyRead(stated, _field(found))
+        return self.read_body(headers, body)
 
     def _refused(
         self, refusal: tuple[int, str, str], size_bytes: int, told: Mapping[str, Any] | None = None

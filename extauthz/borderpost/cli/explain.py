@@ -47,6 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     made_up.add_argument("--class", dest="data_class", metavar="NAMES", help="the data classes, as their header says")
     made_up.add_argument("--model", metavar="NAME", help="the model, as its header says")
     made_up.add_argument("--purpose", metavar="NAME", help="what the request is for, as its header says")
+    made_up.add_argument(
+        "--body", type=Path, metavar="FILE", help="its body, where `payload.read` is on; JSON by default"
+    )
     made_up.add_argument("--route", metavar="NAME", help="the Envoy route")
     made_up.add_argument("--at", metavar="TIME", help="the instant, YYYY-MM-DD or with time and zone (default: now)")
     made_up.add_argument(

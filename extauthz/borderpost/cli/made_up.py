@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from borderpost.catalog import Catalog
+from borderpost.cli.body_words import body_notes, read_body_file
 from borderpost.cli.explanation import Explanation
 from borderpost.cli.options import pairs
 from borderpost.config.load import Loaded
@@ -47,7 +48,9 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
     stated = arguments.country is not None
     anonymisers = Anonymisers() if stated else Anonymisers.open(loaded.config.geoip.anonymisers)
     view = view_of(loaded, _geo(loaded, arguments.country), signals, anonymisers).turned(stale=arguments.stale)
-    decision = view.answer(_request(loaded, arguments, view.extractor.headers), at_us)
+    body = read_body_file(loaded, arguments)
+    raw = _request(loaded, arguments, view.extractor.headers)
+    decision = view.answer(raw._replace(body=body.stated) if body is not None else raw, at_us)
     return Explanation(
         at_us=at_us,
         facts=decision.facts,
@@ -59,7 +62,7 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
         signals=signals,
         inputs={part: digest for part, digest in view.inputs.items() if part != "geoip" or arguments.country is None},
         opinion=decision.opinion,
-        notes=tuple(_notes(arguments)),
+        notes=(*body_notes(body.field if body is not None else None), *_notes(arguments)),
     )
 
 

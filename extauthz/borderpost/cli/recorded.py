@@ -12,6 +12,7 @@ from borderpost.audit.reader import find
 from borderpost.audit.record import table_digest
 from borderpost.audit.segment import INPUTS_NAME
 from borderpost.catalog import Catalog
+from borderpost.cli.body_words import body_notes
 from borderpost.cli.explanation import Explanation
 from borderpost.decision_record import shadow_field
 from borderpost.engine_identity import engine_identity
@@ -56,7 +57,7 @@ def _derived(record: Mapping[str, Any], store: InputStore, decision_id: str) -> 
     facts = facts_of(record)
     answer = answer_of(record)
     stale = record.get("stale", False)
-    notes = []
+    notes = list(body_notes(record["req"].get("body")))
     law = ranking = opinion = None
     if "table" in record:  # else it was refused before law was asked
         policy = compiled.policy
