@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 SOURCES = {
+    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.7",
     "h2spec": "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible",
     "grpcurl": "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3",
     "ghz": "github.com/bojand/ghz/cmd/ghz@v0.93.0",
