@@ -14,8 +14,6 @@ from typing import Final, NamedTuple
 from borderpost.payload.texts import Text
 from borderpost_base import limits
 
-_ROW: Final = re.compile(rb"0(?<![0a]0)0*+([ ./-])0++(?:\1[0]++)++")
-"""As long as it gets: a row that fails at its end would be gone through again from its second number on."""
 _NO_DIGIT: Final = re.compile(r"[^0-9]+")
 _ATOM: Final = re.compile(r"(\[[^]]+\]|.)(\?|\{(\d+)\})?")
 
@@ -26,25 +24,38 @@ class Form(NamedTuple):
     core: bytes
     """Every text that has the form has these bytes in its shape."""
     pattern: re.Pattern[bytes]
-    """Begins at the first digit, so that a search goes from digit to digit."""
-    letters_before: int
-    """How many letters stand right before the first digit."""
+    """As `from_digit` makes it."""
+    characters_before: int
+    """How many characters stand before the first digit."""
 
     def pieces(self, text: Text) -> Iterator[str]:
         """Yield what of the text has this form."""
         if self.core in text.outline:
-            for found in self.pattern.finditer(text.shape):
-                yield text.text[found.start() - self.letters_before : found.end()]
+            for found in hits(self.pattern, text):
+                yield text.text[found.start() - self.characters_before : found.end()]
 
 
 def form(core: str, pattern: str) -> Form:
-    """Make a form of a regular expression such as `aa0000` that begins with its letters and one digit, both bare."""
-    letters = len(pattern) - len(pattern.lstrip("a"))
-    if not re.match("a*0(?![?*+{|])", pattern):
+    """Make a form of a regular expression that begins with bare letters, perhaps a hyphen, and one bare digit."""
+    if not re.match(r"(?:a|\\?-)*0(?![?*+{|])", pattern):
         raise ValueError(f"{pattern}: begins with no single digit")
-    before = f"(?<={'a' * letters}0)(?<![0a]{'a' * letters}0)" if letters else "(?<![0a]0)(?<!0[.]0)"
-    compiled = re.compile(f"0{before}(?:{pattern[letters + 1 :]})(?![0a])".encode("ascii"))
-    return Form(core.encode("ascii"), compiled, letters)
+    before, _, after = pattern.partition("0")
+    alone = f"(?<={before}0)(?<![0a]{before}0)" if before else "(?<![0a]0)(?<!0[.]0)"
+    return Form(core.encode("ascii"), from_digit(f"{alone}(?:{after})(?![0a])"), len(before.replace("\\", "")))
+
+
+def from_digit(pattern: str) -> re.Pattern[bytes]:
+    """Compile a pattern over shapes of what follows the first digit of something, for `hits`.
+
+    It begins with a bare digit, so that a search goes from digit to digit, and where there is nothing to be found it
+    passes over all digits and letters up to the next gap at once.
+    """
+    return re.compile(f"0(?:{pattern}(?P<hit>)|[0a]*+)".encode("ascii"))
+
+
+def hits(pattern: re.Pattern[bytes], text: Text) -> Iterator[re.Match[bytes]]:
+    """Yield where a pattern of `from_digit` finds something."""
+    return (found for found in pattern.finditer(text.shape) if found.lastgroup == "hit")
 
 
 def spelt_out(written: str) -> list[str]:
@@ -59,12 +70,16 @@ def spelt_out(written: str) -> list[str]:
     return ["".join(chosen) for chosen in itertools.product(*choices)]
 
 
+_ROW: Final = from_digit(r"(?<![0a]0)0*+([ ./-])0++(?:\1[0]++)++")
+"""As long as it gets: a row that fails at its end would be gone through again from its second number on."""
+
+
 def evenly_grouped(text: Text, digits_min: int, digits_max: int) -> Iterator[str]:
     """Yield numbers in three groups and more of one size, the last perhaps shorter, with one kind of separator.
 
     Only where no further digits stand beside them: of a row of numbers nobody can say which are one.
     """
-    for found in _ROW.finditer(text.shape):
+    for found in hits(_ROW, text):
         row = found[0]
         if digits_min <= row.count(b"0") <= digits_max:
             *sizes, last = map(len, row.split(found[1]))

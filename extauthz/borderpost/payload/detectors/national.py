@@ -45,17 +45,16 @@ class NationalId:
 _BETWEEN: Final = re.compile(r"[^0-9A-Za-z]+")
 _DATE: Final = r"\d\d[01]\d[0-3]\d"
 """Year, month and day."""
-_TEN: Final = ("0{10}",)
 _ELEVEN: Final = ("0{11}",)
 _THIRTEEN: Final = ("0{13}",)
-_BELGIAN: Final = ("0{11}", "00[.]00[.]00[ -]000[ .-]00")
+_BELGIAN: Final = ("0{11}", "00[. ]00[. ]00[ -]000[ .-]00")
 
 NATIONAL_IDS: Final = {
     one.name: one
     for one in (
         NationalId("be.bis", "Belgian BIS number", _BELGIAN, True),
         NationalId("be.nn", "Belgian national number", _BELGIAN, True),
-        NationalId("bg.egn", "Bulgarian personal number", _TEN),
+        NationalId("bg.egn", "Bulgarian personal number", ("0{10}", "0{6} 000 0")),
         NationalId("br.cpf", "Brazilian CPF", ("0{11}", "000.000.000-00")),
         NationalId("ca.sin", "Canadian social insurance number", ("0{9}", "000 000 000", "000-000-000")),
         NationalId("ch.ssn", "Swiss AHV number", ("0{13}", "000.0000.0000.00"), True, "756"),
@@ -66,7 +65,7 @@ NATIONAL_IDS: Final = {
         NationalId("dk.cpr", "Danish CPR number", ("0{6}-?0{4}",)),
         NationalId("ee.ik", "Estonian personal code", _ELEVEN, True, "[1-8]" + _DATE),
         NationalId("es.dni", "Spanish DNI", ("0{8}[ -]?a",), True),
-        NationalId("es.nie", "Spanish NIE", ("a0{7}[ -]?a",), True),
+        NationalId("es.nie", "Spanish NIE", ("a-?0{7}[ -]?a",), True),
         NationalId("fi.hetu", "Finnish personal identity code", ("0{6}[-+a]000[0a]",), True),
         NationalId("fr.nir", "French social security number",
                    ("0{15}", "0{6}a0{8}", "0 00 00 0[0a] 000 000 ?00"), True,
@@ -76,7 +75,7 @@ NATIONAL_IDS: Final = {
         NationalId("hr.oib", "Croatian OIB", _ELEVEN),
         NationalId("id.nik", "Indonesian NIK", ("0{16}",)),
         NationalId("ie.pps", "Irish PPS number", ("0{7}aa?",)),
-        NationalId("il.idnr", "Israeli identity number", ("0{9}",)),
+        NationalId("il.idnr", "Israeli identity number", ("0{9}", "0{8}-0")),
         NationalId("in.aadhaar", "Indian Aadhaar number", ("0{12}", "0000[ -]0000[ -]0000")),
         NationalId("in.pan", "Indian PAN", ("a{5}0{4}a",)),
         NationalId("is.kennitala", "Icelandic kennitala", ("0{6}-?0{4}",), True, r"[0-7]\d[01]\d"),
@@ -84,7 +83,7 @@ NATIONAL_IDS: Final = {
         NationalId("kr.rrn", "South Korean resident registration number", ("0{6}-?0{7}",), True, _DATE),
         NationalId("lt.asmens", "Lithuanian personal code", _ELEVEN),
         NationalId("mx.curp", "Mexican CURP", ("a{4}0{6}a{6}[0a]0",), True),
-        NationalId("nl.bsn", "Dutch BSN", ("0{9}",)),
+        NationalId("nl.bsn", "Dutch BSN", ("0{9}", "0000.00.000")),
         NationalId("no.fodselsnummer", "Norwegian birth number", ("0{6} ?0{5}",), True, r"[0-7]\d"),
         NationalId("pl.pesel", "Polish PESEL", _ELEVEN),
         NationalId("pt.cc", "Portuguese citizen card", ("0{8} ?0 ?[0a][0a]0",)),
@@ -136,7 +135,7 @@ class NationalIds:
         """Say whether the text holds one."""
         left = limits.DETECTOR_CANDIDATES_MAX
         for one_form, checks in self._forms:
-            searched = text if one_form.letters_before > 1 else text.numbers
+            searched = text if one_form.characters_before > 2 else text.numbers
             for piece in set(one_form.pieces(searched)):
                 left -= 1
                 if left < 0 or _is_one(piece.upper(), checks):

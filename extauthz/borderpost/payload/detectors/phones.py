@@ -14,14 +14,14 @@ from typing import Final
 
 import phonenumbers
 
-from borderpost.payload.detectors.candidates import any_is
+from borderpost.payload.detectors.candidates import any_is, from_digit, hits
 from borderpost.payload.detectors.known import DetectorSettings
 from borderpost.payload.texts import Text
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
 
-_INTERNATIONAL: Final = re.compile(rb"[+](?<![0a+][+])[(]?0(?:[ ./()-]{0,3}0){6,14}(?![0a])")
-_NATIONAL: Final = re.compile(rb"0(?<![0a+]0)(?<!0[.]0)(?:[ ./()-]{0,3}0){6,14}(?![0a])")
+_INTERNATIONAL: Final = re.compile(rb"[+](?<![0a+][+])[(]?0(?:[ ./()-]{0,3}0){6,14}(?![0a])(?P<hit>)")
+_NATIONAL: Final = from_digit("(?<![0a+]0)(?<!0[.]0)(?:[ ./()-]{0,3}0){6,14}(?![0a])")
 _GROUPS_MAX: Final = 4
 """Groups that may be taken off the end of a candidate: other numbers may follow a telephone number."""
 _LAST_GROUP: Final = re.compile(r"[ ./()-]+[0-9]+\Z")
@@ -60,7 +60,7 @@ def make(settings: DetectorSettings) -> Phones:
 
 def _candidates(text: Text, written: re.Pattern[bytes]) -> Iterator[str]:
     """Yield what could be a number, longest first, without the groups at its end that could be something else."""
-    for found in written.finditer(text.shape):
+    for found in hits(written, text):
         piece = text.text[found.start() : found.end()]
         yield piece
         for _ in range(_GROUPS_MAX):
