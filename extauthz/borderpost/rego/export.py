@@ -22,7 +22,7 @@ from borderpost.policy.compile import CompiledPolicy, compile_policy
 from borderpost.policy.events import CompiledEvents, EventList, compile_events
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.schema import RegionSpec
-#from borderpost.rego.cases import cases_text
+from borderpost.rego.cases import cases_text
 from borderpost.rego.law import LawText
 from borderpost.rego.legal_events import EventsText
 from borderpost.rego.literals import comment
@@ -68,7 +68,7 @@ def export(source: Source, cases: int) -> dict[str, str]:
     files = {f"{name}.rego": module_text(name) for name in MODULES}
     files["law.rego"] = law_text(source, names)
     files["data.json"] = json_text({"borderpost": {"tables": tables_of(source.events, names)}})
-    files["decision_test.rego"] = cases_text(source.policy, source.events, source.revision, cases)
+    files["decision_test.rego"] = cases_text(source.events, source.revision, cases)
     files[".manifest"] = json_text({"revision": source.revision, "roots": ["borderpost"], "rego_version": 1})
     return dict(sorted(files.items()))
 

@@ -28,6 +28,8 @@ def tables_of(events: CompiledEvents, names: Names) -> dict[str, Any]:
         "regions": list(policy.region_ids),
         "sinks": list(policy.index.sinks),
         "classes": _classes(policy),
+        "groups": _groups(events, names),
+        "tenants": _tenants(policy),
         "regimes": regimes,
         "territories": names.territories(),
         "places": names.spots.known(),
@@ -48,6 +50,23 @@ def _classes(policy: CompiledPolicy) -> dict[str, Any]:
             "mode": None if mode is None else str(mode),
         }
     return found
+
+
+def _groups(events: CompiledEvents, names: Names) -> dict[str, list[str]]:
+    """Return each group with every code that may be in it."""
+    codes_known = {code: events.places[code].cells for code in names.spots.known()}
+    return {
+        name: [code for code, cells in codes_known.items() if cells & group]
+        for name, group in sorted(events.territory.groups.items())
+    }
+
+
+def _tenants(policy: CompiledPolicy) -> dict[str, Any]:
+    """Return what tenants add to a workload of theirs."""
+    return {
+        name: {"classes": list(tenant.classes or ()), "purpose": tenant.purpose, "mode": tenant.mode and str(tenant.mode)}
+        for name, tenant in sorted(policy.bundle.tenants.items())
+    }
 
 
 def _regime(regime: Regime, compiled: CompiledRegime, names: Names) -> dict[str, Any]:
