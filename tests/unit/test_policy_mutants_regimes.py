@@ -72,3 +72,11 @@ def test_a_memo_holds_what_it_was_given_and_never_more_than_its_bound(monkeypatc
         assert memo[key] == str(key)
         sizes.append(len(memo))
     assert sizes == [1, 2, 3, 1, 2, 3, 1]
+
+
+def test_a_basis_whose_name_holds_a_slash_can_be_revoked() -> None:
+    law = regime("law", "DE", allow=[HOME, {"to": "US", "basis": "dpf/2023"}])
+    revoked = event("adequacy_revoke", scope={"bases": ["dpf/2023"]})
+    court = Court(law, regions=REGIONS, events=(revoked,))
+    assert court.ask(geoip="DE", at=START - 1).legal == ("eu", "us")
+    assert court.ask(geoip="DE", at=START).legal == ("eu",)
