@@ -21,7 +21,8 @@ endef
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The environment, in two steps: what the product and its demo need, and what its development needs besides.
+# The environment, in steps: what the product and its demo need, what its development needs besides, and what only
+# the long tests need.
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "make: no python3 found; install Python 3.11 or later" >&2; exit 2; }
@@ -35,6 +36,10 @@ $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
 	$(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.stamp-full: $(VENV)/.stamp-dev
+	$(PIP_INSTALL) --no-build-isolation --editable '.[presidio]'
 	@touch $@
 
 demo: $(VENV)/.stamp-demo ## Show it: a real Envoy, five regions, failover, spoofs, a log tampered with (two minutes)
@@ -56,7 +61,7 @@ test: $(VENV)/.stamp-dev ## Every test but the long ones (under ten minutes)
 	$(PYTEST) --numprocesses auto --maxprocesses 8 -m 'not full and not blackbox' tests/unit tests/test_tidy.py
 	$(call together,,-m 'not full' tests/test_docs_commands.py tests/packaging tests/faults tests/blackbox)
 
-test-full: $(VENV)/.stamp-dev ## The long tests, and the product's tests on its other engine; some need root or Debian packages (see .ci/run)
+test-full: $(VENV)/.stamp-full ## The long tests, and the product's tests on its other engine; some need root or Debian packages (see .ci/run)
 	$(call together,BORDERPOST_TEST_PROFILE=full,-m full --timeout 1800 tests/packaging tests/test_docs_commands.py tests/unit tests/test_tidy.py tests/faults tests/blackbox)
 	$(call together,BORDERPOST_TEST_ENGINE=grpcio,tests/faults/test_product_*.py tests/blackbox/test_product_*.py)
 

@@ -27,10 +27,10 @@ _BEFORE: Final = 120
 """Characters before a weak form in which a word may speak for it; Presidio looks at five words."""
 _WORD: Final = re.compile(r"\w+|[^\w\s]")
 _LANGUAGE: Final = "en"
-_NOT_OFFERED: Final = {
-    "EmailRecognizer",  # fetches a list of domains from the network; the detector `email` does not
-    "UrlRecognizer",
-}
+_NOT_OFFERED: Final = {"EmailRecognizer", "UrlRecognizer"}
+"""The first fetches a list of domains from the network; the second takes every file name for a place there."""
+_ELSEWHERE: Final = {"EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phones"}
+"""Entities that our own detectors find."""
 
 
 class _Words(NlpEngine):
@@ -117,6 +117,9 @@ def make(settings: DetectorSettings) -> Presidio:
     if not settings.only:
         raise BorderpostError("BP1310", "the detector `presidio` looks for nothing", mend="name entities under `only`")
     for entity in settings.only:
+        if entity in _ELSEWHERE:
+            mend = f"name the detector `{_ELSEWHERE[entity]}`"
+            raise BorderpostError("BP1310", f"`{entity}` is not looked for with Presidio", mend=mend)
         if entity not in offered:
             near = difflib.get_close_matches(entity, offered, n=1)
             mend = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(sorted(offered))}"
