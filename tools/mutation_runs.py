@@ -33,7 +33,7 @@ LIBRARIES = (
     "borderpost_base.strict", "borderpost_base.errors", "borderpost_base.limits", "prometheus_client", "structlog",
 )  # fmt: skip
 """What a fork that imports the law anew need not import again."""
-CPU_LEAST_S, CPU_TIMES = 10, 6
+CPU_LEAST_S, CPU_TIMES = 5, 1.5
 """CPU time that a mutant may take: so many times that of its tests, and no less than this."""
 MEMORY_MAX_BYTES = 6 << 30
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
