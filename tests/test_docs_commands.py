@@ -103,7 +103,19 @@ def is_full(page: Path) -> bool:
 
 LONG_PAGES = frozenset(
     f"docs/guide/{name}.md"
-    for name in ("bench", "counters", "events", "evidence", "operate", "packs", "shadow", "triggers", "whatif", "workers")
+    for name in (
+        "bench",
+        "counters",
+        "events",
+        "evidence",
+        "operate",
+        "packs",
+        "policy-as-code",
+        "shadow",
+        "triggers",
+        "whatif",
+        "workers",
+    )
 )
 """Pages with so many commands that they run among the long tests only."""
 

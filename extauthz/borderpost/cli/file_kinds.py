@@ -81,6 +81,12 @@ def _assertions() -> Schema:
     return PolicyAssertions.model_json_schema(by_alias=True)
 
 
+def _accepted() -> Schema:
+    from borderpost.proof.accepted import AcceptedFile
+
+    return AcceptedFile.model_json_schema(by_alias=True)
+
+
 def _traffic() -> Schema:
     from borderpost.foresight.traffic import Traffic
 
@@ -98,6 +104,7 @@ KINDS: Final[Mapping[str, FileKind]] = {
     "assertions": FileKind(
         "Borderpost assertions about a policy", ("assertions.yaml", "assertions/*.yaml"), _assertions
     ),
+    "accepted": FileKind("Borderpost accepted changes of a policy", ("accepted.yaml",), _accepted),
     "traffic": FileKind("Borderpost traffic, for what-if", ("traffic.yaml", "traffic/*.yaml"), _traffic),
 }
 """Every kind, by the name that commands give it."""
@@ -107,6 +114,7 @@ _BY_KIND: Final = {
     "LegalEvents": "events",
     "PolicyTests": "tests",
     "PolicyAssertions": "assertions",
+    "AcceptedChanges": "accepted",
     "Traffic": "traffic",
 }
 _BY_KEY: Final = {"here": "config", "when": "trigger", "effective_from": "event"}
