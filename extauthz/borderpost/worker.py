@@ -58,8 +58,8 @@ _OPEN_CALLS_S = 1.0
 """How long calls that are open at the end of the drain may still wait for their answer."""
 _LOOK_S = 0.01
 """How often a worker that is not ready looks whether it is."""
-_PATIENCE_S = 5.0
-"""How long a worker that takes nobody's place leaves its address alone while it gets ready. It mostly takes a tenth of
+_PATIENCE_S = 3.0
+"""How long a worker that takes nobody's place leaves its address alone while it gets ready. It mostly takes a fifth of
 that: to compile the law, and to recover a stream that ended badly."""
 _EXIT_ORPHANED = 3
 _COLLECT_AFTER = (2000, 20, 100)
