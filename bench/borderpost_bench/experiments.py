@@ -11,6 +11,7 @@ from borderpost_bench.flood import FLOOD
 from borderpost_bench.half_peak import HALF_PEAK, HALF_PEAK_DIRECT
 from borderpost_bench.idle import IDLE
 from borderpost_bench.offered_load import OFFERED_LOAD
+from borderpost_bench.reading import READING
 from borderpost_bench.scaling import SCALING
 from borderpost_bench.soak import SOAK
 from borderpost_bench.steps import STEPS
@@ -22,6 +23,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     SCALING,
     STEPS,
     BODIES,
+    READING,
     COLD,
     COMPILE,
     ENFORCEMENT,

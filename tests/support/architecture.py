@@ -24,6 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "borderpost.proof": {"borderpost_base", "borderpost.policy", "borderpost.facts", "borderpost.geoip"},
     "borderpost.reports": {"borderpost_base.errors", "borderpost.version"},
     "borderpost.manifests": {"borderpost_base", "borderpost.policy", "borderpost.reports"},
+    "borderpost.rego": {"borderpost.policy"},
     "borderpost.audit": {"borderpost_base", "borderpost.policy", "borderpost.version"},
     "borderpost.events": {
         "borderpost_base",
@@ -110,6 +111,7 @@ BESIDE: dict[str, set[str]] = {
         "borderpost.events_redis",
         "borderpost.geoip",
         "borderpost.lawful_answer",
+        "borderpost.payload",
         "borderpost.policy",
         "borderpost.recognition",
         "borderpost.regions.signals",

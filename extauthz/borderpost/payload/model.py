@@ -94,7 +94,7 @@ class Unreadable:
     status: int
     """HTTP status for the caller: 400 malformed, 413 too long, 415 a form that is not read."""
     code: str
-    """Registered error, BP1301 to BP1308."""
+    """Registered error, BP1301 to BP1307."""
     reason: str
     """Stable word for records and metrics, such as `json-duplicate-key`; never a piece of the body."""
     size_bytes: int
