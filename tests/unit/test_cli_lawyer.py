@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -61,7 +60,7 @@ AT = ("--at", "2026-11-23")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "borderpost.yaml").write_text(CONFIG)
     (tmp_path / "events.yaml").write_text(EVENTS)
     monkeypatch.chdir(tmp_path)
@@ -225,8 +224,8 @@ def test_a_recorded_decision_says_how_it_can_be_checked(folder: Path, capsys: py
     checking = section(text, "How to check this page")
     assert f"Decision {decision}, " in text
     assert f"borderpost explain --log LOG {decision}" in checking
-    for part in ("policy", "events", "catalog"):
-        assert f"| {part} | {view.inputs[part]} |" in checking
+    for name in ("policy", "events", "catalog"):
+        assert f"| {name} | {view.inputs[name]} |" in checking
     assert "Derived anew from the inputs that the record names: the same table of regions." in checking
 
 

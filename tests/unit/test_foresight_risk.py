@@ -11,7 +11,7 @@ import pytest
 from borderpost.foresight.change import Basis, Change, Staleness
 from borderpost.foresight.hedges import given, hedges_for, needed, requirements_of
 from borderpost.foresight.losses import Loss
-from borderpost.foresight.risk import Exposure, Exposures, kind_of
+from borderpost.foresight.risk import PERIL_KINDS, Exposure, Exposures, kind_of
 from borderpost.foresight.scenario import Scenario
 from borderpost.foresight.traffic import Workload
 from borderpost.foresight.whatif import Flow
@@ -91,15 +91,14 @@ def test_the_score_is_what_its_formula_says() -> None:
         scenario(), flow(person("DE", "health"), 3, "care"), flow(person("DE", "public"), 1, "care"), care=care
     )
     exposure = found["care"]
-    possible = ("region", "operator", "country", "jurisdiction", "basis", "events")
     assert (exposure.criticality, exposure.sensitivity, exposure.served) == (5, 3, 4)
     # Legal for health: de-1 and fr-1. No single region, country, basis or stale list ends it; each operator leaves one.
-    assert exposure.fragility(possible) == 0
+    assert exposure.fragility(PERIL_KINDS) == 0
     only_german = replace(scenario(), stale=True)
     exposure = exposed(only_german, flow(person("DE", "health"), 3, "care"), care=care)["care"]
+    possible = PERIL_KINDS[:5]
     # Stale, only `home` counts: de-1, Acme, Germany, US law each end it; no revocable basis is left to lose.
-    assert [exposure.worst(kind)[0] for kind in possible[:5]] == [1, 1, 1, 1, 0]
-    possible = possible[:5]
+    assert [exposure.worst(kind)[0] for kind in possible] == [1, 1, 1, 1, 0]
     assert exposure.score(possible) == 5 * (1 + 3) * Fraction(4, 5)
     ends = {(kind_of(peril), peril.name if isinstance(peril, Loss) else "") for peril in exposure.ends_with}
     assert ends == {("region", "de-1"), ("operator", "Acme"), ("country", "DE"), ("jurisdiction", "US")}

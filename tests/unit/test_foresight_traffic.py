@@ -15,10 +15,13 @@ HEAD = "apiVersion: residency/v1\nkind: Traffic\n"
 
 
 def refused(file: Path) -> list[BorderpostError]:
-    with pytest.raises((BorderpostError, Problems)) as raised:
+    try:
         read_traffic(file)
-    error = raised.value
-    return list(error.errors) if isinstance(error, Problems) else [error]
+    except Problems as several:
+        return list(several.errors)
+    except BorderpostError as error:
+        return [error]
+    raise AssertionError("it was read")
 
 
 def yaml(folder: Path, text: str) -> Path:
@@ -65,7 +68,7 @@ def test_lines_say_the_same_as_yaml(tmp_path: Path) -> None:
         ("requests:\n  - {count: 0}\n", "BP0104", 4, "1"),
         ("requests:\n  - {per_s: .nan}\n", "BP0104", 4, "finite"),
         ("requests:\n  - {per_s: 1e300}\n", "BP0104", 4, "less"),
-        ("requests:\n  - {at: 2026-01-01}\n", "BP1252", 4, "whole run"),
+        ("requests:\n  - {at: 2026-01-01}\n", "BP0102", 4, "at"),
         ("workloads: {chat: {}}\nrequests:\n  - {workload: caht}\n", "BP1252", 5, "caht"),
         ("workloads: {chat: {criticality: 6}}\nrequests: [{}]\n", "BP0104", 3, "5"),
         ("capacity_per_s: {a: -1}\nrequests: [{}]\n", "BP0104", 3, "greater"),

@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 
 from borderpost.policy import check
 from borderpost.policy.fields import Identifier, Text, refuse_at
-from borderpost.proof.cases import CaseRequest
+from borderpost.proof.cases import DescribedRequest
 from borderpost.regions.config import Milliseconds
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place, Problems
@@ -47,7 +47,7 @@ class Workload(StrictModel):
     """What a reader should know; none by default."""
 
 
-class TrafficRequest(CaseRequest):
+class TrafficRequest(DescribedRequest):
     """Requests that are alike, and how many."""
 
     workload: Identifier | None = None
@@ -57,16 +57,14 @@ class TrafficRequest(CaseRequest):
     per_s: Annotated[float, Field(ge=0.001, le=1e9)] | None = None
     """How many in a second, to the thousandth; all lines of a file have rates or none has."""
 
+    stale: bool = False
+    """Whether the legal events were older than `events.max_age_s` for them; no by default."""
+
     @model_validator(mode="after")
     def _weighed_once(self) -> TrafficRequest:
-        found: list[tuple[tuple[str | int, ...], BorderpostError]] = []
         if self.count is not None and self.per_s is not None:
-            found.append((("per_s",), BorderpostError("BP1252", "a line has a `count` or a rate, not both")))
-        for name, option in (("at", "--at"), ("events", "--event")):
-            if getattr(self, name):
-                error = BorderpostError("BP1252", f"`{name}` is for the whole run", mend=f"say it with {option}")
-                found.append(((name,), error))
-        refuse_at("TrafficRequest", found)
+            error = BorderpostError("BP1252", "a line has a `count` or a rate, not both")
+            refuse_at("TrafficRequest", [(("per_s",), error)])
         return self
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from borderpost.catalog import group_members
+from borderpost.facts import Rejected
 from borderpost.foresight.comparison import Comparison, Who
 from borderpost.foresight.log import LogTraffic
 from borderpost.foresight.scenario import Scenario, Verdict
@@ -43,7 +44,7 @@ def flows_of(read: ReadTraffic, scenario: Scenario, *, must_be_read: bool = True
     hearing = Hearing(scenario.compiled.policy, scenario.events, now_us=scenario.at_us)
     for request, place in zip(read.traffic.requests, read.places, strict=True):
         try:
-            heard = hearing.hear(request)
+            extracted = hearing.extract(request)
         except BorderpostError as error:
             if error.code != "BP1210":
                 raise
@@ -52,8 +53,9 @@ def flows_of(read: ReadTraffic, scenario: Scenario, *, must_be_read: bool = True
             evidence = scenario.bundle.evidence
             unread = {"token": evidence.token, "certificate": evidence.mtls, "header": evidence.header}
             dropped = {key: None for key, section in unread.items() if section is None}
-            heard = hearing.hear(request.model_copy(update=dropped))
-        yield Flow(heard.facts, request.stale, request.weight, request.workload, heard.rejected)
+            extracted = hearing.extract(request.model_copy(update=dropped))
+        rejected = extracted.reason if isinstance(extracted, Rejected) else None
+        yield Flow(extracted.facts, request.stale, request.weight, request.workload, rejected)
 
 
 class Latencies:

@@ -35,7 +35,7 @@ from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.strict import KeyPath, StrictModel, YamlDocument, validate
 
 
-class CaseRequest(StrictModel):
+class DescribedRequest(StrictModel):
     """A request as a person would describe it. What is not said is absent, as in a request without it."""
 
     country: Code | None = None
@@ -62,6 +62,11 @@ class CaseRequest(StrictModel):
     """The purpose that the client names; none by default."""
     route: RouteName | None = None
     """Envoy's route; none by default."""
+
+
+class CaseRequest(DescribedRequest):
+    """A described request of a test, and the circumstances in which it is asked."""
+
     at: Instant | None = None
     """When; the instant of the run by default, so say it where the answer shall not change by itself."""
     stale: bool = False

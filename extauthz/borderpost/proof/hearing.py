@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple, cast
 
-from borderpost.facts import Extracted, Extractor, RawRequest
+from borderpost.facts import Extracted, Extractor, RawRequest, Rejected
 from borderpost.geoip import Locator, Whereabouts
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.codes import split_code
@@ -20,7 +20,7 @@ from borderpost.policy.events import CompiledEvents, EventList, compile_events
 from borderpost.policy.fields import to_us
 from borderpost.policy.model import Facts, Law
 from borderpost.policy.schema import GeoipSource
-from borderpost.proof.cases import CaseRequest
+from borderpost.proof.cases import CaseRequest, DescribedRequest
 from borderpost_base.errors import BorderpostError
 
 _NO_SIGNATURE: Final = "A" * 86 + "=="
@@ -114,13 +114,20 @@ class Hearing:
         if at_us is None:
             at_us = to_us(request.at) if request.at is not None else self.now_us
         events = self.events_with(request.events)
-        extracted = self._extractor.extract(self.raw(request))
+        extracted = self.extract(request)
         if not isinstance(extracted, Extracted):
             return Heard(at_us, extracted.facts, None, extracted.reason, events)
         law = decide(extracted.facts, self.policy, events, at_us, stale=request.stale)
         return Heard(at_us, extracted.facts, law, None, events)
 
-    def raw(self, request: CaseRequest) -> RawRequest:
+    def extract(self, request: DescribedRequest) -> Extracted | Rejected:
+        """Return what facts the policy makes of a request, or why it makes none.
+
+        Raises BorderpostError BP1210 where the request says what the configuration does not read.
+        """
+        return self._extractor.extract(self.raw(request))
+
+    def raw(self, request: DescribedRequest) -> RawRequest:
         """Return a request as Envoy would hand it over. Raises BorderpostError BP1210."""
         evidence, names = self._evidence, self._evidence.headers
         self._check_is_read(request)
@@ -151,7 +158,7 @@ class Hearing:
             route_tenant=None if by_token else request.tenant,
         )
 
-    def _check_is_read(self, request: CaseRequest) -> None:
+    def _check_is_read(self, request: DescribedRequest) -> None:
         evidence = self._evidence
         for key, said, read in (
             ("token", request.token, evidence.token),
