@@ -71,6 +71,7 @@ class PlaceLaw:
         self._at_us = at_us
         self._source_of = source_of
         self._unknown_level = unknown_level
+        self._told_reasons: dict[str, str] = {}
         self._titles = {regime.id: regime.title for regime in bundle.regimes}
 
     def findings(self, questions: Sequence[Question]) -> Iterator[Finding]:
@@ -120,6 +121,12 @@ class PlaceLaw:
         yield _finding(rule, question, message)
 
     def _told(self, reason: str) -> str:
+        """Return a reason with the law's title and source."""
+        if reason not in self._told_reasons:
+            self._told_reasons[reason] = self._with_source(reason)
+        return self._told_reasons[reason]
+
+    def _with_source(self, reason: str) -> str:
         regime, _, _ = reason.partition("/")
         title, source = self._titles.get(regime), self._source_of(reason)
         rest = " (" + "; ".join(text for text in (title, source) if text) + ")" if title or source else ""
@@ -190,6 +197,7 @@ class _Court:
         self._laws: dict[tuple[Handled, str], Law] = {}
         self._beside: dict[str, _Compiled] = {}
         self._refusals: dict[tuple[Handled, str], tuple[Refusal, ...]] = {}
+        self._people: dict[tuple[str, ...], dict[str, bool]] = {}
 
     def refusals(self, handled: Handled, candidates: Iterable[_Candidate]) -> Iterator[Refusal]:
         """Yield why the candidates are refused, each reason of each with the people whose law gives it."""
@@ -201,7 +209,7 @@ class _Court:
 
     def _asked(self, handled: Handled, candidate: _Candidate) -> Iterator[Refusal]:
         found: dict[str, list[str]] = {}
-        for code, is_named in self.people(handled.subjects):
+        for code, is_named in self.people(handled.subjects).items():
             law = self._decided(handled, code)
             if law.reason == "embargo" and not is_named:
                 continue  # of a group, those whom nobody serves have no data there
@@ -224,23 +232,19 @@ class _Court:
             self._laws[key] = self._law.decided(self._compiled, handled, code)
         return self._laws[key]
 
-    def people(self, subjects: Iterable[str]) -> Iterator[tuple[str, bool]]:
-        """Yield each place whose people are meant, and whether a label names it rather than a group that it is in."""
-        policy = self._compiled.policy
-        seen: set[str] = set()
-        for subject in subjects:
-            if codes.is_code(subject):
-                seen.add(subject)
-                yield subject, True
-        for subject in subjects:
-            if codes.is_code(subject):
-                continue
-            cells = policy.territory.cells((subject,))
+    def people(self, subjects: tuple[str, ...]) -> dict[str, bool]:
+        """Return each place whose people are meant, and whether a label names it rather than a group that it is in."""
+        found = self._people.get(subjects)
+        if found is None:
+            found = self._people[subjects] = {subject: True for subject in subjects if codes.is_code(subject)}
+            policy = self._compiled.policy
+            groups = tuple(subject for subject in subjects if not codes.is_code(subject))
+            cells = policy.territory.cells(groups)
             for code in sorted({*codes.COUNTRIES, *policy.mentioned}):
                 place = policy.places[code]
-                if code not in seen and not place.cells & ~cells:
-                    seen.add(code)
-                    yield code, False
+                if not place.cells & ~cells or place.plain & cells:  # a country without some of its parts counts too
+                    found.setdefault(code, False)
+        return found
 
 
 def _reason(law: Law, region: str) -> str | None:
@@ -272,7 +276,7 @@ def _said(handled: Handled) -> str:
 def _people(handled: Handled, court: _Court, refused: Sequence[str]) -> str:
     """Name the people whose law refuses: in the labels' own words where it is all of them, else the first few."""
     people = list(dict.fromkeys(refused))
-    if {code for code, _ in court.people(handled.subjects)} <= set(people):
+    if court.people(handled.subjects).keys() <= set(people):
         return ", ".join(handled.subjects)
     named = ", ".join(people[:_TOLD_MAX])
     if len(people) > _TOLD_MAX:

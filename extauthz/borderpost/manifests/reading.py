@@ -69,17 +69,17 @@ def parse_documents(raw: bytes, file: str) -> list[Document]:
             detail = "`{{ }}` stands here: the file is a template and no manifest yet"
             raise BorderpostError("BP1230", detail, place=Place(file, line)) from error
         raise
+    has_merges, has_braces = b"<<" in raw, b"{{" in raw
     for document in documents:
-        if b"<<" in raw:
+        if has_merges:
             document.data = _merged(document, document.data, ())
-        _refuse_template(document, raw)
+        if has_braces:
+            _refuse_template(document)
     return list(documents)
 
 
-def _refuse_template(document: YamlDocument, raw: bytes) -> None:
+def _refuse_template(document: YamlDocument) -> None:
     """Refuse an object whose kind or name is still a template's: quoted, it is YAML and means nothing."""
-    if b"{{" not in raw or not isinstance(document.data, dict):
-        return
     top = Node(document, (), document.data)
     for node in (top.get("kind"), top.get("apiVersion"), top.get("metadata", "name")):
         if isinstance(node.value, dict) or (isinstance(node.value, str) and "{{" in node.value):
