@@ -64,7 +64,7 @@ def _outside_strings(body: bytes) -> bytes:
 
     Without escaped backslashes, and then escaped quotes, each second quote ends a string.
     """
-    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
     if unescaped.count(b'"') > 4 * limits.JSON_VALUES_MAX:  # a member has two strings at most, of two quotes each
         raise _refused("json-too-many-values")
     return b'""'.join(unescaped.split(b'"')[::2])
