@@ -21,6 +21,9 @@ _PROFILE = re.compile(
 """A model's id with the area of a cross-Region inference profile: `eu.anthropic.claude-…`, alone or ending an ARN."""
 _ARN = re.compile(r"arn:aws[a-z-]*:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]+):")
 _HOST = re.compile(r"(?<![\w.@-])((?:[a-z0-9_-]+\.)+[a-z]{2,})(?![\w-])", re.IGNORECASE)
+_LIKE_REGION = re.compile(r"[a-z]{2,5}(?:-[a-z]+)+-\d+")
+_AWS_SERVICES = frozenset({"s3", "bedrock", "bedrock-runtime", "bedrock-agent-runtime", "sagemaker", "runtime"})
+_GOOGLE_APIS = ("aiplatform", "bigquery", "firestore", "generativelanguage", "storage")
 _HOST_BYTES_MAX = 253  # RFC 1035 section 2.3.4, without the last dot
 
 
@@ -107,10 +110,7 @@ class Geography:
                 location = self._in_clouds(word, owner)
                 if location is not None and location.cloud == owner:
                     return location, f"the host {name}"
-            if name == "s3.amazonaws.com" or owner != "aws":
-                special = _placeless(name)
-                return (None, special) if special is not None else None
-            return None
+            return (None, f"the name {name} tells no place") if _handles_data(name) else None
         if name in known_clouds().endpoints:
             return None, f"the name {name} tells no place"
         return None
@@ -155,10 +155,11 @@ def _words(name: str) -> list[str]:
     return words
 
 
-def _placeless(name: str) -> str | None:
-    """Return why a cloud's endpoint tells no place, None for one that handles no data of the kind (sign-in, pulls)."""
-    if name.endswith(".googleapis.com") and not _ends(name, "aiplatform.googleapis.com"):
-        api = name.split(".")[0]
-        if api not in ("storage", "generativelanguage", "bigquery", "firestore", "aiplatform"):
-            return None
-    return f"the name {name} tells no place"
+def _handles_data(name: str) -> bool:
+    """Say whether a cloud's endpoint of no known place is one that data is sent to, rather than sign-in or pulls."""
+    if _ends(name, "googleapis.com"):
+        return any(name.split(".")[0].endswith(api) for api in _GOOGLE_APIS)
+    if any(_ends(name, end) for end in ("amazonaws.com", "api.aws")):
+        words = _words(name)
+        return any(word in _AWS_SERVICES or _LIKE_REGION.fullmatch(word) for word in words)
+    return True
