@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections import Counter
 from dataclasses import replace
@@ -18,7 +19,7 @@ from borderpost.foresight.whatif import Flow, Latencies, weigh
 from borderpost.lawful_answer import CompiledLaw
 from borderpost.policy.decide import decide
 from borderpost.policy.event_schema import LegalEvent
-from borderpost.policy.events import compile_events
+from borderpost.policy.events import CompiledEvents, compile_events
 from borderpost.policy.model import Evidence, Facts, Source
 from borderpost.policy.schema import Processor, RegionSpec
 from borderpost.regions.config import RankingSpec
@@ -27,10 +28,15 @@ from borderpost_base.errors import BorderpostError
 from support.foreseen_traffic import AT_US, random_facts, random_scenario
 
 
-def chosen(scenario: Scenario, facts: Facts, *, stale: bool = False) -> tuple[str | None, int | None]:
-    """Decide one request from nothing: compile, decide, rank."""
+@functools.lru_cache(maxsize=4)
+def compiled_of(scenario: Scenario) -> tuple[CompiledLaw, CompiledEvents]:
     compiled = CompiledLaw.of(scenario.bundle, scenario.catalog)
-    events = compile_events(scenario.events, compiled.policy)
+    return compiled, compile_events(scenario.events, compiled.policy)
+
+
+def chosen(scenario: Scenario, facts: Facts, *, stale: bool = False) -> tuple[str | None, int | None]:
+    """Decide one request without any memory: decide, rank."""
+    compiled, events = compiled_of(scenario)
     law = decide(facts, compiled.policy, events, scenario.at_us, stale=stale or scenario.stale)
     answer, ranking = compiled.answer(facts, law, scenario.signals)
     if not isinstance(answer, Route):
