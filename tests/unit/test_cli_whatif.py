@@ -80,7 +80,7 @@ def asked(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dic
 
 def test_who_loses_service_who_moves_and_at_what_latency(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = asked(capsys, "whatif", "traffic.yaml", "--without", "operator=Loire SA", *AT, code=1)
-    assert told["change"] == {"supposed": ["Loire SA"], "policy": None, "gone": ["eu-2"], "unsure": []}
+    assert told["change"] == {"supposed": ["Loire SA"], "policy": None, "gone": ["eu-2"], "unsure": [], "own": []}
     assert told["totals"] == {
         "total": 51.0, "served": 50.0, "lost": 12.5, "moved": 0.0, "stayed": 37.5, "gained": 0.0, "refused": 1.0,
     }  # fmt: skip
@@ -110,6 +110,25 @@ def test_all_of_it_in_words(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "12.5/s    25.0 %  triage    -       DE      health, personal  eu-2" in out
     code, out, _ = run(capsys, "whatif", "traffic.yaml", "--without", "country=FR", "--max-loss", "24.9", *AT)
     assert code == 1
+
+
+def test_the_gateway_s_own_place_and_what_nobody_is_at(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("whatif", "traffic.yaml", *AT, "--without")
+    told = asked(capsys, *words, "country=DE")
+    assert told["change"]["own"] == ["here"]
+    assert any("this gateway itself would be lost too" in note for note in told["notes"])
+    told = asked(capsys, *words, "country=JP")
+    assert (told["change"]["gone"], told["change"]["own"], told["totals"]["stayed"]) == ([], [], 50)
+    assert "no region of the catalogue is meant, so none is lost" in told["notes"]
+    (folder / "borderpost.yaml").write_text(CONFIG.replace("ranking: {", "ranking: {tie_margin_ms: 100, "))
+    told = asked(capsys, *words, "region=us-1")
+    assert any("37.5/s requests would be served by one of several equals" in note for note in told["notes"])
+    (folder / "borderpost.yaml").write_text(CONFIG.replace("entity: Loire SA, ", ""))
+    told = asked(capsys, *words, "operator=Acme Inc", code=1)
+    assert (told["change"]["gone"], told["change"]["unsure"]) == (["eu-1", "eu-2", "us-1"], ["eu-2"])
+    assert any(note.startswith("eu-2: not enough is said") for note in told["notes"])
+    told = asked(capsys, *words, "operator=Acme Inc", "--only-named")
+    assert told["change"]["gone"] == ["eu-1", "us-1"]
 
 
 def test_latencies_that_a_person_gives_are_what_moves_are_reckoned_by(

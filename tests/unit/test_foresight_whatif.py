@@ -117,6 +117,18 @@ def test_regions_are_lost_by_what_they_say(seed: int) -> None:
         assert lost.sure, "what a region names is lost with it for sure"
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_region_that_is_lost_is_as_one_that_is_suspended(seed: int) -> None:
+    before = random_scenario(seed)
+    dice = random.Random(seed)
+    requests = [random_facts(dice) for _ in range(30)]
+    for region in before.regions:
+        suspended = before.with_event(event(type="region_suspend", scope={"regions": [region]}))
+        lost = before.without({region})
+        for facts in requests:
+            assert suspended.verdict(facts).region == lost.verdict(facts).region
+
+
 def split(lost: Lost) -> tuple[set[str], set[str]]:
     return set(lost.sure), set(lost.unsure)
 

@@ -203,15 +203,25 @@ class Report:
 
     def notes(self) -> list[str]:
         """Return what a reader should know."""
+        from borderpost.foresight.losses import Loss
+
         notes = [*log_notes(self.seen), *self.seen.notes]
         if self.changed.unsure:
             names = ", ".join(sorted(self.changed.unsure))
             deed = "left in" if self.change.only_sure else "lost too; --only-named leaves them in"
             notes.append(f"{names}: not enough is said of them to know whether they are meant: {deed}")
+        if not self.changed.gone and any(isinstance(each, Loss) for each in self.change.supposed):
+            notes.append("no region of the catalogue is meant, so none is lost")
+        for name in self.changed.own:
+            what = "this gateway itself" if name == "here" else f"the sink {name}"
+            notes.append(f"{what} would be lost too; only what regions serve is reckoned here")
         notes += [f"{row['region']} would get more than it can bear" for row in self.loads() if row["overloaded"]]
         unknown = self.comparison.all_moves.weight - self.comparison.all_moves.known
         if unknown:
             notes.append(f"{self.seen.told(unknown)} requests move at an unknown latency: no figure for both regions")
+        if self.comparison.drawn:
+            told = self.seen.told(self.comparison.drawn)
+            notes.append(f"{told} requests would be served by one of several equals; live, each snapshot draws anew")
         if self.comparison.together:
             notes.append(f"{self.seen.told(self.comparison.together)} requests are listed together: too many kinds")
         return notes
@@ -233,6 +243,7 @@ class Report:
                 "policy": None if self._policy is None else str(self._policy),
                 "gone": sorted(self.changed.gone),
                 "unsure": sorted(self.changed.unsure),
+                "own": list(self.changed.own),
             },
             "totals": {name: number(weight) for name, weight in totals.items()},
             "percent_of_served": {name: round(found.share(totals[name]), 4) for name in ("lost", "moved", "stayed")},

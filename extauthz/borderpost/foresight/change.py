@@ -49,6 +49,8 @@ class Changed(NamedTuple):
     """Regions that are no longer there."""
     unsure: frozenset[str]
     """Those of them, or of those left in, that are perhaps not meant: they do not say enough."""
+    own: tuple[str, ...]
+    """`here` and the sinks that are lost too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,13 @@ class Change:
         """
         gone: set[str] = set()
         unsure: set[str] = set()
+        own: dict[str, None] = {}
         for each in self.supposed:
             if isinstance(each, Loss):
                 lost = lost_with(each, scenario)
                 gone |= lost.regions(only_sure=self.only_sure)
                 unsure |= lost.unsure
+                own |= dict.fromkeys(lost.own)
         after = scenario.without(gone)
         for each in self.supposed:
             if isinstance(each, LegalEvent):
@@ -79,7 +83,7 @@ class Change:
                 after = after.with_event(revocation(each, scenario))
             elif isinstance(each, Staleness):
                 after = after.turned_stale()
-        return Changed(after, frozenset(gone), frozenset(unsure))
+        return Changed(after, frozenset(gone), frozenset(unsure), tuple(own))
 
 
 def revocation(basis: Basis, scenario: Scenario) -> LegalEvent:

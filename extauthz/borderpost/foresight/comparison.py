@@ -116,19 +116,26 @@ class Comparison:
     """Those who stay, by region."""
     load_before: Counter[str] = field(default_factory=Counter)
     load_after: Counter[str] = field(default_factory=Counter)
+    drawn: int = 0
+    """Weight of what is served after by one of several equals, which a seed drew."""
     together: int = 0
     """Weight of what was counted together, since too much was told apart."""
 
     def add(
-        self, who: Who, weight: int, before: Verdict, after: Verdict, latencies_us: tuple[int | None, int | None]
-    ) -> None:
-        """Count requests that are alike; `latencies_us` are those of the regions before and after, if known."""
+        self, who: Who, weight: int, before: Verdict, after: Verdict, latencies_us: tuple[int | None, int | None],
+        *, margin_us: int = 0,
+    ) -> None:  # fmt: skip
+        """Count requests that are alike; `latencies_us` are those of the regions before and after, if known.
+
+        Regions within `margin_us` of each other are equals, as they are for the ranking.
+        """
         self.total += weight
         if before.region is not None:
             self.served += weight
             self.load_before[before.region] += weight
         if after.region is not None:
             self.load_after[after.region] += weight
+            self.drawn += weight if after.has_equals(margin_us) else 0
         if before.region is None and after.region is None:
             self.refused += weight
         elif before.region is None:

@@ -44,6 +44,8 @@ class Lost(NamedTuple):
     """Those that say so."""
     unsure: frozenset[str]
     """Those that may be meant, because they do not say enough."""
+    own: tuple[str, ...] = ()
+    """`here` and the sinks that are meant too: they serve nothing, and what they do would have to be done elsewhere."""
 
     def regions(self, *, only_sure: bool) -> frozenset[str]:
         """Return the regions to take away."""
@@ -69,7 +71,9 @@ def lost_with(loss: Loss, scenario: Scenario) -> Lost:
         sure = catalogue.anywhere(catalogue.bringing(Require(operator_in=(loss.name,))))
         perhaps = catalogue.anywhere(catalogue.perhaps_operated_in((loss.name,)))
     found = frozenset(policy.index.named(sure))
-    return Lost(found, frozenset(policy.index.named(perhaps)) - found)
+    own = {"here": policy.index.here, **policy.index.sinks}
+    meant = tuple(name for name, bit in own.items() if sure & bit)
+    return Lost(found, frozenset(policy.index.named(perhaps)) - found, meant)
 
 
 def _region(name: str, scenario: Scenario) -> Lost:
@@ -88,7 +92,9 @@ def _operator(name: str, scenario: Scenario) -> Lost:
         mend = f"did you mean `{near[0]}`?" if near else f"named in the catalogue: {', '.join(known) or 'none'}"
         raise BorderpostError("BP1250", f"no region says that `{name}` runs it", place=Place("--without"), mend=mend)
     silent = {region for region, spec in scenario.regions.items() if spec.operator.entity is None}
-    return Lost(sure, frozenset(silent) - sure)
+    own = {"here": scenario.bundle.here, **scenario.bundle.sinks}
+    meant = tuple(key for key, processor in own.items() if processor.operator.entity == name)
+    return Lost(sure, frozenset(silent) - sure, meant)
 
 
 def entities_of(spec: RegionSpec) -> Iterator[str]:

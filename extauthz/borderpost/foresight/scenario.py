@@ -45,6 +45,16 @@ class Verdict(NamedTuple):
         """Return the figure by which the chosen region was ranked; None where there is none."""
         return self.ranking.order[0].latency_us if self.ranking is not None and self.ranking.order else None
 
+    def has_equals(self, margin_us: int) -> bool:
+        """Say whether another region is as good as the chosen one, so that a seed decided between them."""
+        order = self.ranking.order[:2] if self.ranking is not None else ()
+        if len(order) < 2:
+            return False
+        first, second = order[0].latency_us, order[1].latency_us
+        if first is None or second is None:
+            return first is second
+        return abs(first - second) <= margin_us
+
 
 @dataclass(frozen=True, eq=False)
 class Scenario:

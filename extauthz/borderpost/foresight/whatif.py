@@ -111,4 +111,5 @@ def weigh(
     """Decide requests in both scenarios and count them; `other` is what the one after makes of the same requests."""
     was, becomes = flow.verdict(before), other.verdict(after)
     figures = latencies.of(flow.facts, was, becomes)
-    comparison.add(Who.of(flow.facts, flow.workload), flow.weight, was, becomes, figures)
+    margin_us = after.compiled.table.tie_margin_us
+    comparison.add(Who.of(flow.facts, flow.workload), flow.weight, was, becomes, figures, margin_us=margin_us)
