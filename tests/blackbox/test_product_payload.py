@@ -190,6 +190,11 @@ def test_trailers_change_nothing(gate: Gateway, form: str) -> None:
     assert told(gate, asked)["hash"] == hash_of(body)
 
 
+def test_a_client_that_waits_for_leave_to_send_gets_it(gate: Gateway) -> None:
+    asked = ask(gate, chat(metadata={"class": "ledger"}), ("expect", "100-continue"), legal=HOME)
+    assert asked.region in HOME
+
+
 def test_a_body_that_trickles_in_is_read_whole(gate: Gateway) -> None:
     body = chat(metadata={"class": "ledger"})
     pieces = [piece for at in range(0, len(body), 20) for piece in (body[at : at + 20], 0.01)]

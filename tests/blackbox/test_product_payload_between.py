@@ -19,11 +19,12 @@ import pytest
 
 from borderpost.demo.stage import Asked
 from borderpost_envoy import Via
+from support.client import send
 from support.clients import ALL, AMERICAN, NOWHERE
 from support.envoy_process import connection_manager, find_all
 from support.gateway import Gateway, eventually
 from support.h2_client import send_h2
-from support.payload_gateway import BOUND, HOME, JSON, chat, payload_gateway
+from support.payload_gateway import BOUND, HOME, JSON, chat, hash_of, payload_gateway
 
 pytestmark = pytest.mark.blackbox
 
@@ -167,3 +168,15 @@ def test_bodies_are_sent_while_nobody_reads_them(tmp_path: Path) -> None:
         asked = gate.send(AMERICAN, [JSON], body=chat(), legal=NOWHERE)
         assert (asked.reply.status, gate.served) == (503, {})
         assert gate.send(AMERICAN, body=chat(), path="/plain", legal=ALL).region == "us-east-1"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("via", list(Via), ids=str)
+def test_a_body_larger_than_every_window_is_read(tmp_path: Path, via: Via) -> None:
+    with payload_gateway(tmp_path / "gate", via, payload={"bytes_max": 4 << 20}) as gate:
+        for by in (send, send_h2):
+            body = chat(size=3 << 20, metadata={"class": "ledger"})
+            asked = gate.send(AMERICAN, [JSON], body=body, legal=HOME, by=by)
+            assert asked.region in HOME, asked.reply
+            assert gate.record(asked)["req"]["body"]["hash"] == hash_of(body)
+            assert gate.regions[asked.region].seen[-1].body == body
