@@ -77,11 +77,12 @@ _ROW: Final = from_digit(r"(?<![0a]0)0*+([ ./-])0++(?:\1[0]++)++")
 def evenly_grouped(text: Text, digits_min: int, digits_max: int) -> Iterator[str]:
     """Yield numbers in three groups and more of one size, the last perhaps shorter, with one kind of separator.
 
-    Only where no further digits stand beside them: of a row of numbers nobody can say which are one.
+    Only where no further digits stand beside them and no letter behind: nobody can say which of a row are one.
     """
     for found in hits(_ROW, text):
         row = found[0]
-        if digits_min <= row.count(b"0") <= digits_max:
+        ends = text.shape[found.end() : found.end() + 1] != b"a"
+        if ends and digits_min <= row.count(b"0") <= digits_max:
             *sizes, last = map(len, row.split(found[1]))
             if len(set(sizes)) == 1 and last <= sizes[0]:
                 yield text.text[found.start() : found.end()]
