@@ -253,13 +253,15 @@ REQUESTS = {
 START_US = to_us(parse_instant("2026-11-20T10:00:00Z"))
 
 
-def write_log(folder: Path, counts: dict[str, int], *, tamper: bool = False) -> Counter[str | None]:
+def write_log(
+    folder: Path, counts: dict[str, int], *, tamper: bool = False, stale: bool = False, stream: str = "worker-0"
+) -> Counter[str | None]:
     """Write decisions a second apart, in turn; return how many each region serves by their records."""
     signals = Signals(
         {"eu-1": RegionSignal(State.UP, 9000), "us-1": RegionSignal(State.DOWN)}, "0123456789abcdef", START_US
     )  # fmt: skip
-    made = view(folder, signals)
-    writer = open_writer(folder / "audit")
+    made = view(folder, signals).turned(stale=stale)
+    writer = open_writer(folder / "audit", stream=stream)
     served: Counter[str | None] = Counter()
     at_us = START_US
     for name, count in counts.items():
@@ -300,6 +302,16 @@ def test_a_log_is_verified_derived_anew_and_grouped(
     assert {(move["from"], move["to"]) for move in up["moves"]} == {("eu-1", "eu-2"), ("eu-1", "us-1")}
     stream = asked(capsys, "whatif", "--log", "audit/worker-0", "--without", "region=eu-1", *AT)
     assert stream["totals"] == whole
+
+
+def test_streams_are_added_and_stale_decisions_stay_stale(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_log(folder, {"german": 4, "american": 1})
+    served = write_log(folder, {"german": 3, "american": 2}, stale=True, stream="worker-1")
+    assert served == {"eu-1": 5}
+    told = asked(capsys, "whatif", "--log", "audit", "--without", "region=eu-2", *AT)
+    assert told["traffic"]["rederived"]["matched"] == 10
+    assert (told["totals"]["served"], told["totals"]["refused"]) == (10, 0)
+    assert any(note.startswith("5 decisions were made while legal events were stale") for note in told["notes"])
 
 
 def test_a_time_of_a_log(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -383,6 +395,28 @@ def test_risk_of_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
         if peril["kind"] in ("region", "operator", "country", "jurisdiction"):
             lost = asked(capsys, "whatif", "traffic.yaml", "--without", f"{peril['kind']}={peril['name']}", *AT, code=1)
             assert lost["totals"]["lost"] == 12.5
+
+
+def test_traffic_of_which_nothing_is_served(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "traffic.yaml").write_text("kind: Traffic\nrequests: [{country: CU, workload: w}, {workload: w}]\n")
+    told = asked(capsys, "whatif", "traffic.yaml", "--without", "region=eu-1", *AT)
+    assert (told["totals"]["total"], told["totals"]["served"], told["totals"]["refused"]) == (2, 0, 2)
+    assert told["percent_of_served"] == {"lost": 0, "moved": 0, "stayed": 0}
+    told = asked(capsys, "risk", "traffic.yaml", *AT)
+    assert (told["workloads"][0]["score"], told["workloads"][0]["served"], told["matrix"]) == (0, 0, [])
+    code, out, _ = run(capsys, "risk", "traffic.yaml", *AT)
+    assert code == 0
+    assert "nothing of it is served now" in out
+
+
+def test_a_candidate_that_reads_less_evidence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "traffic.yaml").write_text("kind: Traffic\nrequests: [{country: US, header: CU}]\n")
+    (folder / "candidate.yaml").write_text(f"{CONFIG}evidence: {{header: null}}\n")
+    told = asked(capsys, "whatif", "traffic.yaml", "--policy", "candidate.yaml", *AT)
+    assert (told["totals"]["gained"], told["gaining"][0]["region"]) == (1, "us-1")
+    assert "1 that are refused now would be served" in told["summary"]
+    told = asked(capsys, "whatif", "traffic.yaml", "--policy", "borderpost.yaml", *AT)
+    assert told["totals"]["refused"] == 1
 
 
 def test_risk_in_words_and_its_arguments(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

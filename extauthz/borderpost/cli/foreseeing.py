@@ -183,6 +183,8 @@ def log_notes(seen: Foreseen) -> list[str]:
         notes.append(
             f"{rederived.underivable:,} decisions cannot be derived anew: inputs are missing or of another version"
         )
+    if log.stale:
+        notes.append(f"{log.stale:,} decisions were made while legal events were stale, and are taken to be so again")
     if log.unasked:
         notes.append(f"{log.unasked:,} requests were refused before law was asked, and are left out")
     return notes

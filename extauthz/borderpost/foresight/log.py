@@ -57,6 +57,8 @@ class LogTraffic:
     """Decisions for which law was asked."""
     unasked: int = 0
     """Requests refused before law was asked: malformed, or with evidence that does not hold."""
+    stale: int = 0
+    """Decisions made while the legal events were older than allowed; they are taken to be so again."""
     first_us: int | None = None
     last_us: int | None = None
     rederived: Rederivation = field(init=False)
@@ -98,6 +100,7 @@ class LogTraffic:
             self.first_us = at_us if self.first_us is None else min(self.first_us, at_us)
             self.last_us = at_us if self.last_us is None else max(self.last_us, at_us)
             kind = Kind(facts_of(record), record.get("stale", False))
+            self.stale += kind.stale
             self.rederived.check(record, kind.facts, at_us)
             groups[kind] = groups.get(kind, 0) + 1
             if len(groups) >= limits.TRAFFIC_GROUPS_MAX:
