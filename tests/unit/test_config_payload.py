@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 
 from borderpost.body_mode import body_mode_of
 from borderpost.cli.envoy_plan import make_plan
-from borderpost.cli.main import build_command
+from borderpost.cli.main import build_command, main
 from borderpost.config.load import Loaded, load_config
 from borderpost.config.payload import PayloadSection
 from borderpost.worker_settings import refuse_unreloadable, settings_of
@@ -126,3 +129,27 @@ def test_envoy_is_rendered_for_what_is_read(tmp_path: Path) -> None:
     assert {*on.headers_read} - {*off.headers_read} == {
         "content-type", "content-encoding", "content-digest", "repr-digest", "content-range",
     }  # fmt: skip
+
+
+def explained(directory: Path, payload: dict[str, Any], *words: str) -> tuple[int, str]:
+    """Run `borderpost explain --body`, in this process; return its exit code and what it writes."""
+    load(directory, payload)
+    (directory / "body.json").write_text('{"model": "m-1", "to": "jo@example.org"}')
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        code = main(["explain", "--config", str(directory / "borderpost.yaml"), "--country", "DE", *words])
+    return code, out.getvalue()
+
+
+def test_a_body_is_explained_as_it_would_be_read(tmp_path: Path) -> None:
+    body = str(tmp_path / "body.json")
+    on = {**ON, "model": "/model", "detectors": {"email": {"data_class": "health"}}}
+    code, told = explained(tmp_path, on, "--json", "--body", body)
+    assert code == 0
+    document = json.loads(told)
+    assert (document["facts"]["classes"], document["facts"]["model"]) == (["health", "personal"], "m-1")
+    assert "detectors that found something: email" in document["notes"]
+    assert "jo@example.org" not in told
+    for payload, file in (({}, body), (on, str(tmp_path / "nothing.json"))):
+        code, told = explained(tmp_path, payload, "--body", file)
+        assert code == 2 and "BP0004" in told
