@@ -353,3 +353,58 @@ def test_a_name_in_a_manifest_writes_no_command(folder: Path, capsys: pytest.Cap
     assert cli.main(["policy", "check", "m.yaml", "--format", "github"]) == 1
     out, _ = capsys.readouterr()
     assert len(out.splitlines()) == 1
+
+
+def test_what_a_route_sends_is_asked_of_what_stands_behind(check: Run) -> None:
+    """Labels of the pods count for the rule about their host, and each place is told once, where it is written."""
+    text = """\
+apiVersion: v1
+kind: Service
+metadata: {name: chat, namespace: a}
+spec: {selector: {app: chat}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: chat, namespace: a}
+spec:
+  template:
+    metadata: {labels: {app: chat, borderpost.dev/data-class: health, borderpost.dev/subjects: DE}}
+    spec: {nodeSelector: {topology.kubernetes.io/region: %s}, containers: []}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: chat, namespace: b}
+spec:
+  host: chat.a.svc.cluster.local
+  trafficPolicy: {loadBalancer: {localityLbSetting: {failover: [{from: eu-west-1, to: %s}]}}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: chat, namespace: b}
+spec: {hosts: [x], http: [{route: [{destination: {host: chat.a}}]}]}
+"""
+    assert check(text % ("eu-west-1", "eu-west-3"))[1] == []
+    assert check(text % ("eu-west-1", "us-east-1"))[1] == [("BPM005", "error", 19)]
+    assert check(text % ("us-east-1", "eu-west-3"))[1] == [("BPM001", "error", 12)]
+
+
+def test_the_nearest_service_entry_is_the_host_s(check: Run) -> None:
+    entry = """\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: %s, namespace: a, labels: {borderpost.dev/region: %s}}
+spec: {hosts: ["%s"]}
+---
+"""
+    route = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: r, namespace: a, labels: {borderpost.dev/data-class: health, borderpost.dev/subjects: DE}}
+spec: {hosts: [x], http: [{route: [{destination: {host: %s}}]}]}
+"""
+    entries = entry % ("far", "us-east-1", "*.example") + entry % ("near", "eu-west-1", "*.eu.example")
+    entries += entry % ("one", "us-east-1", "one.eu.example")
+    assert check(entries + route % "x.eu.example")[1] == []
+    assert check(entries + route % "one.eu.example")[1] == [("BPM003", "error", 19)]
+    assert check(entries + route % "x.example")[1] == [("BPM003", "error", 19)]
+    assert check(entries + route % "x.other")[1] == [("BPM004", "error", 19)]

@@ -4,6 +4,7 @@ routes of the Gateway API."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from borderpost.manifests.cluster import Cluster
 from borderpost.manifests.labels import Handled, Labelled
@@ -31,9 +32,19 @@ def mesh_questions(cluster: Cluster) -> Iterator[Question | Finding]:
         elif one.group == _ISTIO and one.kind == "DestinationRule":
             yield from mesh.of_destination_rule(one)
         elif one.group == _ISTIO and one.kind == "VirtualService":
-            yield from mesh.of_routes(one, list(_virtual_service_hosts(one)))
+            yield from mesh.of_routes(one, list(_virtual_service_targets(one)))
         elif one.group == _GATEWAY and one.kind in _ROUTES:
-            yield from mesh.of_routes(one, list(_backends(one)))
+            yield from mesh.of_routes(one, list(mesh.backends(one)))
+
+
+class _Target(NamedTuple):
+    """Something that an object routes to."""
+
+    node: Node
+    """What names it."""
+    host: str
+    pool: Object | None = None
+    """The InferencePool that it is, in place of a host."""
 
 
 class _Mesh:
@@ -42,6 +53,10 @@ class _Mesh:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._geography = cluster.geography
+        self._entries: dict[str, Object] = {}
+        for entry in cluster.inventory.of("ServiceEntry"):
+            for host in entry.spec.below("hosts"):
+                self._entries.setdefault(host.text or "", entry)
 
     def of_service_entry(self, one: Object) -> Iterator[Question | Finding]:
         labelled = self._cluster.labelled(one)
@@ -83,15 +98,36 @@ class _Mesh:
                 for locality, node in distribute.get("to").items():
                     yield from self._locality(node, f"distribution from {start}", locality)
 
-    def of_routes(self, one: Object, targets: list[tuple[Node, str]]) -> Iterator[Question | Finding]:
-        """Ask about each host that an object routes to; a target is the node that names it, and its host."""
-        behind = [meta for _, host in targets for meta in self._behind(host, one)]
+    def of_routes(self, one: Object, targets: list[_Target]) -> Iterator[Question | Finding]:
+        """Ask about each place that an object routes to."""
+        behind = [meta for target in targets for meta in self._behind(target.host, one)]
         labelled = self._cluster.labelled(one, behind=behind)
         yield from labelled.findings
         if labelled.handled is not None:
-            for node, host in targets:
-                told = self._host_places(host, one, labelled.handled)
+            for node, host, pool in targets:
+                if pool is not None:
+                    told = self._selected_places(pool, _pool_selector(pool), labelled.handled)
+                else:
+                    told = self._host_places(host, one, labelled.handled)
                 yield from _asked(one, labelled, [Sighting(place, node, how) for place, how in told], ENDPOINT)
+
+    def backends(self, one: Object) -> Iterator[_Target]:
+        """Yield what a route of the Gateway API sends to: Services, and kinds that stand for hosts and pods."""
+        inventory = self._cluster.inventory
+        for reference in _references(one):
+            node, kind = reference.get("name"), reference.get("kind").text or "Service"
+            name, namespace = node.text or "", reference.get("namespace").text or one.namespace
+            named = inventory.find_in(kind, name, namespace, one)
+            if kind == "Hostname":  # Istio's
+                yield _Target(node, name)
+            elif kind == "InferencePool" and named is not None:
+                yield _Target(node, name, named)
+            elif kind == "Backend" and named is not None:  # Envoy Gateway's
+                for endpoint in named.spec.below("endpoints"):
+                    address = endpoint.get("fqdn", "hostname").text or endpoint.get("ip", "address").text
+                    yield _Target(node, address or "(none)")
+            else:
+                yield _Target(node, f"{name}.{namespace}{_CLUSTER_DOMAIN}")
 
     def _host_places(self, host: str, one: Object, handled: Handled) -> list[tuple[Location | None, str]]:
         """Return where a host that an object names may be, with what says so.
@@ -121,11 +157,12 @@ class _Mesh:
             return [(found.location, f"{service.subject}: {found.how}") for found in labelled.sightings]
         if external is not None:
             return [self._geography.host(external) or (None, f"the host {external} tells no place")]
-        return self._selected_places(service, handled)
+        return self._selected_places(service, service.spec.get("selector"), handled)
 
-    def _selected_places(self, service: Object, handled: Handled) -> list[tuple[Location | None, str]]:
+    def _selected_places(self, service: Object, selector: Node, handled: Handled) -> list[tuple[Location | None, str]]:
+        """Return where the pods are that a Service or a pool selects."""
         found: list[tuple[Location | None, str]] = []
-        backing = self._cluster.backing(service.spec.get("selector"), service.namespace)
+        backing = self._cluster.backing(selector, service.namespace)
         for one in backing:
             if _same(self._cluster.labelled(one, self._cluster.pod_metas(one)).handled, handled):
                 continue
@@ -140,14 +177,11 @@ class _Mesh:
 
     def _entry(self, host: str) -> Object | None:
         """Return the ServiceEntry for a host; the longest wildcard that fits, if no exact one does."""
-        best: tuple[int, Object] | None = None
-        for entry in self._cluster.inventory.of("ServiceEntry"):
-            for name in entry.spec.below("hosts"):
-                text = name.text or ""
-                fits = text == host or (text.startswith("*.") and host.endswith(text[1:]))
-                if fits and (best is None or len(text) > best[0]):
-                    best = len(text), entry
-        return best[1] if best is not None else None
+        found = self._entries.get(host)
+        parts = host.split(".")
+        for start in range(1, len(parts)):
+            found = found or self._entries.get(".".join(["*", *parts[start:]]))
+        return found
 
     def _entry_places(self, one: Object, labelled: Labelled) -> list[Sighting]:
         """Return where a ServiceEntry's endpoints are: by its labels, their localities, their names, or its hosts."""
@@ -210,7 +244,14 @@ def _asked(one: Object, labelled: Labelled, places: list[Sighting], aspect: Aspe
             yield Question(one.subject, labelled.handled, sighting, aspect)
 
 
-def _virtual_service_hosts(one: Object) -> Iterator[tuple[Node, str]]:
+def _pool_selector(pool: Object) -> Node:
+    """Return an InferencePool's selector, which its first version wrote without `matchLabels`."""
+    selector = pool.spec.get("selector")
+    labels = selector.get("matchLabels")
+    return labels if isinstance(labels.value, dict) else selector
+
+
+def _virtual_service_targets(one: Object) -> Iterator[_Target]:
     for protocol in ("http", "tcp", "tls"):
         for rule in one.spec.below(protocol):
             targets = [route.get("destination", "host") for route in rule.below("route")]
@@ -218,24 +259,16 @@ def _virtual_service_hosts(one: Object) -> Iterator[tuple[Node, str]]:
             targets += [mirror.get("destination", "host") for mirror in rule.below("mirrors")]
             for node in targets:
                 if node.text is not None:
-                    yield node, node.text
+                    yield _Target(node, node.text)
 
 
-def _backends(one: Object) -> Iterator[tuple[Node, str]]:
+def _references(one: Object) -> Iterator[Node]:
+    """Yield what a route of the Gateway API sends to, mirrors included."""
     for rule in one.spec.below("rules"):
         references = list(rule.below("backendRefs"))
         for holder in (rule, *references):
-            references += [
-                part.get("requestMirror", "backendRef")
-                for part in holder.below("filters")
-                if isinstance(part.get("requestMirror", "backendRef").value, dict)
-            ]
-        for reference in references:
-            name, kind = reference.get("name").text, reference.get("kind").text or "Service"
-            namespace = reference.get("namespace").text or one.namespace
-            if name is not None:
-                in_cluster = f"{name}.{namespace}{_CLUSTER_DOMAIN}"
-                yield reference.get("name"), name if kind == "Hostname" else in_cluster
+            references += [part.get("requestMirror", "backendRef") for part in holder.below("filters")]
+        yield from (reference for reference in references if reference.get("name").text is not None)
 
 
 def _service_name(host: str, namespace: str) -> tuple[str, str]:
