@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from borderpost.demo.scenery import REGIONS
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import compile_policy
 from borderpost.policy.event_schema import EventsFile
 from borderpost.policy.events import EventList, compile_events
+from borderpost.policy.fields import to_us
 from borderpost.policy.model import Evidence, Facts, Source
 from borderpost.policy.schema import RegionSpec
 from borderpost.proof.assertions import PolicyAssertions
 from borderpost.proof.grounds import Side
+from borderpost.proof.prove import Breach, also_of, prove
+from borderpost.proof.space import Space
+from borderpost_base.errors import Problems
 from support.naive_policy import NaivePolicy
 from support.policy_builder import regime
 
@@ -42,6 +48,9 @@ SPECS = {
 HERE = {"country": "DE", "subdivision": "DE-HE", "contracts": ["anywhere"]}
 ANYWHERE = {"to": "*", "basis": "here", "require": {"contract": "anywhere"}}
 """What lets this gateway see every request, so that regions alone make the difference."""
+
+EVIDENCE = {"default_classes": []}
+"""Data is what is declared and nothing else, so that what a class implies makes a difference."""
 
 POLICY: dict[str, Any] = {
     "packs": [],
@@ -108,7 +117,9 @@ class Mutant(NamedTuple):
 def bundle_of(policy: Mapping[str, Any]) -> PolicyBundle:
     """Return the bundle of a policy section without packs."""
     inline = {key: value for key, value in policy.items() if key != "packs"}
-    return PolicyBundle.model_validate({"here": HERE, "inline": inline, "tenants": {"clinic": {}}})
+    return PolicyBundle.model_validate(
+        {"here": HERE, "inline": inline, "tenants": {"clinic": {}}, "evidence": EVIDENCE}
+    )
 
 
 def side_of(policy: Mapping[str, Any]) -> Side:
@@ -120,9 +131,13 @@ def side_of(policy: Mapping[str, Any]) -> Side:
 Legal = Mapping[tuple[str, str, str, datetime], frozenset[str]]
 
 
+def _by_hand(policy: Mapping[str, Any]) -> NaivePolicy:
+    return NaivePolicy(bundle_of(policy), SPECS, EventsFile())
+
+
 def legal_by_hand(policy: Mapping[str, Any]) -> Legal:
     """Return what the naive evaluator finds legal for each place, class, tenant and time."""
-    naive = NaivePolicy(bundle_of(policy), SPECS, EventsFile())
+    naive = _by_hand(policy)
     return {
         (place, name, tenant, date): frozenset(
             naive.decide(Facts((Evidence(Source.GEOIP, place),), (name,), tenant), date).legal
@@ -132,6 +147,41 @@ def legal_by_hand(policy: Mapping[str, Any]) -> Legal:
         for tenant in TENANTS
         for date in DATES
     }
+
+
+class Verdict(NamedTuple):
+    """A changed policy, and what `prove` makes of it."""
+
+    mutant: Mutant
+    space: Space
+    breaches: list[Breach]
+
+    def is_right(self, base: Legal) -> bool:
+        """Return True if the naive evaluator agrees: each counterexample gained its region; without any, nobody did."""
+        naive = _by_hand(self.mutant.policy)
+        if not self.breaches:
+            return all(legal <= base[asked] for asked, legal in legal_by_hand(self.mutant.policy).items())
+        before = _by_hand(POLICY)
+        for breach in self.breaches[:3]:
+            facts = self.space.facts(breach.first)
+            at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=breach.first.span.from_us)
+            assert facts is not None
+            if breach.region not in naive.decide(facts, at).legal or breach.region in before.decide(facts, at).legal:
+                return False
+        return True
+
+
+def verdicts(seed: str, base: Legal) -> Iterator[Verdict]:
+    """Yield changed policies that load, each held against all that the base policy promises."""
+    assertions = promises(base).assertions
+    for mutant in mutants(Random(seed)):
+        try:
+            side = side_of(mutant.policy)
+        except (ValidationError, Problems):
+            continue  # refused at load: it leaks nothing
+        space = Space([side], from_us=to_us(NOW), also=also_of(assertions))
+        proofs = prove(space, assertions)
+        yield Verdict(mutant, space, [breach for proof in proofs for breach in proof.breaches.values()])
 
 
 def promises(legal: Legal) -> PolicyAssertions:
@@ -229,7 +279,7 @@ def _drop_date(random: Random, policy: dict[str, Any]) -> str:
 
 def _drop_implication(random: Random, policy: dict[str, Any]) -> str:
     name = random.choice(["payment", "health", "genomic"])
-    policy["data_classes"][name].pop("implies")
+    policy["data_classes"][name].pop("implies", None)
     return name
 
 

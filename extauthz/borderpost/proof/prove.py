@@ -106,6 +106,7 @@ class Claim:
         self._bases = frozenset((assertion.never and assertion.never.basis) or ())
         self._classes = self._wanted_classes()
         self._within = self._widest_classes()
+        self._about: dict[Asking, bool] = {}
 
     def _is_meant(self, where: Whereabouts, meant: set[str], space: Space) -> bool:
         """Return True where a place that is believed is meant: a place in doubt is not said to be the subject's."""
@@ -128,8 +129,14 @@ class Claim:
             return -1
         return union(self._policy.classes[name] for name in data)
 
-    def is_about(self, facts: Facts) -> bool:
-        """Return True if a request's facts, but for the place, are meant."""
+    def is_about(self, asking: Asking, facts: Facts) -> bool:
+        """Return True if a request and its facts, but for the place, are meant."""
+        known = self._about.get(asking)
+        if known is None:
+            known = self._about[asking] = self._meets(facts)
+        return known
+
+    def _meets(self, facts: Facts) -> bool:
         when = self._when
         if self._classes is not None:
             mask = 0
@@ -197,7 +204,7 @@ def _prove_at(space: Space, span: Span, where: Whereabouts, claims: Sequence[Cla
             about = [
                 claim
                 for claim in claims
-                if bare is not None and not (stale and claim.proof.assertion.never) and claim.is_about(bare)
+                if bare is not None and not (stale and claim.proof.assertion.never) and claim.is_about(asking, bare)
             ]
             if about:
                 atom = Atom(where, asking, span, stale)
