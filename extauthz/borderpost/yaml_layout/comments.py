@@ -57,7 +57,8 @@ def _covered(document: Document) -> dict[int, list[tuple[int, int]]]:
 def _comment_column(line: str, covered: list[tuple[int, int]]) -> int | None:
     for found in re.finditer(r"(?:^|(?<=[ \t]))#", line):
         column = found.start()
-        if not any(first <= column < behind for first, behind in covered):
+        at = bisect.bisect_right(covered, (column, _WHOLE_LINE)) - 1
+        if at < 0 or column >= covered[at][1]:
             return column
     return None
 
