@@ -99,6 +99,32 @@ def test_who_loses_service_who_moves_and_at_what_latency(folder: Path, capsys: p
     assert (busy["region"], busy["after_per_s"], busy["capacity_per_s"]) == ("eu-2", 50.0, 30.0)
 
 
+@pytest.mark.parametrize("lost", ["eu-1", "eu-2", "us-1"])
+def test_explain_under_the_configuration_without_the_region_says_the_same(
+    lost: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = asked(capsys, "whatif", "traffic.yaml", "--without", f"region={lost}", *AT, code=int(lost == "eu-2"))
+    kept = "".join(line for line in CONFIG.splitlines(keepends=True) if not line.startswith(f"  {lost}:"))
+    after: Counter[str | None] = Counter()
+    requests = [("DE", "health", 12.5), ("DE", "", 27.5), ("US", "", 10.0), ("CU", "", 1.0)]
+    kept = kept.replace(f"{lost}: ", "other: ") if f"{lost}: " in kept else kept
+    (folder / "borderpost.yaml").write_text(without_figures(kept))
+    for country, data, per_s in requests:
+        words = ("--country", country, *(("--class", data) if data else ()))
+        answer = asked(capsys, "explain", *words, *AT)["answer"]
+        after[answer.get("region")] += per_s
+    assert {row["region"]: row["after"] for row in told["regions"] if row["after"]} == {
+        region: per_s for region, per_s in after.items() if region is not None
+    }
+
+
+def without_figures(text: str) -> str:
+    """Take figures of regions that are not there out of the ranking."""
+    return (
+        text.replace("other: 8, ", "").replace(", other: 20", "").replace(", other: 95", "").replace("{other: 5}", "{}")
+    )
+
+
 def test_all_of_it_in_words(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "whatif", "traffic.yaml", "--operator-jurisdiction", "US", *AT)
     assert (code, err) == (0, "")

@@ -157,6 +157,35 @@ def test_what_would_help_is_what_is_illegal_only_for_lack_of_it() -> None:
     assert law.legal == ("de-1", "us-1")
 
 
+def test_what_would_help_is_worth_what_the_deployment_with_it_would_score() -> None:
+    assert sum(map(hedges_held_to_their_scores, range(4))) >= 3
+
+
+def hedges_held_to_their_scores(seed: int) -> int:
+    """Compare the score of each hedge of a random deployment with one worked out by hand; return how many there are."""
+    made = random_scenario(seed)
+    dice = random.Random(seed)
+    flows = [flow(random_facts(dice), dice.randint(1, 5), "w") for _ in range(25)]
+    exposures = Exposures(made, {})
+    for each in flows:
+        exposures.add(each)
+    found = exposures.exposed()
+    hedges = hedges_for(found, made, exposures.possible).get("w", [])
+    for hedge in hedges:
+        hedged = made.given({hedge.region: given(made.regions[hedge.region], hedge.requirement)})
+        served = [each for each in flows if made.verdict(each.facts).region is not None]
+        worst: dict[str, int] = dict.fromkeys(exposures.possible, 0)
+        for peril in exposures.perils:
+            after = Change((peril,)).applied(hedged).scenario
+            lost = sum(each.weight for each in served if after.verdict(each.facts).region is None)
+            worst[kind_of(peril)] = max(worst[kind_of(peril)], lost)
+        total = sum(each.weight for each in served)
+        fragility = sum(Fraction(lost, total) for lost in worst.values()) / len(worst)
+        assert hedge.score == found[0].criticality * (1 + found[0].sensitivity) * fragility
+        assert hedge.score < found[0].score(exposures.possible)
+    return len(hedges)
+
+
 def test_who_can_compel_an_operator_is_no_matter_of_contract() -> None:
     rule = regime("own", "*", default="allow", deny=[{"to": "*", "unless": {"operator_in": "FR"}, "basis": "fr-only"}])
     both = regime(
