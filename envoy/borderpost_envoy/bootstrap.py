@@ -34,6 +34,8 @@ _DECISION_TIMES = {
     Via.EXT_AUTHZ: f"%FILTER_STATE({EXT_AUTHZ_FILTER}:FIELD:latency_us)%",
 }
 """From the question to the answer as Envoy saw it, in microseconds."""
+_BODY_DECISION_TIME = f"%FILTER_STATE({EXT_PROC_FILTER}:FIELD:request_body_total_latency_us)%"
+"""From a body to its answer; of such a request the time above is that of the leave to send it."""
 _STRIPPED = (HEADER_PREFIX, "x-envoy-")
 """Prefixes of headers taken from every client: ours would be a decision, Envoy's steer retries and timeouts."""
 
@@ -80,7 +82,7 @@ def _connection_manager(plan: EnvoyPlan) -> hcm.HttpConnectionManager:
         common_http_protocol_options=core.HttpProtocolOptions(
             headers_with_underscores_action=core.HttpProtocolOptionsHeadersWithUnderscoresAction.DROP_HEADER
         ),
-        access_log=[_access_log(plan.access_log, plan.via)] if plan.access_log else [],
+        access_log=[_access_log(plan.access_log, plan)] if plan.access_log else [],
         use_remote_address=True,
         xff_num_trusted_hops=plan.trusted_hops,
         internal_address_config=hcm.HttpConnectionManagerInternalAddressConfig(
@@ -113,9 +115,9 @@ def _strip_prefixes() -> core.TypedExtensionConfig:
     )
 
 
-def _access_log(path: str, via: Via) -> accesslog.AccessLog:
+def _access_log(path: str, plan: EnvoyPlan) -> accesslog.AccessLog:
     """Return a JSON line a request. No address, no path, no header of the client: none may be personal data."""
-    namespace = metadata_namespace(via)
+    namespace = metadata_namespace(plan.via)
     fields = {
         "time": "%START_TIME%",
         "request_id": "%STREAM_ID%",
@@ -126,7 +128,8 @@ def _access_log(path: str, via: Via) -> accesslog.AccessLog:
         "status": "%RESPONSE_CODE%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "flags": "%RESPONSE_FLAGS%",
-        "decision_us": _DECISION_TIMES[via],
+        "decision_us": _DECISION_TIMES[plan.via],
+        **({"body_decision_us": _BODY_DECISION_TIME} if plan.bodies and plan.via is Via.EXT_PROC else {}),
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
         "duration_ms": "%DURATION%",
     }

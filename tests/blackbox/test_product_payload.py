@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -225,6 +226,18 @@ def test_like_headers_do_not_give_a_body_the_answer_of_another(gate: Gateway) ->
     for _ in range(3):
         assert ask(gate, chat(), legal=ALL).region == "us-east-1"
         assert ask(gate, chat(metadata={"class": "ledger"}), legal=HOME).region in HOME
+
+
+def test_how_long_a_decision_took_is_in_the_access_log(gate: Gateway) -> None:
+    asked = ask(gate, chat(), client=GERMAN)
+    field = "body_decision_us" if gate.via is Via.EXT_PROC else "decision_us"
+
+    def logged() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in gate.access_log.read_text().splitlines()]
+        return [line for line in lines if line["decision"] == asked.decision]
+
+    eventually(lambda: len(logged()) == 1, "logged")
+    assert int(logged()[0][field]) > 0
 
 
 def test_what_became_of_bodies_is_counted(gate: Gateway) -> None:
