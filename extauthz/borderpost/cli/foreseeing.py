@@ -94,8 +94,15 @@ def add_traffic(parser: argparse.ArgumentParser) -> None:
     now.add_argument(
         "--latency", action="append", default=[], metavar="REGION=MS", help="what a probe measures, in milliseconds"
     )
+    parser.add_argument("--rows", type=int, default=20, metavar="N", help="rows shown of each list (default: 20)")
     add_config(parser)
     add_json(parser)
+
+
+def tell_rest(count: int, output: Output) -> None:
+    """Say how many rows of a list are not shown."""
+    if count > 0:
+        output.data(f"and {count:,} more; --rows shows them, --json all")
 
 
 def foreseen(arguments: argparse.Namespace, output: Output, now_us: int | None = None) -> Foreseen:
@@ -111,6 +118,8 @@ def foreseen(arguments: argparse.Namespace, output: Output, now_us: int | None =
 
     if (arguments.log is None) == (arguments.traffic is None):
         raise BorderpostError("BP0004", "name a file of traffic, or a log with --log", place=Place("traffic"))
+    if arguments.rows < 1:
+        raise BorderpostError("BP0004", "show one row at least", place=Place("--rows"))
     if arguments.log is None and (arguments.from_ or arguments.to or arguments.unverified):
         raise BorderpostError("BP0004", "--from, --to and --unverified are about a log", place=Place("--log"))
     at_us = to_us(parse_instant(arguments.at)) if arguments.at is not None else (now_us or World().now_us())

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if output.as_json:
         output.result(report.as_dict())
     else:
-        tell(report, output)
+        tell(report, output, arguments.rows)
     return FINDINGS if any(exposure.ends_with for exposure in found) else CLEAN
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from borderpost.cli.foreseeing import Foreseen, log_notes
+from borderpost.cli.foreseeing import Foreseen, log_notes, tell_rest
 from borderpost.cli.output import Output
 from borderpost.foresight.hedges import Hedge, needed
 from borderpost.foresight.losses import Loss
@@ -154,21 +154,21 @@ def number(share: Fraction) -> float:
     return round(float(share), 4)
 
 
-def tell(report: RiskReport, output: Output) -> None:
-    """Print the report."""
-    _tell_ranking(report, output)
-    _tell_matrix(report, output)
-    _tell_concentration(report, output)
-    _tell_hedges(report, output)
+def tell(report: RiskReport, output: Output, rows_max: int) -> None:
+    """Print the report; of each list no more than some rows."""
+    _tell_ranking(report, output, rows_max)
+    _tell_matrix(report, output, rows_max)
+    _tell_concentration(report, output, rows_max)
+    _tell_hedges(report, output, rows_max)
     output.data("")
     output.data(FORMULA)
     for note in report.notes():
         output.data(f"note: {note}")
 
 
-def _tell_ranking(report: RiskReport, output: Output) -> None:
+def _tell_ranking(report: RiskReport, output: Output, rows_max: int) -> None:
     rows = []
-    for exposure in report.found:
+    for exposure in report.found[:rows_max]:
         choice = exposure.choice
         fewest = ("-",) * 4 if choice is None else tuple("?" if each is None else str(each) for each in choice)
         fragility = f"{float(exposure.fragility(report.exposures.possible)):.2f}"
@@ -181,6 +181,7 @@ def _tell_ranking(report: RiskReport, output: Output) -> None:
         "countries", "one loss that ends it",
     )  # fmt: skip
     output.table(headings, rows, title="What to hedge first (the fewest that any of its requests may choose among)")
+    tell_rest(len(report.found) - rows_max, output)
 
 
 def _why(exposure: Exposure) -> str:
@@ -206,7 +207,7 @@ def _listed(names: list[str]) -> str:
     return "; ".join(names[:_PERILS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _tell_matrix(report: RiskReport, output: Output) -> None:
+def _tell_matrix(report: RiskReport, output: Output, rows_max: int) -> None:
     rows = []
     columns: list[Loss] = []
     for exposure, cells in report.matrix():
@@ -219,26 +220,26 @@ def _tell_matrix(report: RiskReport, output: Output) -> None:
     title = (
         "Workloads by jurisdiction: served there now | lost without it (in: country, under: who can compel operators)"
     )
-    output.table(headings, rows, title=title)
+    output.table(headings, rows[:rows_max], title=title)
+    tell_rest(len(rows) - rows_max, output)
 
 
 def _percent(share: Fraction) -> str:
     return f"{float(100 * share):.0f} %" if share else "-"
 
 
-def _tell_concentration(report: RiskReport, output: Output) -> None:
+def _tell_concentration(report: RiskReport, output: Output, rows_max: int) -> None:
     found = report.concentration()
     if not found:
         return
-    rows = [
-        (f"{float(100 * share):.1f} %", peril_words(peril), ", ".join(ended) or "-") for peril, share, ended in found
-    ]
+    rows = [(f"{float(100 * share):.1f} %", peril_words(peril), _listed(ended) or "-") for peril, share, ended in found]
     output.data("")
     title = "What single losses take, weighed by criticality and sensitivity"
-    output.table(("at stake", "loss", "ends"), rows, title=title)
+    output.table(("at stake", "loss", "ends"), rows[:rows_max], title=title)
+    tell_rest(len(rows) - rows_max, output)
 
 
-def _tell_hedges(report: RiskReport, output: Output) -> None:
+def _tell_hedges(report: RiskReport, output: Output, rows_max: int) -> None:
     rows = []
     for exposure in report.found:
         for hedge in report.hedges.get(exposure.name, [])[:_HEDGES_SHOWN]:
@@ -248,4 +249,6 @@ def _tell_hedges(report: RiskReport, output: Output) -> None:
     if rows:
         output.data("")
         title = "What would help: regions that are illegal now only for lack of it"
-        output.table(("workload", "region", "needs", "score", "would no longer end it"), rows, title=title)
+        headings = ("workload", "region", "needs", "score", "would no longer end it")
+        output.table(headings, rows[:rows_max], title=title)
+        tell_rest(len(rows) - rows_max, output)

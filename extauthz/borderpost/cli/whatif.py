@@ -54,7 +54,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-loss", type=float, default=0.0, metavar="PERCENT", help="how much may lose service (default: 0)"
     )
-    parser.add_argument("--rows", type=int, default=20, metavar="N", help="rows shown of each list (default: 20)")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -63,8 +62,6 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
     if not 0 <= arguments.max_loss <= 100:
         raise BorderpostError("BP0004", "a share is from 0 to 100 percent", place=Place("--max-loss"))
-    if arguments.rows < 1:
-        raise BorderpostError("BP0004", "show one row at least", place=Place("--rows"))
     seen = foreseen(arguments, output)
     before, base, change = _supposed(arguments, seen)
     changed = change.applied(base)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from borderpost.cli.foreseeing import tell_rest
 from borderpost.cli.output import Output
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _tell_losing(report: Report, output: Output, rows_max: int) -> None:
     output.data("")
     headings = ("requests", "share", "workload", "tenant", "places", "data", "served now by", "refused then for")
     output.table(headings, rows, title="Who loses service")
-    _tell_rest(len(listed) - rows_max, output)
+    tell_rest(len(listed) - rows_max, output)
 
 
 def _tell_moves(report: Report, output: Output, rows_max: int) -> None:
@@ -50,7 +51,7 @@ def _tell_moves(report: Report, output: Output, rows_max: int) -> None:
     ]
     output.data("")
     output.table(("requests", "share", "from", "to", "latency"), rows, title="Who moves")
-    _tell_rest(len(listed) - rows_max, output)
+    tell_rest(len(listed) - rows_max, output)
 
 
 def _tell_gaining(report: Report, output: Output, rows_max: int) -> None:
@@ -62,7 +63,7 @@ def _tell_gaining(report: Report, output: Output, rows_max: int) -> None:
     output.data("")
     headings = ("requests", "workload", "tenant", "places", "data", "served then by")
     output.table(headings, rows, title="Who is refused now and would be served")
-    _tell_rest(len(listed) - rows_max, output)
+    tell_rest(len(listed) - rows_max, output)
 
 
 def _tell_loads(report: Report, output: Output) -> None:
@@ -78,11 +79,6 @@ def _tell_loads(report: Report, output: Output) -> None:
     unit = report.seen.unit
     output.table(("region", f"{unit} now", "then", "can bear"), rows, title="What the regions get")
     output.data("")
-
-
-def _tell_rest(count: int, output: Output) -> None:
-    if count > 0:
-        output.data(f"and {count:,} more; --rows shows them, --json all")
 
 
 def who_cells(who: Who) -> tuple[str, str, str, str]:
