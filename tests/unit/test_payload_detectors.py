@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import random
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import phonenumbers
@@ -38,7 +39,8 @@ CARDS = (
 
 
 def grouped(digits: str, *sizes: int, by: str = " ") -> str:
-    parts, begin = [], 0
+    parts: list[str] = []
+    begin = 0
     while begin < len(digits):
         size = sizes[min(len(parts), len(sizes) - 1)]
         parts.append(digits[begin : begin + size])
@@ -163,6 +165,7 @@ def test_national_form_counts_for_the_countries_named() -> None:
 @pytest.mark.parametrize("country", ["DE", "FR", "US", "IN", "BR", "JP", "ZA", "PL"])
 def test_an_example_of_each_country_is_found(country: str) -> None:
     number = phonenumbers.example_number(country)
+    assert number is not None
     (national,) = make_detectors([DetectorSettings("phones", "x", (country,))])
     for form_ in (phonenumbers.PhoneNumberFormat.INTERNATIONAL, phonenumbers.PhoneNumberFormat.E164):
         assert finds("phones", phonenumbers.format_number(number, form_))
@@ -188,7 +191,7 @@ SAMPLES = {
     "cards": "4111 1111 1111 1111", "ibans": "DE89 3704 0044 0532 0130 00", "national-ids": "36 574 261 809",
     "phones": "+49 30 901820",
 }  # fmt: skip
-DISGUISES = {
+DISGUISES: dict[str, Mapping[int, int | str]] = {
     "wide": str.maketrans("0123456789 +-", "０１２３４５６７８９\u3000＋－"),
     "arabic": str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩"),
     "devanagari": str.maketrans("0123456789", "०१२३४५६७८९"),
@@ -207,11 +210,17 @@ DISGUISES = {
 }
 
 
-@pytest.mark.parametrize("disguise", DISGUISES)
-@pytest.mark.parametrize("name", SAMPLES)
+# Nobody writes the number of a person that is our sample with hyphens, and in one piece it has none.
+DISGUISED = [
+    (name, disguise)
+    for name in SAMPLES
+    for disguise in DISGUISES
+    if name != "national-ids" or disguise not in {"dashes", "minus"}
+]
+
+
+@pytest.mark.parametrize(("name", "disguise"), DISGUISED)
 def test_what_looks_the_same_is_found_the_same(name: str, disguise: str) -> None:
-    if (name, disguise) in {("national-ids", "dashes"), ("national-ids", "minus")}:
-        return  # nobody writes it with hyphens, and in one piece it has none
     assert finds(name, f"x {SAMPLES[name].translate(DISGUISES[disguise])} y")
 
 

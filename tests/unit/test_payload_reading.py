@@ -121,14 +121,6 @@ def test_a_key_that_looks_like_a_declared_one_is_refused() -> None:
     assert refused({"metadata": {}, "Metadata": {"data_class": "public"}}) == (400, "BP1301", "json-lookalike-key")
 
 
-def test_a_contradiction_is_told() -> None:
-    found = payload({"model": "llama"})
-    assert found.contradicts("mistral")
-    assert not found.contradicts("llama")
-    assert not found.contradicts(None)
-    assert not payload({}).contradicts("llama")
-
-
 @pytest.mark.parametrize("headers", [(), (JSON,), (("content-encoding", b"gzip"),), (("content-type", b"?"),)])
 def test_an_empty_body_says_nothing(headers: tuple[tuple[str, bytes], ...]) -> None:
     found = read(b"", *headers)

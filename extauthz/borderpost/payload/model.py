@@ -82,10 +82,6 @@ class Payload:
         """Every data class that the body brings, distinct, sorted; they add to what headers declare."""
         return tuple(sorted({*self.declared, *self.assumed, *(finding.data_class for finding in self.found)}))
 
-    def contradicts(self, model: str | None) -> bool:
-        """Say whether a header named another model than the body does (None: the header is absent)."""
-        return model is not None and self.model is not None and model != self.model
-
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
