@@ -16,6 +16,7 @@ from borderpost.policy.events import EventList, compile_events
 from borderpost.policy.fields import to_us
 from borderpost.policy.model import Facts, Mode
 from borderpost.policy.schema import EvidenceSpec, RouteSpec, TenantSpec
+from borderpost_base import limits
 from support import policy_cases
 
 ROUTES = {
@@ -109,6 +110,13 @@ def test_what_the_content_brings_makes_no_mode_wider() -> None:
     assert facts(request(route="bare", body=brought), mode=Mode.HYBRID).mode is Mode.HYBRID
     assert facts(request(route="hybrid", body=brought)).mode is Mode.HYBRID  # what tenant and route set stays
     assert facts(request(route="health", body=brought)).mode is None
+
+
+def test_more_classes_than_a_record_can_name_are_refused() -> None:
+    declared = tuple(f"class-{number:02}" for number in range(limits.DATA_CLASSES_MAX))
+    assert len(facts(request(route="bare", body=Stated(declared=declared))).classes) == limits.DATA_CLASSES_MAX
+    found = extractor().extract(request(route="bare", body=Stated(declared=declared, brought=("health",))))
+    assert isinstance(found, Rejected) and (found.status, found.code) == (400, "BP1332")
 
 
 def test_a_body_that_ends_the_request_leaves_the_evidence_for_the_record() -> None:

@@ -152,6 +152,8 @@ class Extractor:
             if not classes and mode is None:
                 mode = self._mode  # that of a request without classes, which the mode of a class must not widen
             classes = tuple(sorted({*classes, *raw.body.brought}))
+        if raw.body is not None and len(classes) > limits.DATA_CLASSES_MAX:
+            raise Refused(400, "BP1332", "too-many-classes")  # no record could name them all
         facts = Facts(
             evidence=_in_order(evidence),
             classes=classes,

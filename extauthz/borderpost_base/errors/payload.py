@@ -100,6 +100,12 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Render Envoy's configuration anew after `payload` has changed: `borderpost render envoy`.",
     ),
     ErrorSpec(
+        "BP1332",
+        "too many data classes",
+        "Headers, body, tenant and route together name more data classes than a record can.",
+        "Name fewer: a class stands for all that it implies.",
+    ),
+    ErrorSpec(
         "BP1333",
         "the body could not be read",
         "Reading failed in a way that nobody foresaw; when in doubt Borderpost refuses.",
