@@ -70,6 +70,12 @@ class Comparison:
         """Whether equal masks mean equal regions, in equal places."""
 
     @property
+    def _source(self) -> Source | None:
+        """Return who can vouch for a place besides the address; None where nobody can."""
+        readers = self.space.readers
+        return next((one for one in (Source.TOKEN, Source.MTLS) if any(r.reads(one) for r in readers)), None)
+
+    @property
     def places(self) -> tuple[Whereabouts, ...]:
         """Return the places at which anything can differ; at all others both laws are the same rules."""
         return tuple(where for where in self.space.where if self._may_differ(where))
@@ -108,12 +114,11 @@ class Comparison:
 
         Each region once: the first such place shows it.
         """
-        readers = self.space.readers
-        had, has = (self._passed(atom, law, side) for side, law in enumerate((before, after)))
-        left: dict[Kind, frozenset[str]] = {"widened": has - had, "narrowed": had - has}
-        source = next((one for one in (Source.TOKEN, Source.MTLS) if any(r.reads(one) for r in readers)), None)
+        source = self._source
         if source is None:
             return
+        had, has = (self._passed(atom, law, side) for side, law in enumerate((before, after)))
+        left: dict[Kind, frozenset[str]] = {"widened": has - had, "narrowed": had - has}
         for ground in self.space.grounds.grounds:
             if not any(left.values()):
                 return
@@ -136,23 +141,38 @@ class Comparison:
         had, has = map(_legal, laws)
         return {"widened": frozenset(has - had), "narrowed": frozenset(had - has)}
 
+    def facts(self, found: Found) -> tuple[Facts | None, Facts | None]:
+        """Return the facts of the request that shows a difference, as each side reads them; None where it refuses."""
+        if found.company is not None:
+            return self._facts_beside(found.atom, found.company, self._source)
+        return self.space.facts(found.atom, 0), self.space.facts(found.atom, 1)
+
     def _laws_beside(
         self, atom: Atom, ground: Ground, source: Source, *, with_address: bool = True
     ) -> tuple[Law | None, Law | None]:
         """Return both laws of an atom's request with another place vouched for by a source."""
+        before, after = self._facts_beside(atom, ground, source, with_address=with_address)
+        sides = self.space.sides
+        return _law(sides[0], before, atom), _law(sides[1], after, atom)
+
+    def _facts_beside(
+        self, atom: Atom, ground: Ground, source: Source | None, *, with_address: bool = True
+    ) -> tuple[Facts | None, Facts | None]:
         assert atom.where.ground is not None
-        found: list[Law | None] = []
-        for side, reader in zip(self.space.sides, self.space.readers, strict=True):
+        found: list[Facts | None] = []
+        for reader in self.space.readers:
             doubted = not reader.believes(atom.where.doubt)
             sources = tuple(one for one in Source if one is source or one is Source.GEOIP)
             facts = reader.facts(atom.asking._replace(sources=sources), doubted=doubted)
             if facts is not None:
                 facts = _beside(facts, atom.where.ground.code, ground.code, with_address=with_address)
-            found.append(None if facts is None else _law(side, facts, atom))
+            found.append(facts)
         return found[0], found[1]
 
 
-def _law(side: Side, facts: Facts, atom: Atom) -> Law:
+def _law(side: Side, facts: Facts | None, atom: Atom) -> Law | None:
+    if facts is None:
+        return None
     return decide(facts, side.policy, side.events, atom.span.from_us, stale=atom.stale)
 
 
@@ -192,13 +212,15 @@ def _told(
     kind: Kind, regions: Iterable[str], before: Law | None, after: Law | None,
     known: tuple[Collection[str], Collection[str]],
 ) -> Iterator[Difference]:  # fmt: skip
-    """Yield one difference for each pair of texts that regions have."""
-    by_texts: dict[tuple[str, str], list[str]] = {}
+    """Yield one difference for each text that regions have after, and where legality stays, for each pair of texts."""
+    stays = kind in ("basis", "reason")
+    by_texts: dict[tuple[str, str], dict[str, str]] = {}
     for region in sorted(regions):
-        texts = _text(before, region, known[0]), _text(after, region, known[1])
-        by_texts.setdefault(texts, []).append(region)
-    for (was, now), named in by_texts.items():
-        yield Difference(kind, tuple(named), named[0] in _legal(after), was, now)
+        was, now = _text(before, region, known[0]), _text(after, region, known[1])
+        by_texts.setdefault((was if stays else "", now), {})[region] = was
+    for (_, now), named in by_texts.items():
+        was = "; ".join(dict.fromkeys(named.values()))
+        yield Difference(kind, tuple(named), next(iter(named)) in _legal(after), was, now)
 
 
 def _text(law: Law | None, region: str, known: Collection[str]) -> str:

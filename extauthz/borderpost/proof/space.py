@@ -75,8 +75,8 @@ class Atom(NamedTuple):
     stale: bool
 
 
-_Kind = tuple[tuple[Scope, ...], tuple[bool, ...]]
-"""What can matter of data classes to each side, and whether it believes the address."""
+_Kind = tuple[tuple[Scope, ...], tuple[bool, ...] | None]
+"""What can matter of data classes to each side, and whether it believes the address; None where there is no place."""
 
 
 class Space:
@@ -180,7 +180,8 @@ class Space:
     def asked(self, where: Whereabouts) -> tuple[tuple[Asking, tuple[Facts | None, ...]], ...]:
         """Return each request that is told apart at a place, with the facts that each side reads at a sample place."""
         scopes = self._scopes(where)
-        kind = scopes, tuple(where.ground is not None and reader.believes(where.doubt) for reader in self.readers)
+        believing = tuple(reader.believes(where.doubt) for reader in self.readers)
+        kind = scopes, None if where.ground is None else believing
         found = self._declared.get(kind)
         if found is None:
             every = [
