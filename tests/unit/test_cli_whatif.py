@@ -215,3 +215,11 @@ def test_a_candidate_that_reads_less_evidence(folder: Path, capsys: pytest.Captu
     assert "1 that are refused now would be served" in told["summary"]
     told = asked(capsys, "whatif", "traffic.yaml", "--policy", "borderpost.yaml", *AT)
     assert told["totals"]["refused"] == 1
+
+
+def test_large_figures_are_written_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "traffic.yaml").write_text("kind: Traffic\nrequests: [{country: DE, count: 123456789}]\n")
+    code, out, _ = run(capsys, "whatif", "traffic.yaml", "--without", "region=eu-1", *AT)
+    assert code == 0
+    assert "123,456,789  100.0 %  eu-1  eu-2" in out
+    assert "eu-2    0             123,456,789  -" in out

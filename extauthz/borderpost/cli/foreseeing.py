@@ -47,7 +47,7 @@ class Foreseen:
 
     def told(self, weight: int) -> str:
         """Write a weight for people."""
-        return f"{self.number(weight):,.3f}".rstrip("0").rstrip(".") + ("/s" if self.unit == "requests/s" else "")
+        return figure(self.number(weight)) + ("/s" if self.unit == "requests/s" else "")
 
     def rate_per_s(self, weight: int) -> float | None:
         """Return a weight as a rate: of a log the mean over its time. None where no time is known."""
@@ -97,6 +97,11 @@ def add_traffic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, default=20, metavar="N", help="rows shown of each list (default: 20)")
     add_config(parser)
     add_json(parser)
+
+
+def figure(value: float) -> str:
+    """Write a number for people: whole if it is, else to the thousandth."""
+    return f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
 def tell_rest(count: int, output: Output) -> None:

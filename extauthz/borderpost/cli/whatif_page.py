@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from borderpost.cli.foreseeing import tell_rest
+from borderpost.cli.foreseeing import figure, tell_rest
 from borderpost.cli.output import Output
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def _tell_loads(report: Report, output: Output) -> None:
     for row in report.loads():
         if not row["before"] and not row["after"] and not row["gone"]:
             continue
-        capacity = "-" if row["capacity_per_s"] is None else f"{row['capacity_per_s']:,g}/s"
+        capacity = "-" if row["capacity_per_s"] is None else f"{figure(row['capacity_per_s'])}/s"
         if row["overloaded"]:
             capacity += " (too little)"
-        rows.append((row["region"], f"{row['before']:,g}", "gone" if row["gone"] else f"{row['after']:,g}", capacity))
+        rows.append((row["region"], figure(row["before"]), "gone" if row["gone"] else figure(row["after"]), capacity))
     output.data("")
     unit = report.seen.unit
     output.table(("region", f"{unit} now", "then", "can bear"), rows, title="What the regions get")
