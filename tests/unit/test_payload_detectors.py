@@ -238,6 +238,27 @@ def test_a_plain_form_is_its_own(text: str) -> None:
     assert len(plain.shape) == len(plain.text)
 
 
+class Whole(Text):
+    """A text that is gone through as a whole, without its shortcuts."""
+
+    @property
+    def numbers(self) -> Text:  # type: ignore[override]
+        return self
+
+
+PARTS = st.sampled_from(
+    [*CARDS, *IBANS, *(grouped(digits, 4) for digits in CARDS), "85.07.30-033 28", "36 574 261 809", "12345678Z",
+     "131052-308T", "x2482300w", "X-2482300-W", "880320-0016", "+49 30 901820", "+1 (212) 555-0123",
+     "RSSMRA85T10A562S", "1 85 05 78 006 084 91", "1234567", "99", "a", "b_", " ", "  ", "     ", "-", ".", ",", "+",
+     "(", ")", "/", "0.", "é", PARTED, "\n", "word "]
+)  # fmt: skip
+
+
+@given(st.lists(PARTS, max_size=8).map("".join), st.sampled_from(NAMES))
+def test_what_is_left_out_of_a_search_holds_nothing(text: str, name: str) -> None:
+    assert DETECTORS[name].finds(Text(text)) == DETECTORS[name].finds(Whole(text))
+
+
 @given(st.text("0123456789 -.+()@aA\u200b１", max_size=60), st.sampled_from(NAMES))
 def test_a_detector_takes_any_text(text: str, name: str) -> None:
     assert finds(name, text) in {True, False}

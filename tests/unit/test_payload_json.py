@@ -141,7 +141,7 @@ def test_what_all_read_alike_is_read(body: bytes) -> None:
 
 
 def test_the_corpus_has_texts_that_parsers_really_read_differently() -> None:
-    assert sum(len(set(readings(body))) > 1 for bodies in REFUSED.values() for body in bodies) >= 25
+    assert sum(len(set(readings(body))) > 1 for bodies in REFUSED.values() for body in bodies if len(body) < 400) >= 25
 
 
 PIECES = st.lists(
