@@ -232,7 +232,12 @@ TALLY_SLOTS_MAX = _limit(
     "tally_slots_max", 512, "slots", "months of counters in a worker's file: ten counters for four years"
 )
 POLICY_CASES_MAX = _limit("policy_cases_max", 100_000, "cases a file", "tests of a policy are asked in some seconds")
-TRAFFIC_LINES_MAX = _limit("traffic_lines_max", 100_000, "lines", "kinds of requests in a file of traffic; each has a weight")
+REGO_CASES_MAX = _limit(
+    "rego_cases_max", 10_000, "cases", "seeded questions in an export's tests; OPA asks 100 in a second"
+)
+TRAFFIC_LINES_MAX = _limit(
+    "traffic_lines_max", 100_000, "lines", "kinds of requests in a file of traffic; each has a weight"
+)
 TRAFFIC_LINE_BYTES_MAX = _limit("traffic_line_bytes_max", 64 << 10, "bytes", "a described request has about 100")
 TRAFFIC_GROUPS_MAX = _limit(
     "traffic_groups_max", 20_000, "kinds", "requests of a log that are held in memory before they are weighed: 30 MiB"

@@ -17,6 +17,7 @@ SOURCES = {
     "h2spec": "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible",
     "grpcurl": "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3",
     "ghz": "github.com/bojand/ghz/cmd/ghz@v0.93.0",
+    "opa": "github.com/open-policy-agent/opa@v1.22.0",
 }
 _BUILD_S = 900
 

@@ -147,8 +147,8 @@ def cases_text(events: CompiledEvents, revision: str, count: int) -> str:
     questions = [*drawn.at_boundaries(count), *drawn.seeded(count)]
     rows = [_case(question, events) for question in questions]
     head = comment(
-        f"Questions with the gateway's answers, made from {revision}: around every date of the law, and drawn by chance "
-        "from its places, classes and parties, always the same. Run by `opa test`."
+        f"Questions with the gateway's answers, made from {revision}: around every date of the law, and drawn by "
+        "chance from its places, classes and parties, always the same. Run by `opa test`."
     )
     return head + _TESTS + "cases := [\n" + "".join(f"\t{row},\n" for row in rows) + "]\n"
 

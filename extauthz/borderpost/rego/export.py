@@ -18,9 +18,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import CompiledPolicy, compile_policy
 from borderpost.policy.events import CompiledEvents, EventList, compile_events
-from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.schema import RegionSpec
 from borderpost.rego.cases import cases_text
 from borderpost.rego.law import LawText
@@ -34,8 +34,8 @@ MODULES: Final = ("request", "places", "events", "judgement", "decision", "workl
 
 
 _KINDS: Final = {
-    "live": "live contains id if some id in object.keys({})",
-    **{kind: f"{kind} := {{}}" for kind in ("governs", "allows", "denies", "event")},
+    **{kind: f"{kind} contains one if some one in object.keys({{}})" for kind in ("live", "governs")},
+    **{kind: f"{kind} := {{}}" for kind in ("allows", "denies", "event")},
 }
 """What the law is made of, and what there is where there is none of a kind."""
 
@@ -81,7 +81,9 @@ def module_text(name: str) -> str:
 def law_text(source: Source, names: Names) -> str:
     """Return the regimes and events as a module."""
     rules = [*LawText(source.events, names).rules()]
-    rules += EventsText(source.events, source.listed.file.clock_error_us, names).rules()
+    events = EventsText(source.events, source.listed.file.clock_error_us, names)
+    rules += events.rules()
+    never = ", ".join(events.never())
     body = "\n".join([*rules, *_nothing_said(rules)])
     imports = [name for name in ("events", "request") if f"{name}." in body]
     return "\n".join(
@@ -89,6 +91,7 @@ def law_text(source: Source, names: Names) -> str:
             comment(
                 "The law of one deployment, made by `borderpost policy export rego`: do not edit, make it anew.",
                 f"From {source.revision}.",
+                *([f"Events that are never in force, left out: {never}."] if never else []),
                 "Numbers of rules are those of the policy reference. None of it is legal advice.",
             )
             + "package borderpost.law\n",
@@ -108,5 +111,5 @@ def _nothing_said(rules: Sequence[str]) -> Iterator[str]:
 
 
 def json_text(value: Mapping[str, Any]) -> str:
-    """Return JSON for people and diffs: one line for each thing of the second level, sorted."""
+    """Return JSON for people and diffs: a line a value, sorted."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -51,7 +51,8 @@ class LawText:
         conditions = [f"request.{key} in {set_of(wanted, 1)}" for key, wanted in _party(regime.applies_when)]
         data = ["*"] if "*" in regime.applies_when.data else regime.applies_when.data
         head = comment(f"What it is the law of, so that `no_regime` asks for no other: {', '.join(data)}.")
-        return head + rule(f"{reference('governs', regime.id)} := {set_of(data)}", conditions)
+        value = mapping({"regime": text(regime.id), "data": set_of(data, 1)})
+        return head + rule(f"governs contains {value}", conditions)
 
     def _allows(self, compiled: CompiledRegime, number: int, entry: AllowEntry, regime: Regime) -> str:
         """Return an allow entry (rule 16)."""

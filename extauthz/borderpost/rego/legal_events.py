@@ -19,22 +19,26 @@ class EventsText:
         self._clock_error_us = clock_error_us
         self._names = names
 
+    def never(self) -> list[str]:
+        """Return the ids of the events that are never in force, for want of approvals or because they came too late."""
+        return [event.id for _, event, (start_us, end_us) in self._numbered() if start_us >= end_us]
+
     def rules(self) -> Iterator[str]:
         """Yield each event that is ever in force, with the comment above it."""
+        for number, event, window in self._numbered():
+            if window[0] < window[1]:
+                head = comment(
+                    f"{event.id}: {event.type}{', a drill' if event.mode == 'drill' else ''}. {event.reason}",
+                    f"Source: {event.source}",
+                    f"In force {_span(window)}, clock errors of {self._clock_error_us} µs and approvals reckoned in.",
+                )
+                fields = {"id": text(event.id), "type": text(event.type), "number": str(number), **self._fields(event)}
+                value = mapping({**fields, "concerns": mapping(self._concerns(event), 1)})
+                yield head + rule(f"{reference('event', f'{number} {event.id}')} := {value}", within(window))
+
+    def _numbered(self) -> Iterator[tuple[int, LegalEvent, tuple[int, int]]]:
         for number, event in enumerate(self._events.counted, 1):
-            window = window_of(event, self._clock_error_us)
-            if window[0] >= window[1]:
-                yield comment(f"{event.id}: {event.type}, never in force. {event.reason}")
-                continue
-            fields = {"type": text(event.type), "number": str(number), **self._fields(event)}
-            concerns = self._concerns(event)
-            yield comment(
-                f"{event.id}: {event.type}{', a drill' if event.mode == 'drill' else ''}. {event.reason}",
-                f"Source: {event.source}",
-                f"In force {_span(window)}, clock errors of {self._clock_error_us} µs and approvals reckoned in.",
-            ) + rule(
-                f"{reference('event', event.id)} := " + mapping({**fields, "concerns": mapping(concerns, 1)}), within(window)
-            )
+            yield number, event, window_of(event, self._clock_error_us)
 
     def _fields(self, event: LegalEvent) -> dict[str, str]:
         """Return what an event of its type does."""

@@ -18,8 +18,10 @@ _ANNOTATION: Final = "METADATA"
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS: Final = frozenset(
-    "as contains default else every false if import in not null package some true with".split()
+    {"as", "contains", "default", "else", "every", "false", "if", "import", "in", "not", "null", "package", "some"}
+    | {"true", "with"}
 )
+"""Words of Rego v1 that no reference may have after a dot."""
 
 
 def text(value: str) -> str:
@@ -77,7 +79,9 @@ def comment(*paragraphs: str) -> str:
 
 def reference(name: str, *keys: str) -> str:
     """Return a rule's name with keys, each after a dot where it could be a variable's name and is no word of Rego."""
-    return name + "".join(f".{key}" if _VARIABLE.fullmatch(key) and key not in _KEYWORDS else f"[{text(key)}]" for key in keys)
+    return name + "".join(
+        f".{key}" if _VARIABLE.fullmatch(key) and key not in _KEYWORDS else f"[{text(key)}]" for key in keys
+    )
 
 
 def within(window: tuple[int, int]) -> list[str]:

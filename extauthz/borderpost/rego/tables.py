@@ -64,7 +64,11 @@ def _groups(events: CompiledEvents, names: Names) -> dict[str, list[str]]:
 def _tenants(policy: CompiledPolicy) -> dict[str, Any]:
     """Return what tenants add to a workload of theirs."""
     return {
-        name: {"classes": list(tenant.classes or ()), "purpose": tenant.purpose, "mode": tenant.mode and str(tenant.mode)}
+        name: {
+            "classes": list(tenant.classes or ()),
+            "purpose": tenant.purpose,
+            "mode": tenant.mode and str(tenant.mode),
+        }
         for name, tenant in sorted(policy.bundle.tenants.items())
     }
 

@@ -38,9 +38,24 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Keep one of the two.",
     ),
     ErrorSpec(
+        "BP1220",
+        "the law cannot be exported",
+        "The legal events are followed from a stream, and an export is a file: it would lack what the gateway knows, and "
+        "allow more than the gateway does.",
+        "Export from a configuration whose `events.file` is a copy of the list: `--set events.redis=null --set "
+        "events.file=events.jsonl`.",
+    ),
+    ErrorSpec(
+        "BP1221",
+        "the folder of an export holds files of others",
+        "OPA loads every file of a folder: a rule or a table beside the exported ones could change their answers.",
+        "Export to a folder of its own; only tests of your own (`*_test.rego`) may be there too.",
+    ),
+    ErrorSpec(
         "BP1260",
         "nothing that `policy fmt` lays out",
-        "It lays out YAML files that people write. A JSON file, such as a signed event, would no longer be JSON.",
+        "It lays out YAML files that people write for Borderpost: other YAML has rules of its own, and a JSON file, such "
+        "as a signed event, would no longer be JSON.",
         "Leave the file out.",
     ),
     ErrorSpec(

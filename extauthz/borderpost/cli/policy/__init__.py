@@ -21,6 +21,7 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "verify": ("sign", "check who signed packs, and that nothing in them was changed since"),
     "fmt": ("fmt", "lay files out in one form, with their comments and their meaning"),
     "check": ("check", "find labelled data in places that the policy forbids, in manifests and plans"),
+    "export": ("export", "write the law as a Rego module with tests, for OPA and Conftest"),
 }
 """Each action: the module of this package that holds `configure_NAME` and `run_NAME`, and its line in the overview."""
 

@@ -118,24 +118,30 @@ default uncovered_basis := []
 uncovered_basis := ["policy/no-regime"] if judgement.is_uncovered(request.subjects)
 
 # Rule 25: the first pair of believed sources that cannot both be right.
-conflict(allowed) := word if {
-	word := first_apart([["token", "mtls"], ["token", "geoip"], ["mtls", "geoip"]])
+conflict(allowed) := fixed if {
+	fixed
 } else := "header-widen" if {
-	first_apart(header_pairs)
+	asserted
 	header_widens(allowed)
-} else := word if {
-	word := first_apart(header_pairs)
+} else := asserted if {
+	asserted
 } else := null
 
-header_pairs := [["token", "header"], ["mtls", "header"], ["header", "geoip"]]
+fixed := first_apart([["token", "mtls"], ["token", "geoip"], ["mtls", "geoip"]])
+
+asserted := first_apart([["token", "header"], ["mtls", "header"], ["header", "geoip"]])
 
 first_apart(pairs) := found[0] if {
-	found := [concat("-vs-", pair) | some pair in pairs; are_apart(places_of(pair[0]), places_of(pair[1]))]
+	count(spots_by) > 1
+	found := [concat("-vs-", pair) | some pair in pairs; are_apart(spots_of(pair[0]), spots_of(pair[1]))]
 }
 
-places_of(source) := {spot |
-	some spot in request.place(code_of(source)).cells
+spots_by[piece.source] := spots if {
+	some piece in request.believed
+	spots := {spot | some spot in request.place(piece.code).cells}
 }
+
+spots_of(source) := object.get(spots_by, source, set())
 
 code_of(source) := found[0] if {
 	found := [piece.code | some piece in request.believed; piece.source == source]

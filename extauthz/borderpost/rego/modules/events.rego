@@ -8,19 +8,20 @@ import data.borderpost.places
 import data.borderpost.request
 import data.borderpost.tables
 
-# Rule 21: a lift in force ends the event that it names.
-in_window(id) := object.get(law.event, id, {})
+in_window contains event if {
+	some key in object.keys(law.event)
+	event := object.get(law.event, key, {})
+}
 
+# Rule 21: a lift in force ends the event that it names.
 lifted contains event.ends if {
-	some id in object.keys(law.event)
-	event := in_window(id)
+	some event in in_window
 	event.type == "lift"
 }
 
-in_force[id] := event if {
-	some id in object.keys(law.event)
-	not id in lifted
-	event := in_window(id)
+in_force[event.id] := event if {
+	some event in in_window
+	not event.id in lifted
 }
 
 standing(id) := object.get(in_force, id, {})

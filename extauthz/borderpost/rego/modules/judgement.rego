@@ -10,7 +10,13 @@ import data.borderpost.request
 import data.borderpost.tables
 
 # Where the subjects of a regime are.
-subjects_of(id) := object.remove(places.spots_of(said_of(id, "subjects")), object.get(events.lifted_of, id, set()))
+subjects_of(id) := object.get(spots_by, id, {})
+
+spots_by[id] := spots if {
+	some id in law.live
+	lifted := object.get(events.lifted_of, id, set())
+	spots := object.remove(places.spots_of(said_of(id, "subjects")), lifted)
+}
 
 said_of(id, key) := object.get(tables.regimes, [id, key], null)
 
@@ -60,8 +66,9 @@ is_uncovered(subjects) if {
 }
 
 is_covered(code, name) if {
-	some id in object.get(about, code, set())
-	some class in object.get(law.governs, id, set())
+	some one in law.governs
+	one.regime in object.get(about, code, set())
+	some class in one.data
 	class in array.concat(["*"], object.get(tables.classes, [name, "with"], []))
 }
 

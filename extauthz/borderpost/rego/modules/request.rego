@@ -19,14 +19,26 @@ given(key) if {
 	name == key
 }
 
-problems contains "`facts` is not given, or is not a mapping" if not is_object(input.facts)
+# Each shape is a rule of its own: `not f(input.x)` would not hold where x is not given.
+has_facts if is_object(input.facts)
+
+has_evidence if is_array(input.facts.evidence)
+
+has_classes if are_names(input.facts.classes)
+
+problems contains "`facts` is not given, or is not a mapping" if not has_facts
 
 problems contains sprintf("`%s` is no part of the facts", [key]) if {
 	some key in object.keys(input.facts)
 	not key in ({"evidence", "classes", "mode"} | texts)
 }
 
-problems contains "`facts.evidence` is not a list" if not is_array(input.facts.evidence)
+problems contains sprintf("`%s` is no part of a question", [key]) if {
+	some key in object.keys(input)
+	not key in {"facts", "region", "now_us", "at", "stale"}
+}
+
+problems contains "`facts.evidence` is not a list" if not has_evidence
 
 problems contains "a piece of evidence is no mapping with a `source` that is known and a `code`" if {
 	some piece in input.facts.evidence
@@ -40,7 +52,7 @@ problems contains "two pieces of evidence are of one source" if {
 	piece.source == other.source
 }
 
-problems contains "`facts.classes` is not a list of names" if not are_names(input.facts.classes)
+problems contains "`facts.classes` is not a list of names" if not has_classes
 
 problems contains sprintf("`facts.%s` is not text", [key]) if {
 	some key in texts

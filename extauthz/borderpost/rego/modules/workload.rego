@@ -16,19 +16,24 @@ import data.borderpost.tables
 default allow_region := false
 
 allow_region if {
-	is_asked
 	count(deny) == 0
+	input.facts
+	decision.ruling == "legal"
 }
 
-is_asked if input.facts
-
-is_asked if workload
+allow_region if {
+	count(deny) == 0
+	count(codes_of_subjects) > 0
+	count([code | some code in codes_of_subjects; not lets(code)]) == 0
+}
 
 deny contains "nothing to judge: neither facts, nor a workload, nor a Kubernetes object" if {
 	not input.facts
-	not input.workload
-	not manifest.metadata
+	not workload
+	not is_manifest
 }
+
+is_manifest if is_object(manifest.metadata)
 
 # A request.
 deny contains sentence if {
@@ -42,7 +47,7 @@ deny contains sentence if {
 	region := input.region
 	decision.ruling == "legal"
 	not region in decision.legal
-	sentence := sprintf("this request may not go to %s: %s", [named(region), why_not(decision, region)])
+	sentence := sprintf("this request may not go to region `%s`: %s", [region, why_not(decision, region)])
 }
 
 # A workload.
@@ -53,27 +58,21 @@ deny contains sentence if {
 
 deny contains sentence if {
 	count(workload_problems) == 0
-	some code, verdict in verdicts
-	not workload.region in verdict.legal
-	sentence := sprintf("%s: %s data of a subject in %s may not be handled in %s: %s", [
+	some code in codes_of_subjects
+	not lets(code)
+	sentence := sprintf("%s: %s data of a subject in %s may not be handled in region `%s`: %s", [
 		workload_name, concat(", ", sort(workload.classes)), code,
-		named(workload.region), why_not(verdict, workload.region),
+		workload.region, why_not(object.get(verdicts, code, {}), workload.region),
 	])
 }
 
-named(region) := sprintf("region `%s`", [region])
+lets(code) if workload.region in verdicts[code].legal
 
-why_not(verdict, region) := verdict.refused[region]
-
-why_not(verdict, region) := verdict.reason if {
-	not verdict.refused[region]
+why_not(verdict, region) := reason if {
+	reason := verdict.refused[region]
+} else := verdict.reason if {
 	verdict.ruling != "legal"
-}
-
-why_not(verdict, region) := "the policy has no such region" if {
-	not verdict.refused[region]
-	verdict.ruling == "legal"
-}
+} else := "the policy has no such region"
 
 verdicts := {code: verdict |
 	some code in codes_of_subjects
@@ -120,10 +119,15 @@ workload_problems contains sprintf("`%s` is no part of a workload", [key]) if {
 	not key in {"classes", "subjects", "region", "tenant", "purpose", "model"}
 }
 
+workload_problems contains "a label or annotation is no text" if {
+	some name in {"data-class", "subjects", "region", "tenant", "purpose"}
+	some value in values(name)
+	not is_string(value)
+}
+
 workload_problems contains "`classes` and `subjects` are lists of text" if {
 	some key in ["classes", "subjects"]
-	not is_array(input.workload[key])
-	input.workload
+	not is_array(object.get(input.workload, key, []))
 }
 
 codes_of_subjects contains code if {
@@ -131,15 +135,14 @@ codes_of_subjects contains code if {
 	some code in codes_of(subject)
 }
 
-# A group stands for every code that may be in it.
-codes_of(subject) := tables.groups[subject]
-
-codes_of(subject) := object.keys(tables.places) if subject in {"*", "everybody"}
-
-codes_of(subject) := [subject] if {
-	not tables.groups[subject]
+# A group stands for every code that may be in it; what is neither a group nor a place, for none.
+codes_of(subject) := members if {
+	members := tables.groups[subject]
+} else := object.keys(tables.places) if {
+	subject in {"*", "everybody"}
+} else := [subject] if {
 	data.borderpost.request.place(subject)
-}
+} else := []
 
 workload := object.union(
 	{"classes": [], "subjects": [], "region": null, "tenant": null, "purpose": null, "model": null},
