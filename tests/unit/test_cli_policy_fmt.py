@@ -81,6 +81,17 @@ def test_stdin_goes_to_stdout(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert fmt("-", "other.yaml") == 2
 
 
+def test_other_people_s_yaml_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "workflow.yaml"
+    file.write_text("on:   push\n")
+    assert fmt(file) == 2
+    assert "BP1260" in capsys.readouterr().err
+    assert file.read_text() == "on:   push\n"
+    file.write_text("a: {country:   DE}\n")
+    assert fmt("--of", "regions", file) == 0
+    assert file.read_text() == "a: {country: DE}\n"
+
+
 def test_a_link_keeps_pointing_to_its_file(sloppy: Path) -> None:
     link = sloppy.with_name("link.yaml")
     link.symlink_to(sloppy.name)

@@ -78,7 +78,11 @@ def _laid(file: str, kind: str | None, *, sort: bool) -> Laid:
     raw = _read(file)
     name = "stdin" if file == STDIN else file
     of = kind or kind_of(load_yaml(raw, name).data)
-    after = formatted(raw, name, None if of is None else KINDS[of].bare(), sort=sort)
+    if of is None:
+        detail = "it does not say that it is a file of Borderpost"
+        mend = f"leave the file out, or say what it is by --of: {', '.join(KINDS)}"
+        raise BorderpostError("BP1260", detail, place=Place(name), mend=mend)
+    after = formatted(raw, name, KINDS[of].bare(), sort=sort)
     return Laid(name, raw.decode("utf-8"), after)
 
 
