@@ -41,10 +41,6 @@ class Hedge:
     spares: tuple[Peril, ...]
     """Losses that now end all of the workload's service, and then would not."""
 
-    def words(self) -> str:
-        """Return what has to be done, in words."""
-        return f"{self.region} with {needed(self.requirement)}"
-
 
 def needed(requirement: Require) -> str:
     """Return what a region must bring, in words."""
