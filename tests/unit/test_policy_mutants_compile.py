@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from borderpost.policy.decide import asked
 from borderpost.policy.model import Evidence, Facts, Source
+from borderpost_base import limits
+from borderpost_base.errors import BorderpostError, Problems
 from support.policy_builder import Court, regime
 
 REGIONS: dict[str, Any] = {"ca": "CA", "eu": "DE", "us": "US"}
@@ -53,3 +57,37 @@ def test_a_use_counts_for_every_counter_of_its_bases_wherever_it_is_told_of() ->
 
 def test_a_policy_names_its_regions_in_order() -> None:
     assert Court(regions={"us": "US", "ca": "CA"}).policy.region_ids == ("ca", "us")
+
+
+def test_an_operator_of_a_country_is_not_surely_in_a_part_that_only_a_requirement_names() -> None:
+    only = {"to": "*", "basis": "b", "require": {"operator_in": ["US-CA"]}}
+    law = regime("law", "DE", allow=[only, HOME])
+    regions = {
+        "eu": "DE",
+        "us": {"country": "US", "operator": {"jurisdiction": "US"}},
+    }
+    assert Court(law, regions=regions).ask(geoip="DE").legal == ("eu",)
+    regions["ca"] = {"country": "US", "operator": {"jurisdiction": "US-CA"}}
+    assert Court(law, regions=regions).ask(geoip="DE").legal == ("ca", "eu")
+
+
+def test_what_was_worked_out_once_is_kept() -> None:
+    policy = Court(regime("law", "DE", allow=[HOME]), regions=REGIONS).policy
+    (law,) = policy.regimes
+    assert policy.legal(0b101) == ("ca", "us")
+    assert policy.legal(0b101) is policy.legal(0b101)
+    first, until_us = policy.verdict(law, 0, 1, 0)
+    assert policy.verdict(law, 1, 1, 0) == (first, until_us)
+    assert policy.verdict(law, 1, 1, 0)[0] is first
+
+
+def test_as_many_regions_as_the_bound_says_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REGIONS_MAX", len(REGIONS))
+    assert Court(regions=REGIONS).policy.region_ids == ("ca", "eu", "us")
+    with pytest.raises(BorderpostError, match="BP0217"):
+        Court(regions={**REGIONS, "fr": "FR"})
+
+
+def test_regions_of_an_unknown_zone_make_no_policy() -> None:
+    with pytest.raises(Problems, match="NOWHERE"):
+        Court(regions={"eu": {"country": "DE", "processing_scope": "zone:NOWHERE"}})
