@@ -146,17 +146,16 @@ def check_found(pair: Pair, most: int) -> int:
     return checked
 
 
-@pytest.mark.parametrize("block", range(3))
-def test_differences_are_those_of_a_second_evaluator(block: int) -> None:
+def test_differences_are_those_of_a_second_evaluator() -> None:
     differing = checked = 0
-    for seed in range(block * 2, block * 2 + 2):
+    for seed in range(5):
         pair = Pair(seed, 1500)
         differing += check_requests(pair, 150)
         checked += check_found(pair, 60)
         everywhere = set(pair.comparison.found(pair.space.where))
         assert everywhere == set(pair.found), "a place that was left out differs"
-    assert differing
-    assert checked
+    assert differing > 5
+    assert checked > 20
 
 
 @pytest.mark.full

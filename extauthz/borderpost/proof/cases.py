@@ -18,6 +18,7 @@ expectations likewise. Shapes only: `hearing` asks, `expectations` compares.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -203,13 +204,13 @@ def read_cases(document: YamlDocument, bundle: PolicyBundle, regions: Mapping[st
     the configuration does not have (a test that names them would prove nothing), and for cases that expect nothing.
     """
     file = validate(CaseFile, document)
-    cases, found = [], []
+    cases: list[Case] = []
+    found: list[check.Finding] = []
     for path, group, spec in _specs(file):
-        for case in _expanded(file, group, spec, path, document):
-            cases.append(case)
-            if len(cases) > limits.POLICY_CASES_MAX:
-                detail = f"more than {limits.POLICY_CASES_MAX} cases, counted up to `{spec.name}`"
-                raise BorderpostError("BP1211", detail, place=case.place)
+        if len(cases) + math.prod(map(len, _lists(spec).values())) > limits.POLICY_CASES_MAX:
+            detail = f"more than {limits.POLICY_CASES_MAX} cases, counted up to `{spec.name}`"
+            raise BorderpostError("BP1211", detail, place=document.place(path))
+        cases += _expanded(file, group, spec, path, document)
         if cases[-1].expect == Expectation():
             error = BorderpostError("BP1210", f"`{spec.name}` expects nothing", mend="add `expect`")
             found.append((path, error))
@@ -228,6 +229,11 @@ def _specs(file: CaseFile) -> Iterator[tuple[KeyPath, CaseGroup | None, CaseSpec
             yield ("groups", index, "cases", position), group, spec
 
 
+def _lists(spec: CaseSpec) -> dict[str, tuple[Any, ...]]:
+    """Return the lists of `each` that are given, by key of the request."""
+    return {name: getattr(spec.each, name) for name in CaseRequest.model_fields if getattr(spec.each, name)}
+
+
 def _expanded(
     file: CaseFile, group: CaseGroup | None, spec: CaseSpec, path: KeyPath, document: YamlDocument
 ) -> Iterator[Case]:
@@ -235,7 +241,7 @@ def _expanded(
     levels: list[CaseFile | CaseGroup | CaseSpec] = [file, *([group] if group is not None else []), spec]
     request = _overlaid([level.request for level in levels])
     expect = Expectation(**_overlaid([level.expect for level in levels]))
-    lists = {name: getattr(spec.each, name) for name in CaseRequest.model_fields if getattr(spec.each, name)}
+    lists = _lists(spec)
     for values in itertools.product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
         asked = ", ".join(f"{name}: {_shown(value)}" for name, value in chosen.items())
