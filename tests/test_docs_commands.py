@@ -7,7 +7,7 @@ A page is one story, run from top to bottom in a folder of its own:
                            stands for any text in a line, or alone for any lines
     <!-- run: WORD… -->    before a console block: `exit N` (the last command's code), `checkout` (run in a copy of the
                            repository), `full` (only among the long tests, with all the page's other blocks),
-                           `background` (left running until the page ends)
+                           `background` (left running until the page ends), `opa` (with OPA, which Go builds, on the path)
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from support.go_tools import go_tool
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -177,10 +179,13 @@ class Story:
         assert block.file is not None
         target = self.folder / block.file
         assert target.resolve().is_relative_to(self.folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text("\n".join(block.lines) + "\n")
 
     def play(self, block: Block) -> None:
         folder = self._checkout() if "checkout" in block.run else self.folder
+        if "opa" in block.run:
+            self.environment["PATH"] += f":{go_tool('opa').parent}"
         commands = list(block.commands())
         for number, (command, expected) in enumerate(commands, 1):
             if "background" in block.run:
