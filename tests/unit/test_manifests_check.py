@@ -408,3 +408,28 @@ spec: {hosts: [x], http: [{route: [{destination: {host: %s}}]}]}
     assert check(entries + route % "one.eu.example")[1] == [("BPM003", "error", 19)]
     assert check(entries + route % "x.example")[1] == [("BPM003", "error", 19)]
     assert check(entries + route % "x.other")[1] == [("BPM004", "error", 19)]
+
+
+def test_labels_of_any_template_count(check: Run) -> None:
+    workers = """\
+apiVersion: leaderworkerset.x-k8s.io/v1
+kind: LeaderWorkerSet
+metadata: {name: l}
+spec:
+  leaderWorkerTemplate:
+    leaderTemplate: {spec: {nodeSelector: {topology.kubernetes.io/region: us-east-1}}}
+    workerTemplate:
+      metadata: {labels: {%s}}
+      spec: {nodeSelector: {topology.kubernetes.io/region: us-east-1}}
+"""
+    assert check(workers % DATA)[1] == [("BPM001", "error", 9)]
+    job = """\
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: c}
+spec:
+  jobTemplate:
+    metadata: {annotations: {%s}}
+    spec: {template: {spec: {nodeSelector: {topology.kubernetes.io/region: us-east-1}}}}
+"""
+    assert check(job % DATA)[1] == [("BPM001", "error", 7)]

@@ -174,3 +174,13 @@ def test_resources_without_tags_are_findings_where_labels_are_required(found: An
 def test_a_tag_accepts_a_finding(found: Any) -> None:
     ignoring = TAGS | {"borderpost-ignore": "BPM007 synthetic data, register 12"}
     assert found(plan(resource("aws_s3_bucket.b", region="us-east-1", tags=ignoring))) == []
+
+
+def test_a_written_arn_is_a_call(found: Any) -> None:
+    arn = "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude"
+    model = resource("aws_bedrock_provisioned_model_throughput.m", region="eu-west-1", model_arn=arn, tags=TAGS)
+    address = model["address"]
+    blocks = [{"address": address, "expressions": {"model_arn": {"constant_value": arn}, "tags": {}}}]
+    assert found(plan(model, blocks=blocks)) == [("BPM003", address)]
+    model["values"] |= {"provisioned_model_arn": arn, "model_arn": arn.replace("us-east-1", "eu-west-1")}
+    assert found(plan(model, blocks=blocks)) == []  # computed

@@ -50,8 +50,13 @@ class Resource:
         head, _, _ = _INDEX.sub("", self.address).rpartition(f"{self.type}.")
         return head
 
+    @property
+    def is_written(self) -> bool:
+        """Say whether the configuration is at hand, which tells what was written from what is computed."""
+        return isinstance(self.written.get("expressions").value, dict)
+
     def attributes(self) -> Iterator[tuple[str, Node]]:
-        """Yield the attributes that were written, which what the provider computes is not among."""
+        """Yield the attributes that were written; all where nobody can say which were."""
         written = self.written.get("expressions").value
         for name, node in self.values.items():
             if not isinstance(written, dict) or name in written:

@@ -82,7 +82,7 @@ class Pod(NamedTuple):
 
     spec: Node
     metas: list[Node]
-    """Labels and annotations of the pods alone."""
+    """Labels and annotations of the pods alone, the pods' own template's first."""
 
 
 class Placement(NamedTuple):
@@ -100,8 +100,11 @@ def pods_of(one: Object) -> list[Pod]:
     for path in _POD_PATHS.get((one.group, one.kind), ()):
         spec = one.node.get(*path)
         if isinstance(spec.value, dict):
-            metas = metas_of(one.node.get(*path[:-1], "metadata")) if path[-1] == "spec" and path != ("spec",) else []
-            pods.append(Pod(spec, metas if metas else metas_of(spec) if one.group == "serving.kserve.io" else []))
+            above = [one.node.get(*path[:length], "metadata") for length in range(len(path) - 1, 0, -1)]
+            metas = [meta for metadata in above for meta in metas_of(metadata) if isinstance(meta.value, dict)]
+            if one.group == "serving.kserve.io":  # whose components hold the labels of their pods themselves
+                metas = metas_of(spec)
+            pods.append(Pod(spec, metas))
     return pods
 
 

@@ -59,6 +59,7 @@ _PLACELESS = re.compile(
 """Types that hold no data of the kind and stand nowhere: names, rights, groups of others."""
 _WORLDWIDE = re.compile(r"aws_(cloudfront_distribution|globalaccelerator_accelerator)|azurerm_cdn_.*")
 _COMPUTED = re.compile(r"(.*_)?(arn|endpoints?|fqdn|hosts?|hostname|id|self_link|ur[il]s?)(_.*)?")
+"""Attributes that providers compute, such as a resource's own endpoint: in a state nobody can tell who wrote them."""
 _GEO_REDUNDANT = frozenset({"GRS", "RAGRS", "GZRS", "RAGZRS"})
 
 
@@ -184,7 +185,7 @@ def _copies(resource: Resource, own: Sighting, geography: Geography) -> Iterator
 def _called(resource: Resource, geography: Geography) -> Iterator[Sighting]:
     """Yield the endpoints and models that attributes name, such as variables of containers."""
     for name, node in resource.attributes():
-        if name in _TAGS or _COMPUTED.fullmatch(name):
+        if name in _TAGS or (_COMPUTED.fullmatch(name) and not resource.is_written):
             continue
         for text in node.texts():
             yield from geography.hosts_in(text)

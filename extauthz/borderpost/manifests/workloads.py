@@ -49,7 +49,7 @@ def _of_pods(cluster: Cluster, one: Object, require_labels: bool) -> Iterator[Qu
         if handled is None:
             if require_labels and rules.UNLABELLED.id not in labelled.ignored:
                 yield unlabelled(one.subject, one.node.get("metadata", "name"))
-            return
+            continue
         places = cluster.pod_places(one, pod.spec, labelled, pod.metas)
         asked = [(WORKLOAD, sighting) for sighting in placed(places, one, _why_unknown(pod.spec))]
         asked += [
