@@ -61,7 +61,7 @@ def tell(report: Report, after: str, output: Output, *, headings: Mapping[str, s
 
 
 def _several(texts: tuple[str, ...]) -> str:
-    return texts[0] if len(texts) == 1 else f"{texts[0]} and {len(texts) - 1} others"
+    return texts[0] if len(texts) == 1 else f"{texts[0]} and {counted(len(texts) - 1, 'other')}"
 
 
 def _mark(report: Report, change: Change | ReadingChange) -> str:
