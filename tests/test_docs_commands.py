@@ -7,7 +7,7 @@ A page is one story, run from top to bottom in a folder of its own:
                            stands for any text in a line, or alone for any lines
     <!-- run: WORD… -->    before a console block: `exit N` (the last command's code), `checkout` (run in a copy of the
                            repository), `full` (only among the long tests, with all the page's other blocks),
-                           `background` (left running until the page ends), `opa` (with OPA, which Go builds, on the path)
+                           `background` (left running until the page ends), `opa` (with OPA on the path; needs Go)
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ WORLDS = 20
 REQUESTS = 50
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", range(4))
 def test_a_thousand_requests_get_the_gateway_s_answer(part: int) -> None:
     found = Comparison()
@@ -38,6 +40,7 @@ def test_a_thousand_requests_get_the_gateway_s_answer(part: int) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(8))
 def test_thousands_more_requests_get_the_gateway_s_answer(part: int) -> None:
     found = Comparison()
@@ -80,6 +83,11 @@ def small() -> Source:
     return Source(court.policy, court.events, EventList())
 
 
+@functools.cache
+def small_engine() -> InProcess:
+    return InProcess(small())
+
+
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
@@ -105,13 +113,13 @@ def small() -> Source:
     ],
 )  # fmt: skip
 def test_input_that_cannot_be_understood_is_refused(asked: dict[str, Any], problem: str) -> None:
-    answer = InProcess(small()).ask(asked)
+    answer = small_engine().ask(asked)
     assert (answer["ruling"], answer["reason"], answer["legal"]) == ("evidence", "invalid-input", [])
     assert [one for one in answer["problems"] if one.startswith(problem)]
 
 
 def test_without_an_instant_the_machine_s_clock_counts() -> None:
-    engine = InProcess(small())
+    engine = small_engine()
     facts = {"evidence": [{"source": "geoip", "code": "DE"}], "classes": ["personal"]}
     assert engine.ask({"facts": facts})["legal"] == ["de"]
     ended = Court(regime("r", "DE", until="2020-01-01", allow=[{"to": "DE", "basis": "a"}]), regions={"de": "DE"},

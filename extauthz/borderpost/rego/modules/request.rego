@@ -1,4 +1,5 @@
-# What is asked, read from the input (see README.md beside this file): the facts, the instant, staleness.
+# What is asked, read from the input: the facts, the instant, staleness. The guide "The law in OPA and Conftest" has the
+# table of its keys.
 #
 # Numbers are those of the rules of decision in Borderpost's policy reference. Anything unexpected in the input is a
 # problem, and a problem refuses: an unknown key may be a misspelt one, without which the answer would be wider.
