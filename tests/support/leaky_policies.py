@@ -49,7 +49,7 @@ HERE = {"country": "DE", "subdivision": "DE-HE", "contracts": ["anywhere"]}
 ANYWHERE = {"to": "*", "basis": "here", "require": {"contract": "anywhere"}}
 """What lets this gateway see every request, so that regions alone make the difference."""
 
-EVIDENCE = {"default_classes": []}
+EVIDENCE: dict[str, Any] = {"default_classes": []}
 """Data is what is declared and nothing else, so that what a class implies makes a difference."""
 
 POLICY: dict[str, Any] = {

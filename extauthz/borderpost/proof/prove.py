@@ -209,8 +209,9 @@ def _prove_at(space: Space, span: Span, where: Whereabouts, claims: Sequence[Cla
             if about:
                 atom = Atom(where, asking, span, stale)
                 law = space.law(atom)
-                for claim in about if law is not None else ():
-                    claim.weigh(atom, law)
+                if law is not None:
+                    for claim in about:
+                        claim.weigh(atom, law)
 
 
 def _forbidden(never: Never, space: Space) -> frozenset[str]:
