@@ -74,7 +74,7 @@ class Names:
         cells = self._events.cells(named, widens=widens)
         if "*" in named or not all(map(self._is_known, named)):
             named = ["*"]
-        key = " ".join(named) or "nowhere"
+        key = " ".join(named) or "(nowhere)"  # no group has such a name
         self._territories[key] = self.spots.of(cells)
         return key
 
