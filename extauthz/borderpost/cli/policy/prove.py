@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from borderpost.proof.space import Space
     from borderpost.reports.finding import Finding
 
-_DAY_US = 86_400_000_000
 _BREACHES_TOLD = 5
 _SCARCE_TOLD = 12
 _KINDS = ("dead", "shadowed", "idle", "unreachable", "no-region", "one-region", "one-operator")
@@ -28,8 +27,8 @@ _KINDS = ("dead", "shadowed", "idle", "unreachable", "no-region", "one-region", 
 
 def configure_prove(parser: argparse.ArgumentParser) -> None:
     """Hold assertions against every kind of request that the policy tells apart, at every time from today on, and print
-    a request for which one does not hold. Say also which rules are dead or shadowed, which regions nobody can reach, and
-    whose data has no legal region, one, or one operator only. Exit 1: one does not hold, or is about nobody."""
+    a request for which one does not hold. Say also which rules are dead or shadowed, which regions nobody can reach,
+    and whose data has no legal region, one, or one operator only. Exit 1: one does not hold, or is about nobody."""
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="files of assertions")
     parser.add_argument("--from", dest="from_", metavar="TIME", help="first instant (default: today; `ever` for all)")
     parser.add_argument("--until", metavar="TIME", help="first instant no longer looked at (default: none)")
@@ -63,9 +62,9 @@ class _Report:
 
 def run_prove(arguments: argparse.Namespace, output: Output) -> int:
     """Prove and report."""
+    from borderpost.cli.policy.instants import from_and_until
     from borderpost.policy.compile import compile_policy
     from borderpost.policy.events import compile_events
-    from borderpost.policy.regimes import NEVER_US
     from borderpost.proof.grounds import Side
     from borderpost.proof.leftovers import leftovers, scarcities
     from borderpost.proof.prove import also_of, prove
@@ -76,10 +75,7 @@ def run_prove(arguments: argparse.Namespace, output: Output) -> int:
     assertions = [assertion for assertion, _ in stated]
     policy = compile_policy(loaded.bundle, loaded.regions)
     now_us = World().now_us()
-    from_us = _instant("--from", arguments.from_, now_us - now_us % _DAY_US)
-    until_us = _instant("--until", arguments.until, NEVER_US)
-    if until_us <= from_us:
-        raise BorderpostError("BP0207", "--until does not come after --from", place=Place("--until"))
+    from_us, until_us = from_and_until(arguments, now_us)
     side = Side(policy, compile_events(loaded.events, policy))
     space = Space(
         [side],
@@ -104,20 +100,6 @@ def run_prove(arguments: argparse.Namespace, output: Output) -> int:
     else:
         _tell(report, output, everything=arguments.all)
     return report.code
-
-
-def _instant(option: str, text: str | None, otherwise_us: int) -> int:
-    from borderpost.policy.fields import parse_instant, to_us
-    from borderpost.policy.regimes import NEVER_US
-
-    if text is None:
-        return otherwise_us
-    if text == "ever" and option == "--from":
-        return -NEVER_US
-    try:
-        return to_us(parse_instant(text))
-    except BorderpostError as error:
-        raise BorderpostError(error.code, error.detail, place=Place(option), mend=error.mend) from error
 
 
 def _assertions(paths: Sequence[Path], loaded: Loaded) -> list[tuple[Any, Place]]:
