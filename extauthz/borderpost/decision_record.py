@@ -61,6 +61,8 @@ def request_field(identity: Identity, body: Mapping[str, Any] | None = None) -> 
         request["id"] = identity.request_id
     if identity.trace_id is not None:
         request["trace"] = identity.trace_id
+    if identity.digest is not None:
+        request["digest"] = identity.digest
     if body is not None:
         request["body"] = dict(body)
     return encode(request)

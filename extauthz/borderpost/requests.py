@@ -30,7 +30,7 @@ from borderpost_wire.service import Call
 _ATTRIBUTES_KEY = "envoy.filters.http.ext_proc"
 _TENANT_KEY = "tenant"
 """Key of a route's tenant in route metadata under our namespace."""
-_REQUEST_ID, _TRACEPARENT = "x-request-id", "traceparent"
+_REQUEST_ID, _TRACEPARENT, _CONTENT_DIGEST = "x-request-id", "traceparent", "content-digest"
 
 
 class UnexpectedMessage(Exception):
@@ -194,6 +194,7 @@ def _headers(found: Iterable[tuple[str, bytes]], reading: Reading) -> tuple[tupl
     kept: list[tuple[str, bytes]] = []
     request_ids: list[bytes] = []
     traceparents: list[bytes] = []
+    digests: list[bytes] = []
     for key, value in found:
         if key in reading.headers:
             kept.append((key, value))
@@ -201,7 +202,9 @@ def _headers(found: Iterable[tuple[str, bytes]], reading: Reading) -> tuple[tupl
             request_ids.append(value)
         elif key == _TRACEPARENT:
             traceparents.append(value)
-    return tuple(kept), read_identity(request_ids, traceparents)
+        elif key == _CONTENT_DIGEST:
+            digests.append(value)
+    return tuple(kept), read_identity(request_ids, traceparents, digests)
 
 
 def _attributes(question: proc.ProcessingRequest) -> Any:

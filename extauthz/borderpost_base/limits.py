@@ -51,6 +51,9 @@ HEADER_VALUE_BYTES_MAX = _limit(
     "longest value of any header we read; country, class, tenant and model names are short",
 )
 REQUEST_ID_BYTES_MAX = _limit("request_id_bytes_max", 128, "bytes", "Envoy's own request ids have 36")
+CONTENT_DIGEST_BYTES_MAX = _limit(
+    "content_digest_bytes_max", 256, "bytes", "SHA-256 and SHA-512 together have some 150 (RFC 9530)"
+)
 DATA_CLASSES_MAX = _limit("data_classes_max", 16, "classes a request", "one request names a handful")
 PROOF_STANDINGS_MAX = _limit(
     "proof_standings_max", 200_000, "kinds", "routes times tenants times models of one proof; a second to sort out"

@@ -120,6 +120,14 @@ def test_unreadable_identity_is_left_out_not_refused(gate: Gateway) -> None:
     assert gate.served == {"eu-central-1": 4}
 
 
+def test_digest_of_the_body_is_recorded_as_the_client_says_it(gate: Gateway) -> None:
+    said = "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:"
+    for value, recorded in ((said, said), (said, said), ("sha-256=none", None)):
+        asked = gate.send(GERMAN, [("content-digest", value)])
+        assert asked.status == 200
+        assert gate.record(asked)["req"].get("digest") == recorded
+
+
 def test_class_that_no_policy_defines_is_refused(gate: Gateway) -> None:
     asked = gate.send(AMERICAN, [("x-data-class", "gossip")])
     assert asked.status == 403

@@ -91,6 +91,7 @@ def test_issuer_is_read_where_some_are_believed(given_metadata: Mapping[str, Str
     assert read_claims(given_metadata, TokenSource()).issuer is None
 
 
+DIGEST = b"sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:"
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -100,7 +101,16 @@ def test_identity() -> None:
     assert read_identity([], []) == Identity(None, None)
     assert read_identity([], [b"cc" + TRACE[2:] + b"-what-comes"]).trace_id == trace_id
     both = ("x-request-id", "traceparent")
+    assert read_identity([], [], [DIGEST]) == Identity(None, None, digest=DIGEST.decode())
     assert read_identity([b"a", b"a"], [TRACE, TRACE]) == Identity(None, None, both)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[DIGEST, DIGEST], [b""], [b"sha-256=abc"], [b"sha-256=:abc:, "], [b"sha-256=:" + b"a" * 300 + b":"], [b"\xff"]],
+)
+def test_digest_that_is_none_is_left_out_and_told(values: list[bytes]) -> None:
+    assert read_identity([], [], values) == Identity(None, None, ("content-digest",))
 
 
 @pytest.mark.parametrize("value", [b"", b"a b", b"x" * 129, b"\xff", "é".encode(), b"a\n"])
@@ -119,7 +129,7 @@ def test_traceparents_that_do_not_fit_are_left_out(value: bytes) -> None:
 
 def test_what_envoy_is_asked_for() -> None:
     spec = EvidenceSpec()
-    named = ("traceparent", "x-data-class", "x-data-residency", "x-model", "x-request-id")
+    named = ("content-digest", "traceparent", "x-data-class", "x-data-residency", "x-model", "x-request-id")
     assert needed_headers(spec, {}) == named
     assert needed_headers(spec) == needed_headers(spec, {"a": TenantSpec()}) == tuple(sorted((*named, "x-tenant")))
     assert needed_headers(EvidenceSpec(header=None), {}) == tuple(name for name in named if "residency" not in name)

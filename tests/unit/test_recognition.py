@@ -120,6 +120,14 @@ def test_whatever_may_change_the_law_or_is_unusual_is_parsed(changed: bytes) -> 
     assert recogniser.find(changed, place_of) is None
 
 
+def test_a_message_with_a_digest_is_never_recognised() -> None:
+    """Its value is in the record, and is another one each time."""
+    recogniser: Recogniser[bytes] = Recogniser(8)
+    message = learn(recogniser, question([("x-request-id", b"6f1c-1"), ("content-digest", b"sha-256=:AAAA:")]))
+    assert recogniser.find(message, place_of) is None
+    assert recorded(message) == b'{"digest":"sha-256=:AAAA:","id":"6f1c-1"}'
+
+
 @pytest.mark.parametrize("address", ["[192.0.2.1:4711", "[::1", "::1:4711", "[::1]4711"])
 def test_of_an_address_that_is_none_nothing_is_cut_out(address: str) -> None:
     recogniser: Recogniser[bytes] = Recogniser(10)

@@ -37,6 +37,7 @@ PLACE = Text("ISO 3166 code or sub-country jurisdiction", re.compile(r"[A-Z]{2}(
 LOG = Text("origin and stream", re.compile(r"[A-Za-z0-9._:/-]+"), 128 + 1 + _NAME_BYTES)
 LINE = Text("printable text", _PRINTABLE, 256)
 REQUEST_ID = Text("printable text", _PRINTABLE, limits.REQUEST_ID_BYTES_MAX)
+CONTENT_DIGEST = Text("a Content-Digest", _PRINTABLE, limits.CONTENT_DIGEST_BYTES_MAX)
 TRACE = Text("32 hex digits", re.compile(r"[0-9a-f]{32}"), 32)
 BASES = Text("legal bases joined by commas", re.compile(rf"{_VISIBLE}+"), 1024)
 ENGINE = Text("version of the decision engine", re.compile(rf"{_VISIBLE}+"), 128)
@@ -174,6 +175,7 @@ _DECISION = Shape(
                 (
                     _optional("id", REQUEST_ID, "`x-request-id`."),
                     _optional("trace", TRACE, "Trace id of `traceparent`."),
+                    _optional("digest", CONTENT_DIGEST, "`Content-Digest` as the client sent it: its word alone."),
                     _optional("body", _BODY, "What is told of the request's body, where bodies are read."),
                 )
             ),

@@ -7,8 +7,8 @@ from typing import Final
 
 from borderpost.policy.schema import EvidenceSpec, TenantSpec
 
-IDENTITY_HEADERS: Final = ("x-request-id", "traceparent")
-"""Headers that join a record to other logs."""
+IDENTITY_HEADERS: Final = ("x-request-id", "traceparent", "content-digest")
+"""Headers that join a record to other logs, and to the body that the client says it sent."""
 SOURCE_ATTRIBUTE: Final = "source.address"
 """The trusted client address, after Envoy's XFF or PROXY protocol handling."""
 ROUTE_ATTRIBUTE: Final = "xds.route_name"

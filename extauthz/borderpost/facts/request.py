@@ -20,6 +20,9 @@ MALFORMED_CLAIM: Final = ""
 ISSUER_CLAIM: Final = "iss"
 """RFC 7519, section 4.1.1."""
 
+_CONTENT_DIGEST = re.compile(
+    rb"[a-z0-9-]{1,32}=:[A-Za-z0-9+/]{1,128}={0,2}:(, ?[a-z0-9-]{1,32}=:[A-Za-z0-9+/]{1,128}={0,2}:)*"
+)
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]+")
 _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
@@ -80,6 +83,9 @@ class Identity(NamedTuple):
     """32 hex digits of `traceparent` (W3C Trace Context, section 3.2)."""
     dropped: tuple[str, ...] = ()
     """Names of the headers that were there and did not fit; they are left out of the record, not refused."""
+    digest: str | None = None
+    """`content-digest` as the client sent it (RFC 9530), at most 256 bytes: its word on the body, held against that
+    only where bodies are read."""
 
 
 def client_host(address: str) -> str:
@@ -92,8 +98,10 @@ def client_host(address: str) -> str:
     return address.partition(":")[0] if address.count(":") == 1 else address
 
 
-def read_identity(request_ids: Sequence[bytes], traceparents: Sequence[bytes]) -> Identity:
-    """Return what the values of `x-request-id` and `traceparent` give; a header sent twice gives nothing."""
+def read_identity(
+    request_ids: Sequence[bytes], traceparents: Sequence[bytes], digests: Sequence[bytes] = ()
+) -> Identity:
+    """Return what these headers give; one sent twice gives nothing."""
     dropped: list[str] = []
     request_id = trace_id = None
     if request_ids:
@@ -110,7 +118,15 @@ def read_identity(request_ids: Sequence[bytes], traceparents: Sequence[bytes]) -
             trace_id = found[2].decode("ascii")
         else:
             dropped.append("traceparent")
-    return Identity(request_id, trace_id, tuple(dropped))
+    digest = None
+    if digests:
+        value = digests[0]
+        bounded = len(digests) == 1 and len(value) <= limits.CONTENT_DIGEST_BYTES_MAX
+        if bounded and _CONTENT_DIGEST.fullmatch(value):
+            digest = value.decode("ascii")
+        else:
+            dropped.append("content-digest")
+    return Identity(request_id, trace_id, tuple(dropped), digest)
 
 
 def read_claims(filter_metadata: Mapping[str, Struct], token: TokenSource | None) -> Claims:
