@@ -40,8 +40,8 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP1220",
         "the law cannot be exported",
-        "The legal events are followed from a stream, and an export is a file: it would lack what the gateway knows, and "
-        "allow more than the gateway does.",
+        "The legal events are followed from a stream, and an export is a file: it would lack what the gateway knows, "
+        "and allow more than the gateway does.",
         "Export from a configuration whose `events.file` is a copy of the list: `--set events.redis=null --set "
         "events.file=events.jsonl`.",
     ),
@@ -54,8 +54,8 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP1260",
         "nothing that `policy fmt` lays out",
-        "It lays out YAML files that people write for Borderpost: other YAML has rules of its own, and a JSON file, such "
-        "as a signed event, would no longer be JSON.",
+        "It lays out YAML files that people write for Borderpost: other YAML has rules of its own, and a JSON file, "
+        "such as a signed event, would no longer be JSON.",
         "Leave the file out.",
     ),
     ErrorSpec(
