@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from random import Random
 
 import pytest
@@ -20,6 +21,7 @@ from borderpost.proof.changes import changes, merged
 from borderpost.proof.compare import Comparison, Found
 from borderpost.proof.grounds import Side
 from borderpost.proof.space import Space
+from borderpost.proof.standings import BELIEVED, Asking
 from borderpost_base.errors import Problems
 from support import policy_cases, space_cases
 from support.naive_policy import NaivePolicy
@@ -165,6 +167,47 @@ def test_differences_are_those_of_a_second_evaluator_in_hundreds_of_worlds(block
         pair = Pair(seed)
         check_requests(pair, 200)
         check_found(pair, 200)
+
+
+def whole_product(pair: Pair) -> set[tuple[str, str, bool, int, bool]]:
+    """Ask every place, set of classes, tenant, evidence, instant and staleness; return place, region, whether it is
+    gained or lost, first instant of the span, and staleness of all that differ."""
+    space = pair.space
+    sources = {asking.sources for asking, _ in space.asked(space.where[1])}
+    names = list(space.classes)
+    sets = [tuple(name for bit, name in enumerate(names) if mask >> bit & 1) for mask in range(1 << len(names))]
+    found = set()
+    for tenant, by, declared in product((None, *policy_cases.TENANTS, "stranger"), sources, sets):
+        asking = Asking(tenant=tenant, sources=by, declared=declared)
+        for ground, span, stale in product(space.grounds.grounds, space.spans, space.stale):
+            asked = Request(asking, tuple((source, ground.code) for source in by), BELIEVED, stale)
+            facts = [space_cases.facts_of(reader, asked) for reader in space.readers]
+            before, after = pair.legal(facts, span.from_us, stale=stale)
+            for region in before ^ after:
+                found.add((ground.code, region, region in after, span.from_us, stale))
+    return found
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(2000, 2008))
+def test_the_whole_product_has_these_differences_and_no_others(seed: int) -> None:
+    pair = Pair(seed, 1500)
+    differing = {
+        (one.atom.where.ground.code, region, one.difference.legal, one.atom.span.from_us, one.atom.stale)
+        for one in pair.found
+        if one.difference.kind in ("widened", "narrowed") and one.atom.where.ground is not None
+        and one.atom.where.doubt is BELIEVED and one.atom.where.beside is None
+        and one.atom.asking[:1] + one.atom.asking[2:5] == (None,) * 4
+        for region in one.difference.regions
+    }  # fmt: skip
+    whole = whole_product(pair)
+    assert differing <= whole
+    assert whole <= {
+        (one.atom.where.ground.code, region, one.difference.legal, one.atom.span.from_us, one.atom.stale)
+        for one in pair.found
+        if one.atom.where.ground is not None
+        for region in one.difference.regions
+    }
 
 
 def comparison_of(before: Court, after: Court) -> Comparison:
