@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.legal_events import START, event
+import pytest
+
+from borderpost.policy.decide import asked
+from borderpost.policy.event_schema import EventsFile
+from borderpost.policy.events import EventList
+from borderpost.policy.model import Evidence, Facts, Mode, Source
+from borderpost.policy.regimes import NEVER_US
+from borderpost_base import limits
+from support.legal_events import START, approvals, event
 from support.policy_builder import Court, regime
 
 REGIONS: dict[str, Any] = {"ca": "CA", "eu": "DE", "us": "US"}
@@ -44,3 +52,135 @@ def test_of_several_sanctions_the_first_by_name_is_the_reason() -> None:
         law = court.ask(at=START, **said)
         assert (law.reason, law.events, law.refused["eu"]) == ("embargo", ("a", "z"), "event/a")
     assert court.ask(at=START, geoip="IR").events == ("z",)
+
+
+def test_what_is_remembered_of_a_law_that_events_change_is_told_apart_by_all_that_matters() -> None:
+    entries = [
+        {**HOME, "revocable": False},
+        {"to": "US", "basis": "dpf", "except_data": ["health"], "revocable": False},
+        {"to": "CA", "basis": "far", "only_in": "hybrid", "revocable": False},
+    ]
+    new = {"basis": "new", "approvals": approvals("anna", "bert"), "scope": {"countries": ["FR"], "regimes": ["law"]}}
+    court = Court(
+        regime("law", "DE", allow=entries), regions={**REGIONS, "fr": "FR"}, events=(event("adequacy_grant", **new),)
+    )
+    expected: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({}, ("eu", "fr", "us")),
+        ({"classes": ("health",)}, ("eu", "fr")),
+        ({"mode": Mode.HYBRID}, ("ca", "eu", "fr", "us")),
+        ({"stale": True}, ("eu", "us")),
+        ({"stale": True, "mode": Mode.HYBRID}, ("ca", "eu", "us")),
+    ]
+    for questions in (expected, expected[::-1], expected):
+        for how, legal in questions:
+            assert court.ask(geoip="DE", at=START, **how).legal == legal
+    effects, _ = court.events.at(START)
+    (law,) = court.policy.regimes
+    assert effects.verdict(law, START, 0, 0, 0, 1) is effects.verdict(law, START, 0, 0, 0, 1)
+
+
+def test_a_list_tells_what_is_in_force_at_an_instant() -> None:
+    suspended = event("region_suspend", "a", scope={"regions": ["us"]}, until=START + 10)
+    ordered = order("b", "ca")
+    lift = event("lift", "c", ends="b", approvals=approvals("anna", "bert"), effective=START + 5)
+    drill = event("region_suspend", "d", scope={"regions": ["eu"]}, mode="drill")
+    listed = EventList(EventsFile.model_validate({"events": [drill, ordered, suspended, lift], "clock_error_us": 0}))
+    assert listed.in_force(START - 1) == ()
+    assert listed.in_force(START) == ("a", "b", "d")
+    assert listed.in_force(START + 4) == ("a", "b", "d")
+    assert listed.in_force(START + 5) == ("a", "c", "d")
+    assert listed.in_force(START + 10) == ("c", "d")
+    careful = EventList(EventsFile.model_validate({"events": [suspended], "clock_error_us": 2}))
+    assert [careful.in_force(START + at) for at in (-3, -2, 11, 12)] == [(), ("a",), ("a",), ()]
+
+
+def test_which_events_took_effect_or_ended_since_an_instant() -> None:
+    first = event("region_suspend", "first", scope={"regions": ["us"]}, until=START + 10)
+    second = event("region_suspend", "second", scope={"regions": ["us"]}, effective=START + 5)
+    changed = Court(regions=REGIONS, events=(first, second)).events.changed_between
+    assert changed(START - 2, START - 1) == []
+    assert changed(START - 1, START) == ["first"]
+    assert changed(START, START + 4) == []
+    assert changed(START - 1, START + 5) == ["first", "second"]
+    assert changed(START + 4, START + 5) == ["second"]
+    assert changed(START + 5, START + 10) == ["first"]
+    assert changed(START + 9, START + 10) == ["first"]
+    assert changed(START + 10, START + 20) == []
+    assert changed(START - 1, START + 20) == ["first", "second"]
+
+
+def test_an_event_that_became_known_as_it_ended_changes_nothing() -> None:
+    late = event("region_suspend", scope={"regions": ["us"]}, effective=START - 10, until=START, recorded=START)
+    court = Court(regions=REGIONS, events=(late,))
+    assert court.ask(geoip="DE", at=START - 20).valid_until_us is None
+    assert court.events.boundaries == (NEVER_US,)
+
+
+def test_a_full_memo_of_intervals_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REMEMBERED_INTERVALS_MAX", 2)
+    events = [event("region_suspend", f"e{n}", scope={"regions": ["us"]}, effective=START + n) for n in range(3)]
+    compiled = Court(regions=REGIONS, events=tuple(events)).events
+    first, _ = compiled.at(START)
+    second, _ = compiled.at(START + 1)
+    assert compiled.at(START)[0] is first
+    assert compiled.at(START + 1)[0] is second
+    compiled.at(START + 2)
+    assert compiled.at(START)[0] is not first
+
+
+def test_what_events_ask_tells_apart_places_that_they_name_and_no_others() -> None:
+    court = Court(regions=REGIONS, events=(order("a", "us", subjects=["FR-IDF"]),))
+
+    def ask(code: str) -> object:
+        return asked(Facts((Evidence(Source.GEOIP, code),), ("personal",)), court.policy, court.events)
+
+    told = [ask(code) for code in ("FR", "FR-IDF", "FR-BRE", "ZZ", "zz")]
+    assert len(set(told)) == len(told)
+    assert ask("FR-BRE") == ask("FR-PAC")
+
+
+def test_an_order_for_tenants_and_one_for_models_each_concern_whom_they_name() -> None:
+    events = (order("a", "us", tenants=["acme"]), order("b", "ca", models=["m"]))
+    trusting = {"trust_model_header": True}
+    court = Court(regions=REGIONS, tenants=("acme", "beta"), evidence=trusting, events=events)
+    expected = {
+        ("acme", "m"): ("eu",),
+        ("acme", "n"): ("ca", "eu"),
+        ("beta", "m"): ("eu", "us"),
+        ("beta", "n"): ("ca", "eu", "us"),
+    }
+    for (tenant, model), legal in expected.items():
+        assert court.ask(geoip="DE", at=START, tenant=tenant, model=model).legal == legal
+    assert court.ask(geoip="DE", at=START, tenant="beta").legal == ("eu", "us"), "a model that is not known may be any"
+
+
+def test_of_several_orders_the_first_by_name_is_the_reason() -> None:
+    law = Court(regions=REGIONS, events=(order("z", "us"), order("a", "us"))).ask(geoip="DE", at=START)
+    assert (law.refused["us"], law.events) == ("event/a", ("a", "z"))
+
+
+def test_what_widens_by_a_group_that_policy_does_not_know_widens_nothing() -> None:
+    two = approvals("anna", "bert")
+    granted = event(
+        "adequacy_grant", "g", basis="new", approvals=two, scope={"countries": ["NOWHERE"], "regimes": ["law"]}
+    )
+    lifted = event("sanctions_lift", "l", approvals=two, scope={"subjects": ["NOWHERE"]})
+    rules = (regime("law", "DE", allow=[HOME]), regime("embargo", "KP", kind="embargo"))
+    court = Court(*rules, regions=REGIONS, events=(granted, lifted))
+    assert court.ask(geoip="DE", at=START).legal == ("eu",)
+    assert court.ask(geoip="KP", at=START).reason == "embargo"
+
+
+def test_lifting_takes_out_the_places_that_it_names_and_no_other() -> None:
+    """Andorra is the first of all places, so a mistake by one bit would be about it."""
+    embargo = regime("embargo", ["AD", "UA", "KP"], kind="embargo")
+    lifts = [
+        event("sanctions_lift", id_, approvals=approvals("anna", "bert"), scope={"subjects": [place]})
+        for id_, place in (("l1", "UA"), ("l2", "KP"))
+    ]
+    court = Court(embargo, regions={**REGIONS, "ad": "AD"}, events=tuple(lifts))
+    assert court.ask(geoip="AD", at=START).reason == "embargo"
+    assert court.ask(geoip="UA", at=START).legal == court.ask(geoip="KP", at=START).legal == ("ca", "eu", "us")
+    sanctioned = event("sanctions_add", "s", scope={"subjects": ["AD"]})
+    law = Court(regions=REGIONS, events=(sanctioned,)).ask(geoip="AD", at=START)
+    assert (law.reason, law.events) == ("embargo", ("s",))
