@@ -184,3 +184,116 @@ def test_lifting_takes_out_the_places_that_it_names_and_no_other() -> None:
     sanctioned = event("sanctions_add", "s", scope={"subjects": ["AD"]})
     law = Court(regions=REGIONS, events=(sanctioned,)).ask(geoip="AD", at=START)
     assert (law.reason, law.events) == ("embargo", ("s",))
+
+
+def test_every_lifting_of_sanctions_counts() -> None:
+    two = approvals("anna", "bert")
+    add = event("sanctions_add", "a", scope={"subjects": ["IR", "SY", "AD"]})
+    lifts = [
+        event("sanctions_lift", f"lift-{place.lower()}", approvals=two, scope={"subjects": [place]})
+        for place in ("IR", "SY")
+    ]
+    other = event("sanctions_lift", "other", approvals=two, scope={"subjects": ["KP"], "regimes": ["embargo"]})
+    court = Court(regime("embargo", "KP", kind="embargo"), regions=REGIONS, events=(add, *lifts, other))
+    asked = {place: court.ask(geoip=place, at=START).reason for place in ("IR", "SY", "AD", "KP")}
+    assert asked == {"IR": "ok", "SY": "ok", "AD": "embargo", "KP": "ok"}
+
+
+def test_a_region_in_a_place_of_which_an_embargo_is_lifted_serves_again() -> None:
+    lift = event("sanctions_lift", approvals=approvals("anna", "bert"), scope={"subjects": ["UA"]})
+    embargo = regime("embargo", ["UA", "KP"], kind="embargo")
+    court = Court(embargo, regions={"eu": "DE", "ua": "UA", "kp": "KP"}, events=(lift,))
+    assert court.ask(geoip="DE", at=START - 1).legal == ("eu",)
+    assert court.ask(geoip="DE", at=START).legal == ("eu", "ua")
+
+
+def test_what_narrows_by_a_group_or_class_that_policy_does_not_know() -> None:
+    """By a group: it may be anybody's. By a data class: a request of that class is refused anyway."""
+    sanctioned = event("sanctions_add", scope={"subjects": ["NOWHERE"]})
+    assert Court(regions=REGIONS, events=(sanctioned,)).ask(geoip="DE", at=START).reason == "embargo"
+    assert Court(regions=REGIONS, events=(order("a", "us", subjects=["NOWHERE"]),)).ask(geoip="DE", at=START).legal == (
+        "ca",
+        "eu",
+    )
+    court = Court(regions=REGIONS, events=(order("a", "us", data=["nonsense"]),))
+    assert court.ask(geoip="DE", at=START).legal == ("ca", "eu", "us")
+    assert court.ask(geoip="DE", at=START, classes=("nonsense",)).reason == "unknown-class"
+
+
+def test_of_several_sanctions_that_bar_a_region_the_first_by_name_is_the_reason() -> None:
+    listed = [event("sanctions_add", id_, scope={"subjects": ["US"]}) for id_ in ("a", "z")]
+    for events in (listed, listed[::-1]):
+        law = Court(regions=REGIONS, events=tuple(events)).ask(geoip="DE", at=START)
+        assert (law.legal, law.refused) == (("ca", "eu"), {"us": "event/a"})
+
+
+def test_a_basis_that_an_event_gave_another_takes_away() -> None:
+    scope = {"countries": ["US"], "regimes": ["law"]}
+    granted = event("adequacy_grant", "g", basis="new/2026", approvals=approvals("anna", "bert"), scope=scope)
+    court = Court(regime("law", "DE", allow=[HOME]), regions=REGIONS, events=(granted,))
+    assert court.ask(geoip="DE", at=START).legal == ("eu", "us")
+    for bases, legal in ((["new/2026"], ("eu",)), (["old"], ("eu", "us")), (["2026"], ("eu", "us"))):
+        revoked = event("adequacy_revoke", "r", scope={"bases": bases})
+        court = Court(regime("law", "DE", allow=[HOME]), regions=REGIONS, events=(granted, revoked))
+        assert court.ask(geoip="DE", at=START).legal == legal
+
+
+def test_a_restoration_of_a_region_that_is_not_here_restores_no_other() -> None:
+    suspended = event("region_suspend", "s", scope={"regions": ["ca"]})
+    two = approvals("anna", "bert")
+    elsewhere = event("region_restore", "r", approvals=two, scope={"regions": ["elsewhere"]})
+    assert Court(regions=REGIONS, events=(suspended, elsewhere)).ask(geoip="DE", at=START).legal == ("eu", "us")
+    here = event("region_restore", "r", approvals=two, scope={"regions": ["elsewhere", "ca"]})
+    assert Court(regions=REGIONS, events=(suspended, here)).ask(geoip="DE", at=START).legal == ("ca", "eu", "us")
+
+
+def test_parts_of_a_scope_that_name_regions_hold_together() -> None:
+    regions = {
+        "de": {"country": "DE", "operator": {"entity": "Ours"}},
+        "us": {"country": "US", "operator": {"entity": "Ours"}},
+        "us-2": {"country": "US", "operator": {"entity": "Theirs"}},
+    }
+    here = {"country": "DE", "operator": {"entity": "Ours"}}
+    law = regime("law", "DE", allow=[{"to": "*", "basis": "dpf"}])
+    scopes: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({"regions": ["us"], "countries": ["US"]}, ("de", "us-2")),
+        ({"regions": ["us", "de"], "countries": ["US"]}, ("de", "us-2")),
+        ({"operators": ["Theirs"], "countries": ["US"]}, ("de", "us")),
+        ({"operators": ["Theirs"], "regions": ["us-2", "us"]}, ("de", "us")),
+        ({"operators": ["Theirs"], "regions": ["us-2"], "countries": ["DE"]}, ("de", "us", "us-2")),
+    ]
+    for scope, legal in scopes:
+        for more in ({}, {"bases": ["dpf"]}):
+            ordered = event("injunction", scope={**scope, **more})
+            court = Court(law, regions=regions, here=here, events=(ordered,))
+            assert court.ask(geoip="DE", at=START).legal == legal, scope
+
+
+def test_a_basis_taken_away_in_a_country_is_gone_for_the_location_that_is_there() -> None:
+    law = regime("law", "DE", allow=[{**HOME, "basis": "dpf"}, {"to": "US", "basis": "dpf"}])
+    regions = {"mixed": {"country": "DE", "retention": "US"}, "eu": "DE"}
+    expected: list[tuple[list[str], dict[str, str]]] = [
+        (["US"], {"mixed": "law/no-basis:retention"}),
+        (["FR"], {}),
+    ]
+    for countries, refused in expected:
+        revoked = event("injunction", scope={"bases": ["dpf"], "countries": countries})
+        assert Court(law, regions=regions, events=(revoked,)).ask(geoip="DE", at=START).refused == refused
+    here = {"country": "DE"}
+    revoked = event("injunction", scope={"bases": ["far"], "countries": ["NOWHERE"]})
+    far = regime("law", "DE", allow=[HOME, {"to": "US", "basis": "far"}])
+    law_after = Court(far, regions=REGIONS, here=here, events=(revoked,)).ask(geoip="DE", at=START)
+    assert law_after.legal == ("eu",), "of a group that policy does not know, anywhere may be meant"
+
+
+def test_an_order_about_subjects_concerns_no_subject_elsewhere() -> None:
+    """Andorra is the first of all places, so a mistake by one bit would be about it."""
+    court = Court(regions=REGIONS, events=(order("a", "us", subjects=["FR"]),))
+    assert court.ask(geoip="AD", at=START).legal == ("ca", "eu", "us")
+
+
+def test_a_grant_may_be_for_every_country() -> None:
+    scope = {"countries": ["*"], "regimes": ["law"]}
+    granted = event("adequacy_grant", basis="new", approvals=approvals("anna", "bert"), scope=scope)
+    court = Court(regime("law", "DE", allow=[HOME]), regions=REGIONS, events=(granted,))
+    assert court.ask(geoip="DE", at=START).legal == ("ca", "eu", "us")
