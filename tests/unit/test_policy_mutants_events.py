@@ -297,3 +297,34 @@ def test_a_grant_may_be_for_every_country() -> None:
     granted = event("adequacy_grant", basis="new", approvals=approvals("anna", "bert"), scope=scope)
     court = Court(regime("law", "DE", allow=[HOME]), regions=REGIONS, events=(granted,))
     assert court.ask(geoip="DE", at=START).legal == ("ca", "eu", "us")
+
+
+def test_orders_for_several_tenants_each_concern_whom_they_name() -> None:
+    events = (
+        order("a", "us", tenants=["acme", "beta"]),
+        order("b", "ca", tenants=["beta"]),
+        order("c", "eu", tenants=["c"]),
+    )
+    court = Court(regions=REGIONS, tenants=("acme", "beta", "c", "d"), events=events)
+    expected = {"acme": ("ca", "eu"), "beta": ("eu",), "c": ("ca", "us"), "d": ("ca", "eu", "us")}
+    assert {tenant: court.ask(geoip="DE", at=START, tenant=tenant).legal for tenant in expected} == expected
+    assert court.ask(geoip="DE", at=START).legal == ()
+
+
+def test_what_became_known_as_it_ended_holds_for_no_error_of_a_clock_either() -> None:
+    late = event("region_suspend", scope={"regions": ["us"]}, effective=START - 10, until=START, recorded=START)
+    listed = EventList(EventsFile.model_validate({"events": [late], "clock_error_us": 5}))
+    assert [listed.in_force(START + at) for at in (-5, -1, 0, 4)] == [()] * 4
+
+
+def test_one_signer_with_two_keys_is_one_signer_and_so_are_two_with_one_key() -> None:
+    (anna,), (bert,) = approvals("anna"), approvals("bert")
+    scope = {"countries": ["US"], "regimes": ["law"]}
+    for signed, legal in (
+        ([anna, {**bert, "by": "anna"}], ("eu",)),
+        ([anna, {**anna, "by": "bert"}], ("eu",)),
+        ([anna, bert], ("eu", "us")),
+    ):
+        granted = event("adequacy_grant", basis="new", approvals=signed, scope=scope)
+        court = Court(regime("law", "DE", allow=[HOME]), regions=REGIONS, events=(granted,))
+        assert court.ask(geoip="DE", at=START).legal == legal
