@@ -148,6 +148,7 @@ def check_found(pair: Pair, most: int) -> int:
     return checked
 
 
+@pytest.mark.slow
 def test_differences_are_those_of_a_second_evaluator() -> None:
     differing = checked = 0
     for seed in range(5):

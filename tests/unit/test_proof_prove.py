@@ -165,6 +165,7 @@ def test_data_in_doubt_is_promised_about_only_for_everybody() -> None:
     assert anywhere.atoms > somewhere.atoms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(2))
 def test_a_planted_leak_is_found_and_an_equivalent_change_is_not_called_one(block: int) -> None:
     base = leaky_policies.legal_by_hand(POLICY)

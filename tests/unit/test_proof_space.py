@@ -46,6 +46,7 @@ def legal_by_atoms(space: Space, asked: Request, at_us: int, side: int = 0) -> t
     return legal, atoms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(6))
 def test_a_request_has_the_law_of_its_atoms(block: int) -> None:
     asked_count = 0
@@ -79,7 +80,8 @@ def said(law: Law) -> tuple[object, ...]:
     return law.ruling, law.reason, law.legal, law.regimes, dict(law.bases), dict(law.refused), law.mode, law.events
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
 def test_two_sides_share_their_atoms(seed: int) -> None:
     """What tells requests apart on either side does so in the space of both."""
     random = Random(f"pair/{seed}")

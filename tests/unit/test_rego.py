@@ -26,6 +26,7 @@ WORLDS = 20
 REQUESTS = 50
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", range(4))
 def test_a_thousand_requests_get_the_gateway_s_answer(part: int) -> None:
