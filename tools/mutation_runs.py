@@ -29,10 +29,10 @@ from mutation_listing import FOLDER, PACKAGE, Mutant, codes_of, mutated
 COLD_FIRST = ("test_policy_schema.py", "test_packs_load.py", "test_policy_bundle.py", "test_policy_decide.py")
 """Files that a mutant outside of functions meets first."""
 LIBRARIES = (
-    "hypothesis", "hypothesis.strategies", "jsonschema", "orjson", "pydantic", "rfc8785", "yaml", "cryptography.x509",
+    "jsonschema", "orjson", "pydantic", "rfc8785", "yaml", "cryptography.x509",
     "borderpost_base.strict", "borderpost_base.errors", "borderpost_base.limits", "prometheus_client", "structlog",
 )  # fmt: skip
-"""What a fork that imports the law anew need not import again."""
+"""What a fork that imports the law anew need not import again; no plugin of pytest, which would warn."""
 CPU_LEAST_S, CPU_TIMES = 5, 1.5
 """CPU time that a mutant may take: so many times that of its tests, and no less than this."""
 MEMORY_MAX_BYTES = 6 << 30
@@ -41,6 +41,7 @@ UNTESTED = "not covered"
 """No test runs the function."""
 BROKEN = "broken"
 """The fork ended otherwise than by a test's word: a mistake of this tool."""
+BROKEN_STATUS = 70
 
 PYTEST = (
     *("-q", "-m", "not full and not slow", "--timeout", "0", "-p", "no:cacheprovider"),
@@ -121,7 +122,7 @@ def forked(body: Callable[[int], int], cpu_s: float) -> tuple[int | None, bytes,
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     pid = os.fork()
     if pid == 0:
-        told_by = 70
+        told_by = BROKEN_STATUS
         try:
             os.close(reading)
             nowhere = os.open(os.devnull, os.O_RDWR)
@@ -287,8 +288,10 @@ def judge_cold(mutant: Mutant, files: Sequence[Path], out: int) -> int:
     first = [file for file in files if file.name in COLD_FIRST]
     for some in (first, [file for file in files if file not in first]):
         seen = First()
-        status = pytest.main([*PYTEST, "-x", "-p", "no:terminal", *map(str, some)], plugins=[seen])
-        if status != 0:
-            os.write(out, (seen.test or "import").encode())
+        status = pytest.main([*PYTEST, "-x", *map(str, some)], plugins=[seen])
+        if status in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED) and seen.test:
+            os.write(out, seen.test.encode())
             return 1
+        if status != pytest.ExitCode.OK:
+            return BROKEN_STATUS
     return 0
