@@ -97,7 +97,8 @@ def test_a_list_tells_what_is_in_force_at_an_instant() -> None:
 def test_which_events_took_effect_or_ended_since_an_instant() -> None:
     first = event("region_suspend", "first", scope={"regions": ["us"]}, until=START + 10)
     second = event("region_suspend", "second", scope={"regions": ["us"]}, effective=START + 5)
-    changed = Court(regions=REGIONS, events=(first, second)).events.changed_between
+    third = event("region_suspend", "third", scope={"regions": ["us"]}, effective=START + 25)
+    changed = Court(regions=REGIONS, events=(first, second, third)).events.changed_between
     assert changed(START - 2, START - 1) == []
     assert changed(START - 1, START) == ["first"]
     assert changed(START, START + 4) == []
@@ -106,6 +107,8 @@ def test_which_events_took_effect_or_ended_since_an_instant() -> None:
     assert changed(START + 5, START + 10) == ["first"]
     assert changed(START + 9, START + 10) == ["first"]
     assert changed(START + 10, START + 20) == []
+    assert changed(START + 10, START + 25) == ["third"]
+    assert changed(START + 5, START + 25) == ["first", "third"]
     assert changed(START - 1, START + 20) == ["first", "second"]
 
 
@@ -114,6 +117,13 @@ def test_an_event_that_became_known_as_it_ended_changes_nothing() -> None:
     court = Court(regions=REGIONS, events=(late,))
     assert court.ask(geoip="DE", at=START - 20).valid_until_us is None
     assert court.events.boundaries == (NEVER_US,)
+    brief = event("region_restore", approvals=approvals("anna", "bert"), scope={"regions": ["us"]}, until=START + 4)
+    assert Court(regions=REGIONS, events=(brief,), clock_error_us=1).events.boundaries == (
+        START + 1,
+        START + 3,
+        NEVER_US,
+    )
+    assert Court(regions=REGIONS, events=(brief,), clock_error_us=2).events.boundaries == (NEVER_US,)
 
 
 def test_a_full_memo_of_intervals_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,6 +333,7 @@ def test_one_signer_with_two_keys_is_one_signer_and_so_are_two_with_one_key() ->
     for signed, legal in (
         ([anna, {**bert, "by": "anna"}], ("eu",)),
         ([anna, {**anna, "by": "bert"}], ("eu",)),
+        ([anna, {**bert, "by": "anna"}, bert], ("eu", "us")),
         ([anna, bert], ("eu", "us")),
     ):
         granted = event("adequacy_grant", basis="new", approvals=signed, scope=scope)

@@ -116,6 +116,8 @@ def test_a_part_that_nobody_named_is_the_rest_of_its_kind() -> None:
     assert zones.cells == whole.cells & ~places["AE-DIFC"].cells
     assert (rest.key, zones.key) == (places["AE-SH"].key, places["AE-JAFZA"].key)
     assert len({whole.key, rest.key, zones.key}) == 3
+    brittany = Places(["FR-BRE"])
+    assert brittany["FR-IDF"].cells == brittany["FR"].cells & ~brittany["FR-BRE"].cells
     assert [places.is_cut(code) for code in ("AE", "AE-DU", "AE-DIFC", "AE-AZ", "ZZ")] == [True] * 3 + [False] * 2
     with pytest.raises(KeyError, match="ZZ"):
         places["ZZ"]
