@@ -12,12 +12,11 @@ could not be done.
 from __future__ import annotations
 
 import argparse
-import importlib
-import inspect
 
-from borderpost.cli.output import COULD_NOT_RUN, Output
+from borderpost.cli.actions import Actions, configure_actions, run_action
+from borderpost.cli.output import Output
 
-ACTIONS: dict[str, tuple[str, str]] = {
+ACTIONS: Actions = {
     "keygen": ("keys", "make a signer's pair of keys"),
     "sign": ("signing", "sign an event or trigger, and say in words what it would do"),
     "apply": ("applying", "check signed files and append them to the list"),
@@ -29,31 +28,13 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "fired": ("fired", "show what triggers have fired on a gateway, and write it down for the list"),
     "exposure": ("exposure", "show what was decided without an event that held"),
 }
-"""Each action: the module of this package that holds `configure_NAME` and `run_NAME`, and its line in the overview."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions with their arguments."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions")
-    for name, (module_name, line) in ACTIONS.items():
-        module = importlib.import_module(f"{__name__}.{module_name}")
-        configured = getattr(module, f"configure_{name}")
-        known = actions.add_parser(
-            name,
-            help=line,
-            description=inspect.cleandoc(configured.__doc__ or ""),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        configured(known)
-        known.set_defaults(handler=getattr(module, f"run_{name}"))
-    parser.set_defaults(overview=parser.format_help)
+    configure_actions(parser, __name__, ACTIONS)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do what was asked for."""
-    if arguments.action is None:
-        output.note(arguments.overview().rstrip())
-        return COULD_NOT_RUN
-    output.command = f"events {arguments.action}"
-    code: int = arguments.handler(arguments, output)
-    return code
+    return run_action("events", arguments, output)
