@@ -238,6 +238,30 @@ def test_too_many_waiting_records_are_refused_and_accounted_for(
     assert verify(tmp_path / STREAM).findings == []
 
 
+def test_refusals_are_accounted_for_once_also_where_the_record_that_tells_of_them_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AUDIT_PENDING_RECORDS_MAX", 1)
+    disk = FailingDisk()
+    writer = open_writer(tmp_path, World(disk=disk))
+    writer.append("decision", decision("first"))
+    for _ in range(3):
+        with pytest.raises(AuditUnavailable):
+            writer.append("decision", decision("too-many"))
+    writer.commit()  # its end is where a gap record is chained, which waits for the next commit
+    disk.fail("fdatasync", errno.EIO)
+    with pytest.raises(AuditUnavailable):
+        writer.commit()
+    with pytest.raises(AuditUnavailable):
+        writer.append("decision", decision("while down"))
+    assert writer.try_heal()
+    writer.close()
+    gaps = [parse(line) for line in lines_of(tmp_path) if parse(line)["type"] == "gap"]
+    assert sum(gap["refused"] for gap in gaps) == 4
+    assert [gap["lost"] for gap in gaps] == [1]
+    assert verify(tmp_path / STREAM).findings == []
+
+
 def test_waiting_bytes_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "AUDIT_PENDING_BYTES_MAX", 3000)
     writer = open_writer(tmp_path)

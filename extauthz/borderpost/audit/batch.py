@@ -35,6 +35,6 @@ class Batch:
     repairs: str | None = None
     """For the batch of a repair: the reason of the fault it mends."""
     refused: int = 0
-    """For the batch of a repair: refusals that its gap record accounts for."""
+    """Refusals that its `gap` record accounts for; they count again if it is lost."""
     final: bool = False
     """True for a repair made only to close the stream: it may use up the ballast."""

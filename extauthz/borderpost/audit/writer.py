@@ -257,6 +257,7 @@ class AuditWriter:
             # Refused since the gap record was made, or for a backlog that is now gone.
             refused, self._refused = self._refused, 0
             self._chain("gap", _gap(reason=self._refused_for, during="append", refused=refused), None)
+            self._open.refused += refused
             self._refused_for = "backlog"
 
     def prepare_repair(self, *, final: bool = False) -> Batch:
@@ -393,6 +394,7 @@ class AuditWriter:
             lost = len(batch.lines) + len(self._open.lines)
             size = batch.size_bytes + self._open.size_bytes
             self._fault = _Fault(error, self._world.clock.mono_us(), lost, size)
+            self._refused += batch.refused + self._open.refused
         else:
             assert self._fault is not None, "a repair mends a fault"
             self._fault.error = AuditUnavailable(
