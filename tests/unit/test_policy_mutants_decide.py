@@ -154,3 +154,78 @@ def test_all_three_conditions_of_a_regime_must_hold() -> None:
     assert court.ask(geoip="DE", **facts).legal == ("eu",)
     for name in facts:
         assert court.ask(geoip="DE", **{**facts, name: "other"}).legal == ("ca", "eu", "us")
+
+
+def test_a_refusal_before_the_law_is_read_tells_mode_and_staleness_all_the_same() -> None:
+    court = Court(DE_ONLY, regions=REGIONS)
+    for said, reason in (
+        ({"geoip": "ZZ"}, "unknown-code"),
+        ({"geoip": "DE", "missing": "token"}, "evidence-required:token"),
+    ):
+        law = court.ask(mode=Mode.HYBRID, stale=True, **said)
+        assert (law.reason, law.mode, law.stale) == (reason, Mode.HYBRID, True)
+        assert (law.subdivision_unknown, law.valid_until_us) == (False, None)
+
+
+def test_only_events_are_named_among_the_events_of_an_embargo() -> None:
+    court = Court(regime("embargo", "IR", kind="embargo"), regions=REGIONS, events=(sanctioned("IR", "BY"),))
+    assert court.ask(geoip="IR", at=START - 1).events == ()
+    assert court.ask(geoip="IR", at=START).events == ("listed",)
+
+
+def test_an_event_that_closes_this_gateway_s_own_place_is_named() -> None:
+    law = regime("law", "DE", allow=[{"to": "DE", "basis": "home"}, {"to": "US", "basis": "dpf"}])
+    revoked = event("adequacy_revoke", "gone", scope={"bases": ["dpf"]})
+    court = Court(law, regions=REGIONS, here={"country": "US"}, events=(revoked,))
+    assert court.ask(geoip="DE", at=START - 1).legal == ("eu", "us")
+    after = court.ask(geoip="DE", at=START)
+    assert (after.reason, after.events) == ("here-not-allowed", ("gone",))
+
+
+def test_a_treatment_of_the_unknown_is_none_of_the_known() -> None:
+    court = Court(DE_ONLY, regions=REGIONS, evidence={"unknown": {"treat_as": ["DE"]}})
+    assert court.ask(geoip="US").effective == ("US",)
+
+
+def test_doubt_about_a_part_is_told_whichever_source_leaves_it() -> None:
+    part = regime("part", "UA-43", allow=[{"to": "DE", "basis": "home"}])
+    for said in ({"token": "UA", "geoip": "DE"}, {"token": "DE", "geoip": "UA"}):
+        assert Court(part, regions=REGIONS).ask(**said).subdivision_unknown is True
+        assert Court(regions=REGIONS, events=(sanctioned("UA-43"),)).ask(at=START, **said).subdivision_unknown is True
+    assert Court(part, regions=REGIONS).ask(token="DE", geoip="FR").subdivision_unknown is False
+
+
+def test_a_suspected_place_leaves_doubt_about_embargoes_alone() -> None:
+    part = regime("part", "UA-43", allow=[{"to": "DE", "basis": "home"}])
+    embargo = regime("embargo", "UA-43", kind="embargo")
+    for law, doubted in ((part, False), (embargo, True)):
+        told = Court(law, regions=REGIONS).ask(token="DE", geoip="UA", doubt="anonymiser")
+        assert told.subdivision_unknown is doubted
+        believed = Court(law, regions=REGIONS).ask(token="UA", geoip="FR", doubt="anonymiser")
+        assert believed.subdivision_unknown is True
+
+
+def test_a_header_beside_an_address_in_doubt_places_nobody() -> None:
+    law = Court(DE_ONLY, regions=REGIONS).ask(header="DE", geoip="DE", doubt="anonymiser")
+    assert law.reason == "unknown-subject"
+
+
+def test_where_an_embargo_surely_holds_no_lifting_elsewhere_leaves_doubt() -> None:
+    court = Court(regime("embargo", "UA", kind="embargo"), regions=REGIONS, events=(lifted("UA-43"),))
+    law = court.ask(geoip="UA-09", at=START)
+    assert (law.reason, law.subdivision_unknown) == ("embargo", False)
+
+
+def test_of_several_regimes_that_refuse_this_gateway_s_own_place_the_first_by_id_is_the_reason() -> None:
+    laws = [regime(name, "DE", allow=[{"to": "DE", "basis": "b"}]) for name in ("b-law", "a-law")]
+    law = Court(*laws, regions=REGIONS, here={"country": "US"}).ask(geoip="DE")
+    assert (law.reason, law.refused["eu"]) == ("here-not-allowed", "a-law/here-not-allowed")
+
+
+def test_what_a_header_asks_for_is_judged_by_the_law_of_its_place() -> None:
+    embargo = regime("embargo", "KP", kind="embargo")
+    us_only = regime("us-only", "US", data=["personal"], allow=[{"to": "US", "basis": "home"}])
+    court = Court(DE_ONLY, embargo, us_only, regions=REGIONS)
+    assert court.ask(header="KP", geoip="DE").conflict == "header-vs-geoip", "an embargo gives nobody more"
+    assert court.ask(header="US", geoip="DE").conflict == "header-vs-geoip", "it refuses this gateway's own place"
+    assert court.ask(header="KE", geoip="DE").conflict == "header-widen", "no law, and none is needed"

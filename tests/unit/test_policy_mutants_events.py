@@ -339,3 +339,13 @@ def test_one_signer_with_two_keys_is_one_signer_and_so_are_two_with_one_key() ->
         granted = event("adequacy_grant", basis="new", approvals=signed, scope=scope)
         court = Court(regime("law", "DE", allow=[HOME]), regions=REGIONS, events=(granted,))
         assert court.ask(geoip="DE", at=START).legal == legal
+
+
+def test_an_order_about_a_part_leaves_doubt_about_whom_it_concerns_only_where_the_place_is_believed() -> None:
+    court = Court(regions=REGIONS, events=(order("a", "us", subjects=["UA-43"]),))
+    assert court.ask(geoip="UA", at=START).subdivision_unknown is True
+    assert court.ask(geoip="UA-43", at=START).subdivision_unknown is False
+    assert court.ask(token="DE", geoip="UA", doubt="anonymiser", at=START).subdivision_unknown is False
+    sanctions = event("sanctions_add", scope={"subjects": ["UA-43"]})
+    court = Court(regions=REGIONS, events=(sanctions,))
+    assert court.ask(token="DE", geoip="UA", doubt="anonymiser", at=START).subdivision_unknown is True

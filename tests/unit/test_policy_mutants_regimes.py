@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from borderpost.policy import masks
+from borderpost.policy.fields import parse_instant, to_us
+from borderpost.policy.model import Mode
 from borderpost_base import limits
 from support.legal_events import START, approvals, event
 from support.policy_builder import Court, regime
@@ -80,3 +82,45 @@ def test_a_basis_whose_name_holds_a_slash_can_be_revoked() -> None:
     court = Court(law, regions=REGIONS, events=(revoked,))
     assert court.ask(geoip="DE", at=START - 1).legal == ("eu", "us")
     assert court.ask(geoip="DE", at=START).legal == ("eu",)
+
+
+def test_a_basis_that_no_event_takes_away_still_has_its_dates() -> None:
+    dated = {"to": "US", "basis": "old", "revocable": False, "from": "2026-11-01", "until": "2026-12-01"}
+    court = Court(regime("law", "DE", allow=[HOME, dated]), regions=REGIONS)
+    expected = {"2026-10-31": ("eu",), "2026-11-01": ("eu", "us"), "2026-11-30": ("eu", "us"), "2026-12-01": ("eu",)}
+    assert {at: court.ask(geoip="DE", at=at).legal for at in expected} == expected
+
+
+def test_a_dated_denial_of_any_data_hits_requests_without_any_class_until_its_end() -> None:
+    denied = {"to": "US", "basis": "no", "from": "2026-11-01", "until": "2026-12-01"}
+    court = Court(regime("law", "DE", allow=[{"to": "*", "basis": "free"}], deny=[denied]), regions=REGIONS)
+    expected = {"2026-10-31": ("ca", "eu", "us"), "2026-11-01": ("ca", "eu"), "2026-12-01": ("ca", "eu", "us")}
+    for classes in ((), ("personal",)):
+        assert {at: court.ask(geoip="DE", at=at, classes=classes).legal for at in expected} == expected
+
+
+def test_of_several_denials_the_first_by_name_is_the_reason() -> None:
+    deny = [{"to": "US", "basis": name} for name in ("z", "a", "m")]
+    law = Court(regime("law", "DE", allow=[{"to": "*", "basis": "free"}], deny=deny), regions=REGIONS).ask(geoip="DE")
+    assert law.refused == {"us": "law/a"}
+
+
+def test_a_law_counts_until_its_next_date_whatever_the_order_of_its_entries() -> None:
+    days = ["2027-05-01", "2026-12-01", "2027-03-01", "2027-01-01", "2027-04-01", "2027-02-01"]
+    allow = [{"to": "US", "basis": f"b{number}", "from": day} for number, day in enumerate(days)]
+    court = Court(regime("law", "DE", allow=[HOME, *allow]), regions=REGIONS)
+    following = [to_us(parse_instant(day)) for day in sorted(days)]
+    asked = ["2026-11-20", *sorted(days)]
+    assert [court.ask(geoip="DE", at=day).valid_until_us for day in asked] == [*following, None]
+
+
+def test_what_is_remembered_of_a_law_is_told_apart_by_mode_and_staleness() -> None:
+    entries = [{"to": "CA", "basis": "far", "only_in": "hybrid"}, {"to": "US", "basis": "near"}, HOME]
+    court = Court(regime("law", "DE", allow=entries), regions=REGIONS)
+    expected = [
+        (Mode.LEGAL_FIRST, False, ("eu", "us")), (Mode.HYBRID, False, ("ca", "eu", "us")), (Mode.HYBRID, True, ("eu",)),
+        (Mode.LEGAL_FIRST, True, ("eu",)),
+    ]  # fmt: skip
+    for questions in (expected, expected[::-1]):
+        for mode, stale, legal in questions:
+            assert court.ask(geoip="DE", mode=mode, stale=stale).legal == legal
