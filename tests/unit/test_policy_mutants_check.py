@@ -8,7 +8,14 @@ import pytest
 from pydantic import ValidationError
 
 from borderpost.policy.bundle import PolicyBundle
-from borderpost.policy.check import check_events, check_region_defaults, check_regions, vocabulary_of
+from borderpost.policy.check import (
+    check_events,
+    check_region_defaults,
+    check_regions,
+    unknown_group,
+    unknown_name,
+    vocabulary_of,
+)
 from borderpost.policy.event_schema import EventsFile
 from borderpost.policy.schema import InlineRules, RegionDefaults, RegionSpec
 from borderpost_base import limits
@@ -240,3 +247,26 @@ def test_a_circle_that_inline_classes_make_is_told_there() -> None:
     assert {code for place, code in found(classes(**circular)) if place.startswith("policy.data_classes.")} == {
         "BP0205"
     }
+
+
+def test_the_known_name_most_like_an_unknown_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [f"name-{number:02}" for number in reversed(range(20))]
+
+    def meant(name: str) -> str | None:
+        return unknown_name("BP0211", "region", name, known).mend
+
+    for _ in range(2):
+        assert meant("name-07x") == "did you mean `name-07`?"
+        assert meant("mame-00") == "did you mean `name-00`?"
+        assert meant("name-19x") == "did you mean `name-19`?"
+        assert meant("other") == "Configure the region, or correct its spelling."
+        monkeypatch.setattr(limits, "NAMES_COMPARED_MAX", 4)
+    assert meant("aname-19") in {"did you mean `name-00`?", "did you mean `name-01`?"}, "of very many its neighbours"
+    monkeypatch.setattr(limits, "NAMES_COMPARED_MAX", 20)
+    assert meant("aname-19") == "did you mean `name-19`?"
+
+
+def test_what_looks_like_a_code_and_is_none_is_told_as_one_unless_a_group_is_like_it() -> None:
+    known = vocabulary_of([InlineRules.model_validate({"groups": {"EU_1": ["DE"]}})])
+    assert unknown_group("EU_2", known).mend == "did you mean `EU_1`?"
+    assert (unknown_group("ZZ", known).code, unknown_group("WHATEVER", known).code) == ("BP0201", "BP0203")
