@@ -105,6 +105,14 @@ def codes_of(module: CodeType) -> Iterator[tuple[str, CodeType]]:
                 yield from codes_of(constant)
 
 
+def inner_codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of all functions that a function defines."""
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from inner_codes(constant)
+
+
 def modules() -> list[str]:
     """Return the names of the law's modules."""
     return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")

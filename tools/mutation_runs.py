@@ -24,7 +24,7 @@ from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple, Protocol
 
 import pytest
-from mutation_listing import FOLDER, PACKAGE, Mutant, codes_of, mutated
+from mutation_listing import FOLDER, PACKAGE, Mutant, codes_of, inner_codes, mutated
 
 COLD_FIRST = ("test_policy_schema.py", "test_packs_load.py", "test_policy_bundle.py", "test_policy_decide.py")
 """Files that a mutant outside of functions meets first."""
@@ -78,12 +78,17 @@ def functions() -> dict[tuple[str, str, int], list[FunctionType]]:
 
 
 def install(mutant: Mutant, held: Mapping[tuple[str, str, int], list[FunctionType]]) -> None:
-    """Replace the code of the mutant's function wherever it is held. Raises LookupError if it is held nowhere."""
+    """Replace the code of the mutant's function, and of those that it has made, wherever they are held.
+
+    Raises LookupError if it is held nowhere.
+    """
     for name, code in codes_of(mutated(mutant)):
         if name == mutant.unit:
-            for function in held[code.co_filename, name, code.co_firstlineno]:
-                function.__code__ = code
-            return
+            for each in (code, *inner_codes(code)):
+                for function in held.get((each.co_filename, each.co_qualname, each.co_firstlineno), ()):
+                    function.__code__ = each
+            if (code.co_filename, name, code.co_firstlineno) in held:
+                return
     raise LookupError(mutant.unit)
 
 

@@ -1,0 +1,132 @@
+"""Rules of the language of packs that only one step in the code separates from another (docs/internals/tests.md)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from borderpost.policy import codes
+from borderpost.policy.fields import Classes, GroupName, Instant, PlaceRef, Places, format_instant
+from borderpost.policy.pack import Regime
+from borderpost_base.errors import BorderpostError
+from support.policy_builder import regime
+
+HOME = {"to": "DE", "basis": "home"}
+
+
+def found(described: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return where something is wrong with a regime, as `a.b.0`, and its code."""
+    try:
+        Regime.model_validate(described)
+    except ValidationError as error:
+        return [(".".join(map(str, item["loc"])), item["ctx"]["error"].code) for item in error.errors()]
+    return []
+
+
+def counted(*counters: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return regime("law", "DE", counters=list(counters), **{"allow": [HOME], **more})
+
+
+PEOPLE = {"id": "people", "bases": ["home"]}
+EMBARGO = {"kind": "embargo"}
+
+
+@pytest.mark.parametrize(
+    ("described", "expected"),
+    [
+        (counted(PEOPLE), []),
+        (regime("law", "DE", default="allow", basis="open", counters=[{"id": "a", "bases": ["open"]}]), []),
+        (counted(PEOPLE, {"id": "other", "bases": ["home"]}, PEOPLE), [("counters.2.id", "BP0206")]),
+        (counted({"id": "people", "bases": ["home", "away"]}), [("counters.0.bases.1", "BP0219")]),
+        (
+            counted(PEOPLE, allow=[HOME, {"to": "US", "basis": "b", "below": {"counter": "other", "count": 1}}]),
+            [("allow.1.below.counter", "BP0219")],
+        ),
+        (
+            counted(PEOPLE, deny=[{"to": "US"}, {"to": "FR", "above": {"counter": "other", "count": 1}}]),
+            [("deny.1.above.counter", "BP0219")],
+        ),
+        (counted(PEOPLE, deny=[{"to": "FR", "above": {"counter": "people", "count": 1}}]), []),
+        (regime("law", "DE", **EMBARGO), []),
+        (regime("law", "DE", **EMBARGO, allow=[HOME]), [("", "BP0212")]),
+        (regime("law", "DE", **EMBARGO, deny=[{"to": "FR"}]), [("", "BP0212")]),
+        (regime("law", "DE", **EMBARGO, default="allow"), [("", "BP0212")]),
+        (regime("law", "DE", **EMBARGO, basis="b"), [("", "BP0212")]),
+        (regime("law", "*", **EMBARGO), [("", "BP0212")]),
+        (regime("law", "DE", basis="b"), [("", "BP0212")]),
+        (regime("law", "DE", **{"from": "2026-01-02", "until": "2026-01-01"}), [("", "BP0207")]),
+        (regime("law", "DE", **{"from": "2026-01-01", "until": "2026-01-01"}), [("", "BP0207")]),
+        (regime("law", "DE", **{"from": "2026-01-01", "until": "2026-01-02"}), []),
+        (regime("law", "DE", allow=[HOME, {"to": "FR", "basis": "b"}, HOME]), [("allow.2", "BP0208")]),
+        (regime("law", "DE", deny=[{"to": "FR"}, {"to": "FR"}]), [("deny.1", "BP0208")]),
+        (regime("law", "DE", deny=[{"to": "FR", "operator_in": []}]), [("deny.0.operator_in", "BP0212")]),
+        (regime("law", "DE", tenant=[]), [("applies_when.tenant", "BP0212")]),
+        (regime("law", "DE", purpose=[]), [("applies_when.purpose", "BP0212")]),
+        (regime("law", [], allow=[HOME]), [("applies_when.subject_in", "BP0212")]),
+    ],
+)
+def test_a_mistake_in_a_regime_is_told_at_its_key(described: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    assert found(described) == expected
+
+
+def test_an_instant_is_written_in_one_form_of_27_characters() -> None:
+    for year in (1, 999, 2026):
+        written = format_instant(datetime(year, 2, 3, 4, 5, 6, 7, tzinfo=UTC))
+        assert written == f"{year:04}-02-03T04:05:06.000007Z"
+        assert TypeAdapter(Instant).validate_python(written) == datetime(year, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "read"),
+    [
+        (Classes, "*", ("*",)), (Classes, ["personal"], ("personal",)), (Places, "DE", ("DE",)), (PlaceRef, "*", "*"),
+        (PlaceRef, "EEA", "EEA"), (GroupName, "EEA", "EEA"),
+    ],
+)  # fmt: skip
+def test_what_fields_hold(kind: Any, given: object, read: object) -> None:
+    assert TypeAdapter(kind).validate_python(given) == read
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "code"),
+    [
+        (PlaceRef, "UK", "BP0201"), (PlaceRef, True, "BP0202"), (PlaceRef, "D-", "BP0202"), (GroupName, True, "BP0202"),
+        (GroupName, "UK", "BP0209"), (GroupName, "DE", "BP0209"), (GroupName, "1A", "BP0209"),
+        (Classes, "personal", None),
+    ],
+)  # fmt: skip
+def test_what_fields_do_not_hold(kind: Any, given: object, code: str | None) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(kind).validate_python(given)
+    (error,) = caught.value.errors()
+    assert (error["ctx"]["error"].code if code else None) == code
+
+
+@pytest.mark.parametrize(
+    ("code", "mend"),
+    [
+        ("de", "did you mean `DE`?"), ("de_by", "did you mean `DE-BY`?"), ("uk", "did you mean `GB`?"),
+        ("uk-eng", "did you mean `GB-ENG`?"), ("UK-ENG", "did you mean `GB-ENG`?"),
+    ],
+)  # fmt: skip
+def test_a_code_that_is_nearly_one_is_told_with_what_was_meant(code: str, mend: str) -> None:
+    with pytest.raises(BorderpostError) as caught:
+        codes.split_code(code)
+    assert caught.value.mend == mend
+
+
+def test_codes_that_are_near_are_told_three_at_most_and_in_one_order() -> None:
+    with pytest.raises(BorderpostError) as caught:
+        codes.split_code("AA")
+    told = str(caught.value.mend).removeprefix("nearest known: ").split(", ")
+    assert len(told) == 3
+    assert all("A" in code for code in told)
+
+
+def test_what_a_reader_would_take_for_a_code() -> None:
+    assert all(map(codes.looks_like_code, ("DE", "de-by", "UK", "EU", "USA-CA", "DE_BY")))
+    assert not any(map(codes.looks_like_code, ("EEA", "ours", "D", "")))
+    assert [codes.is_iso_suffix(suffix) for suffix in ("B", "BY", "IDF", "DIFC")] == [True, True, True, False]
