@@ -40,6 +40,8 @@ SYMMETRIC = {"min", "max"}
 TITLED = {"refuse_at"}
 """Calls whose first argument is such a text."""
 WORDS_ONLY_KEYWORDS = {"mend", "custom_error_message", "custom_error_type", "title", "description", "when_used"}
+FOR_EDITORS = {"__get_pydantic_json_schema__"}
+"""Functions that make schemas for editors alone."""
 NAMES_OF_NO_CONSEQUENCE = {"__slots__", "__all__"}
 
 
@@ -117,7 +119,8 @@ def _statement(node: ast.stmt, where: Where, place: _Place) -> Iterator[Site]:
             yield from _statement(statement, (node, "body", index), inner)
         return
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        yield from _function(node, place)
+        if node.name not in FOR_EDITORS:
+            yield from _function(node, place)
         return
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return

@@ -9,9 +9,12 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from borderpost.policy import codes
+from borderpost.policy.event_schema import EventsFile
 from borderpost.policy.fields import Classes, GroupName, Instant, PlaceRef, Places, format_instant
 from borderpost.policy.pack import Regime
+from borderpost.policy.schema import Here
 from borderpost_base.errors import BorderpostError
+from support.legal_events import START, approvals, event
 from support.policy_builder import regime
 
 HOME = {"to": "DE", "basis": "home"}
@@ -130,3 +133,69 @@ def test_what_a_reader_would_take_for_a_code() -> None:
     assert all(map(codes.looks_like_code, ("DE", "de-by", "UK", "EU", "USA-CA", "DE_BY")))
     assert not any(map(codes.looks_like_code, ("EEA", "ours", "D", "")))
     assert [codes.is_iso_suffix(suffix) for suffix in ("B", "BY", "IDF", "DIFC")] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("key", ["source", "as_of", "confidence", "note"])
+def test_an_entry_says_the_same_whoever_wrote_it_and_why(key: str) -> None:
+    value = {"as_of": "2026-01-01", "confidence": "needs-review"}.get(key, "other")
+    assert found(regime("law", "DE", allow=[HOME, {**HOME, key: value}])) == [("allow.1", "BP0208")]
+
+
+@pytest.mark.parametrize(
+    ("windows", "twice"),
+    [
+        ([("2026", "2027"), ("2027", "2028")], []),
+        ([("2027", "2028"), ("2026", "2027")], []),
+        ([("2026", "2028"), ("2027", "2029")], ["allow.1"]),
+        ([("2027", "2029"), ("2026", "2028")], ["allow.1"]),
+        ([("2020", "2021"), ("2022", "2023"), ("2024", "2025"), ("2021", "2022")], []),
+        ([("2020", "2021"), ("2022", "2023"), ("2024", "2025"), ("2023", "2024"), ("2025", None), (None, "2020")], []),
+        ([("2020", "2021"), ("2022", "2023"), ("2024", "2025"), ("2020", "2025")], ["allow.3"]),
+        ([(None, "2020"), (None, None)], ["allow.1"]),
+        ([("2020", None), ("2019", "2020"), ("2030", "2031")], ["allow.2"]),
+    ],
+)
+def test_an_entry_may_be_said_again_for_another_time(
+    windows: list[tuple[str | None, str | None]], twice: list[str]
+) -> None:
+    entries = [
+        {**HOME, "to": ["DE", "FR"][:: -1 if number % 2 else 1]}
+        | {key: f"{year}-01-01" for key, year in (("from", start), ("until", end)) if year}
+        for number, (start, end) in enumerate(windows)
+    ]
+    assert found(regime("law", "DE", allow=entries)) == [(place, "BP0208") for place in twice]
+
+
+def test_a_subdivision_of_another_country_is_told_at_its_key() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Here.model_validate({"country": "DE", "subdivision": "FR-IDF"})
+    assert [item["loc"] for item in caught.value.errors()] == [("subdivision",)]
+
+
+def test_what_is_wrong_with_a_list_of_events_is_told_at_its_key() -> None:
+    narrow = event("injunction", "a", scope={"regions": ["us"]})
+    wide = event("region_restore", "w", approvals=approvals("anna", "bert"), scope={"regions": ["us"]})
+    signed = {"approvals": approvals("anna", "bert")}
+    cases: list[tuple[list[dict[str, Any]], list[str]]] = [
+        ([narrow, wide, event("lift", "l", ends="a", **signed)], []),
+        ([narrow, narrow], ["events.1.id"]),
+        ([narrow, event("injunction", "b", recorded=START - 1, scope={"regions": ["us"]})], ["events.1.recorded_at"]),
+        ([event("lift", "l", ends="a", **signed), narrow], ["events.0.ends"]),
+        ([wide, event("lift", "l", ends="w", **signed)], ["events.1.ends"]),
+        ([event("region_suspend", "s", scope={"regions": ["us"], "data": ["health"]})], ["events.0.scope.data"]),
+        ([event("region_suspend", "s")], ["events.0.scope.regions"]),
+        ([event("injunction", "i")], ["events.0.scope"]),
+        ([event("regulator_order", "o")], ["events.0.scope"]),
+        ([event("adequacy_grant", "g", scope={"countries": ["US"], "regimes": ["r"]})], ["events.0.basis"]),
+        ([{**narrow, "basis": "b"}], ["events.0.basis"]),
+        ([{**narrow, "counter": "c"}], ["events.0.counter"]),
+        ([event("threshold_reached", "t", counter="c")], ["events.0.count"]),
+        ([event("injunction", "i", until=START, scope={"regions": ["us"]})], ["events.0"]),
+    ]
+    for listed, expected in cases:
+        try:
+            EventsFile.model_validate({"events": listed, "clock_error_us": 0})
+            told = []
+        except ValidationError as error:
+            told = [".".join(map(str, item["loc"])) for item in error.errors()]
+        assert told == expected, listed
