@@ -162,7 +162,7 @@ def test_differences_are_those_of_a_second_evaluator() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("block", range(10))
+@pytest.mark.parametrize("block", range(5))
 def test_differences_are_those_of_a_second_evaluator_in_hundreds_of_worlds(block: int) -> None:
     for seed in range(1000 + block * 20, 1000 + block * 20 + 20):
         pair = Pair(seed)
@@ -190,7 +190,7 @@ def whole_product(pair: Pair) -> set[tuple[str, str, bool, int, bool]]:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("seed", range(2000, 2008))
+@pytest.mark.parametrize("seed", range(2000, 2004))
 def test_the_whole_product_has_these_differences_and_no_others(seed: int) -> None:
     pair = Pair(seed, 1500)
     differing = {

@@ -42,7 +42,7 @@ def test_a_thousand_requests_get_the_gateway_s_answer(part: int) -> None:
 
 @pytest.mark.full
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", range(4))
 def test_thousands_more_requests_get_the_gateway_s_answer(part: int) -> None:
     found = Comparison()
     for seed in range(1000 + part, 1160, 8):
