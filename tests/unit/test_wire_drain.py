@@ -105,7 +105,7 @@ def test_retire_sends_peers_to_the_successor_and_answers_what_is_open(tmp_path: 
         assert it.unary(b"before") == b"re:before"
         retiring = threads.submit(it.thread.run, lambda: it.thread.engine.retire(10))
         failed = 0
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while not successor.seen:
             assert time.monotonic() < until
             try:
