@@ -215,7 +215,7 @@ def test_client_stream_is_answered_once_at_its_end(tmp_path: Path) -> None:
 
     def count(batch: Sequence[tuple[Call, bytes]]) -> None:
         """Reply once a batch: a reply answers all that has come, and the last one may have come with it."""
-        last = {call: message for call, message in batch}
+        last = dict(batch)
         for call, _ in batch:
             call.state = (call.state or 0) + 1
         for call, message in last.items():
