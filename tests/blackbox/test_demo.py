@@ -32,7 +32,11 @@ def test_all_of_it_comes_true() -> None:
 
 
 def test_live_is_left_running_and_ends_on_interrupt() -> None:
-    live = subprocess.Popen([*DEMO, "--live"], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    """Also where it was started as a shell starts what runs in the background: with SIGINT ignored."""
+    live = subprocess.Popen(
+        [*DEMO, "--live"], stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )  # fmt: skip
     try:
         assert live.stdout is not None
         lines = []
@@ -45,8 +49,9 @@ def test_live_is_left_running_and_ends_on_interrupt() -> None:
         assert "x-borderpost-region: eu-central-1" in answer.stdout.lower()
         os.kill(live.pid, signal.SIGINT)
         assert live.wait(20) == 0
-        live.stdout.close()
     finally:
         if live.poll() is None:
             live.kill()
             live.wait()
+        assert live.stdout is not None
+        live.stdout.close()

@@ -26,7 +26,8 @@ def play(teller: Teller) -> int:
 
 def stay(teller: Teller) -> int:
     """Set the stage, print what to try, and leave it until Ctrl-C or SIGTERM; return 0."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job begins with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     with Stage() as stage:
         for line in _invitation(stage):
             teller.data(line)
