@@ -33,10 +33,8 @@ def test_all_of_it_comes_true() -> None:
 
 def test_live_is_left_running_and_ends_on_interrupt() -> None:
     """Also where it was started as a shell starts what runs in the background: with SIGINT ignored."""
-    live = subprocess.Popen(
-        [*DEMO, "--live"], stdout=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-    )  # fmt: skip
+    command = ["env", "--ignore-signal=INT", *DEMO, "--live"]
+    live = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert live.stdout is not None
         lines = []
