@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,10 +15,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from borderpost_base.errors import BorderpostError
+from borderpost_base.errors import BorderpostError, Place
 
 _TAIL_BYTES = 4000
 _POLL_S = 0.02
+_LISTEN_FROM = 10_000
+_OUTGOING_FROM = 32_768
+"""The first port of outgoing connections, where the kernel does not say (its own default)."""
+_PORTS_TRIED = 100
 
 
 class ChildProcess:
@@ -98,8 +103,22 @@ class ChildProcess:
 
 
 def free_port() -> int:
-    """Return a TCP port of loopback that was free a moment ago, for servers that must be told one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of loopback that was free a moment ago, for servers that must be told one.
+
+    It lies below the range from which the kernel takes ports for outgoing connections: one of that range may be taken
+    before its server listens, even by a client that tries to reach that very server and so meets itself.
+    """
+    for port in random.sample(_ports_to_listen_on(), _PORTS_TRIED):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise BorderpostError("BP0502", f"none of {_PORTS_TRIED} ports is free", place=Place("127.0.0.1"))
+
+
+def _ports_to_listen_on() -> range:
+    """Return the unprivileged ports below those of outgoing connections (Linux: ip_local_port_range)."""
+    outgoing_from = _OUTGOING_FROM
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        outgoing_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    enough = outgoing_from - _LISTEN_FROM > _PORTS_TRIED
+    return range(_LISTEN_FROM, outgoing_from) if enough else range(_LISTEN_FROM, 2**16)

@@ -15,7 +15,8 @@ TABLE: tuple[ErrorSpec, ...] = (
         "BP0502",
         "cannot listen",
         "The socket or port of a worker cannot be set up.",
-        "Free the address, or set `server.directory`, `server.host` or `server.port`.",
+        "Free the address, or set `server.directory`, `server.host` or `server.port`; a port of the kernel's "
+        "range for outgoing connections (`net.ipv4.ip_local_port_range`) may be taken by any of those.",
     ),
     ErrorSpec(
         "BP0503",
