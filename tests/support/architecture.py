@@ -87,6 +87,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("borderpost.feeds",),
     ("borderpost.worker", "borderpost.steward", "borderpost.supervisor", "borderpost.publication", "borderpost.admin"),
     ("borderpost_envoy",),
+    ("borderpost_istio",),
     ("borderpost.demo",),
     ("borderpost_bench",),
     ("borderpost.cli",),
@@ -94,7 +95,14 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 """From the bottom up: a level may import what is in it and below it, and all of `ARROWS`."""
 
 BESIDE: dict[str, set[str]] = {
-    "borderpost_envoy": {"borderpost_base", "borderpost.config", "borderpost.policy"},
+    "borderpost_envoy": {"borderpost_base", "borderpost.config", "borderpost.policy", "borderpost.reports"},
+    "borderpost_istio": {
+        "borderpost_base",
+        "borderpost_envoy",
+        "borderpost.config",
+        "borderpost.policy",
+        "borderpost.reports",
+    },
     "borderpost_bench": {
         "borderpost_base",
         "borderpost_envoy",

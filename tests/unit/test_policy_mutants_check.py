@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from borderpost.policy.bundle import PolicyBundle
+from borderpost.policy.bundle import PolicyBundle, build_bundle
 from borderpost.policy.check import (
     check_events,
     check_region_defaults,
@@ -17,7 +17,7 @@ from borderpost.policy.check import (
     vocabulary_of,
 )
 from borderpost.policy.event_schema import EventsFile
-from borderpost.policy.schema import InlineRules, RegionDefaults, RegionSpec
+from borderpost.policy.schema import Here, InlineRules, RegionDefaults, RegionSpec
 from borderpost_base import limits
 from support.legal_events import approvals, event
 from support.policy_builder import CLASSES, regime
@@ -25,14 +25,19 @@ from support.policy_builder import CLASSES, regime
 LAW = regime("law", "DE", data=["personal"], allow=[{"to": "DE", "basis": "home"}])
 
 
-def found(inline: dict[str, Any] | None = None, **sections: Any) -> list[tuple[str, str]]:
-    """Return where something is wrong with a bundle, as `a.b.0`, and its code."""
+def wrong(inline: dict[str, Any] | None = None, **sections: Any) -> list[Any]:
+    """Return what pydantic tells of a bundle, error by error."""
     rules = {"data_classes": CLASSES, "regimes": [LAW], **(inline or {})}
     try:
         PolicyBundle.model_validate({"here": {"country": "DE"}, "inline": rules, **sections})
     except ValidationError as error:
-        return [(".".join(map(str, item["loc"])), item["ctx"]["error"].code) for item in error.errors()]
+        return list(error.errors())
     return []
+
+
+def found(inline: dict[str, Any] | None = None, **sections: Any) -> list[tuple[str, str]]:
+    """Return where something is wrong with a bundle, as `a.b.0`, and its code."""
+    return [(".".join(map(str, item["loc"])), item["ctx"]["error"].code) for item in wrong(inline, **sections)]
 
 
 def classes(**more: Any) -> dict[str, Any]:
@@ -70,6 +75,19 @@ def test_a_mistake_is_told_at_its_key(
     assert found(inline, **sections) == [expected]
 
 
+def test_an_error_says_what_kind_of_name_is_not_known() -> None:
+    routes = {"chat": {"tenant": "missing", "classes": ["missing"]}}
+    assert [item["msg"] for item in wrong(routes=routes)] == ["no data class `missing`", "no tenant `missing`"]
+    for_one = regime("two", ["DE", "NOWHERE"], tenant=["missing"])
+    told = wrong({"regimes": [LAW, for_one]})
+    assert [item["msg"] for item in told] == ["no group `NOWHERE`", "no tenant `missing`"]
+    assert {item["type"] for item in told} == {"borderpost"}
+    scope = {"regions": ["us"], "regimes": ["missing"]}
+    events = EventsFile.model_validate({"events": [event("injunction", scope=scope)], "clock_error_us": 0}).events
+    details = [error.detail for _, error in check_events(events, ["eu"], vocabulary_of([]))]
+    assert details == ["no region `us`", "no regime `missing`"]
+
+
 FAST = {"mode": "performance-first"}
 FREE = {"evidence": {"default_classes": ["public"]}}
 HOME = {"to": "DE", "basis": "home"}
@@ -92,6 +110,7 @@ OPEN = regime("open", "DE", default="allow", basis="b")
         ({**FAST, "regimes": [OPEN]}, {}, []),
         ({**FAST, "regimes": [{**OPEN, "deny": [{"to": "US"}]}]}, {}, ["policy.mode"]),
         ({**FAST, "regimes": [regime("any", "DE", allow=[HOME])]}, FREE, ["policy.mode"]),
+        ({**FAST, "regimes": [LAW, regime("any", "DE", allow=[HOME])]}, {}, ["policy.mode"]),
     ],
 )  # fmt: skip
 def test_performance_first_is_refused_where_some_law_may_restrict_the_data(
@@ -109,6 +128,13 @@ def test_law_for_one_tenant_restricts_that_tenant_s_data_and_whose_tenant_is_not
     for route, expected in (({"tenant": "acme"}, ["routes.r.mode"]), ({"tenant": "beta"}, []), ({}, ["routes.r.mode"])):
         told = found(rules, tenants=tenants, routes={"r": {**FAST, **route}})
         assert told == [(place, "BP0221") for place in expected]
+
+
+def test_a_class_that_nobody_defines_is_told_as_that_whatever_the_mode() -> None:
+    implying = classes(fast={**FAST, "implies": ["missing"]})
+    assert found(implying) == [("policy.data_classes.fast.implies.0", "BP0204")]
+    named = {"evidence": {"default_classes": ["missing"]}}
+    assert found(FAST, **named) == [("evidence.default_classes.0", "BP0204")]
 
 
 def test_a_zone_that_is_no_group_is_told_at_its_key() -> None:
@@ -242,6 +268,19 @@ def test_a_circle_is_told_at_one_of_its_own_names_and_not_at_full_length(length:
         assert shown[-2] == "…" and len(shown) == 22
 
 
+@pytest.mark.parametrize(("earlier", "later"), [("A", "B"), ("B", "A")])
+def test_a_circle_over_two_packs_is_told_at_the_group_of_the_later_one(earlier: str, later: str) -> None:
+    packs = [pack(0, groups={earlier: {"all_of": [later]}}), pack(1, groups={later: {"all_of": [earlier]}})]
+    told = [place for place, code in found(packs=packs) if code == "BP0205" and place.startswith("packs.")]
+    assert told == [f"packs.1.groups.{later}"]
+
+
+def test_a_circle_is_told_at_the_name_with_which_it_begins() -> None:
+    groups = {name: {"all_of": [following]} for name, following in ("AB", "BC", "CA")}
+    told = wrong(packs=[pack(0, groups=groups)])
+    assert told and all(item["msg"].startswith(f"{item['loc'][-1]} → ") for item in told)
+
+
 def test_a_circle_that_inline_classes_make_is_told_there() -> None:
     circular = {"a": {"implies": ["b"]}, "b": {"implies": ["c"]}, "c": {"implies": ["a"]}}
     assert {code for place, code in found(classes(**circular)) if place.startswith("policy.data_classes.")} == {
@@ -266,7 +305,29 @@ def test_the_known_name_most_like_an_unknown_one_is_told(monkeypatch: pytest.Mon
     assert meant("aname-19") == "did you mean `name-19`?"
 
 
+def test_of_very_many_names_half_the_bound_is_compared_on_each_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "NAMES_COMPARED_MAX", 6)
+    known = [f"name-{letter}" for letter in "abcdefghijklmnopqrst"]
+    for letter in "abc":
+        assert unknown_name("BP0211", "region", f"a-name-{letter}", known).mend == f"did you mean `name-{letter}`?"
+        assert unknown_name("BP0211", "region", f"zname-{letter}", known).mend != f"did you mean `name-{letter}`?"
+    for letter in "def":
+        assert unknown_name("BP0211", "region", f"a-name-{letter}", known).mend != f"did you mean `name-{letter}`?"
+
+
 def test_what_looks_like_a_code_and_is_none_is_told_as_one_unless_a_group_is_like_it() -> None:
     known = vocabulary_of([InlineRules.model_validate({"groups": {"EU_1": ["DE"]}})])
     assert unknown_group("EU_2", known).mend == "did you mean `EU_1`?"
     assert (unknown_group("ZZ", known).code, unknown_group("WHATEVER", known).code) == ("BP0201", "BP0203")
+
+
+def test_rules_of_one_s_own_are_part_of_the_policy() -> None:
+    own = InlineRules.model_validate({"data_classes": CLASSES, "regimes": [LAW]})
+    assert [law.id for law in build_bundle(here=Here(country="DE"), policy=own).regimes] == ["law"]
+
+
+def test_a_section_that_has_not_its_shape_is_refused_as_pydantic_says() -> None:
+    nowhere: Any = {"land": "DE"}
+    with pytest.raises(ValidationError) as caught:
+        build_bundle(here=nowhere)
+    assert {item["loc"] for item in caught.value.errors()} == {("here", "country"), ("here", "land")}

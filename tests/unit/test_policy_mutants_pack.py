@@ -75,6 +75,11 @@ def test_a_mistake_in_a_regime_is_told_at_its_key(described: dict[str, Any], exp
     assert found(described) == expected
 
 
+def test_an_embargo_with_a_basis_is_told_what_an_embargo_is() -> None:
+    with pytest.raises(ValidationError, match="an embargo refuses; it has no default, basis or entries"):
+        Regime.model_validate(regime("law", "DE", **EMBARGO, basis="b"))
+
+
 def test_an_instant_is_written_in_one_form_of_27_characters() -> None:
     for year in (1, 999, 2026):
         written = format_instant(datetime(year, 2, 3, 4, 5, 6, 7, tzinfo=UTC))
@@ -121,6 +126,23 @@ def test_a_code_that_is_nearly_one_is_told_with_what_was_meant(code: str, mend: 
     assert caught.value.mend == mend
 
 
+OWN_CODES = {
+    "FR": "BL GF GP MF MQ NC PF PM RE TF WF YT", "NL": "AW CW SX", "US": "AS GU MP PR UM VI", "CN": "HK MO TW",
+}  # fmt: skip
+LISTED_BELOW = {
+    **{f"{country}-{own}": own for country, listed in OWN_CODES.items() for own in listed.split()},
+    **{"NL-BQ1": "BQ", "NL-BQ2": "BQ", "NL-BQ3": "BQ", "FI-01": "AX", "NO-21": "SJ", "NO-22": "SJ"},
+}
+
+
+@pytest.mark.parametrize(("code", "own"), LISTED_BELOW.items())
+def test_a_place_with_a_country_code_of_its_own_is_named_by_that(code: str, own: str) -> None:
+    with pytest.raises(BorderpostError, match="BP0202") as caught:
+        codes.split_code(code)
+    assert caught.value.mend == f"did you mean `{own}`?"
+    assert codes.split_code(own) == (own, None)
+
+
 def test_codes_that_are_near_are_told_three_at_most_and_in_one_order() -> None:
     with pytest.raises(BorderpostError) as caught:
         codes.split_code("AA")
@@ -151,6 +173,7 @@ def test_an_entry_says_the_same_whoever_wrote_it_and_why(key: str) -> None:
         ([("2020", "2021"), ("2022", "2023"), ("2024", "2025"), ("2021", "2022")], []),
         ([("2020", "2021"), ("2022", "2023"), ("2024", "2025"), ("2023", "2024"), ("2025", None), (None, "2020")], []),
         ([("2020", "2021"), ("2022", "2023"), ("2024", "2025"), ("2020", "2025")], ["allow.3"]),
+        ([("2022", "2023"), ("2024", "2025"), ("2021", "2023")], ["allow.2"]),
         ([(None, "2020"), (None, None)], ["allow.1"]),
         ([("2020", None), ("2019", "2020"), ("2030", "2031")], ["allow.2"]),
     ],

@@ -7,8 +7,10 @@ from borderpost_base.errors import (
     cli,
     config,
     counters,
+    doctor,
     events,
     facts,
+    mesh,
     payload,
     policy,
     processes,
@@ -35,6 +37,8 @@ _TABLES = (
     counters.TABLE,
     proof.TABLE,
     payload.TABLE,
+    mesh.TABLE,
+    doctor.TABLE,
 )
 
 

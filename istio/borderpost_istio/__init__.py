@@ -1,0 +1,1 @@
+"""Renders Istio and Kubernetes objects that put Borderpost beside an ingress gateway and cannot leak."""
