@@ -16,7 +16,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-live test test-full check lint mutants compiled fuzz bench bench-smoke generate generate-check proto clean
+.PHONY: help demo demo-live demo-istio istio-tools test test-full check lint mutants compiled fuzz bench bench-smoke generate generate-check proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ demo: $(VENV)/.stamp-demo ## Show it: a real Envoy, five regions, failover, spoo
 
 demo-live: $(VENV)/.stamp-demo ## The same stage left running, with the curl lines to try
 	$(BIN)/borderpost demo --live
+
+demo-istio: $(VENV)/.stamp-demo ## Show Istio's control plane deliver our filter to a real Envoy (needs Go the first time)
+	$(BIN)/borderpost demo --istio
+
+istio-tools: $(VENV)/.stamp-demo ## Build istiod and istioctl into the cache, for tests and demo-istio (needs Go; six minutes, once)
+	$(BIN)/python tools/istio_tools.py
 
 lint: $(VENV)/.stamp-dev ## Style, types, generated files
 	$(BIN)/ruff check --quiet

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from borderpost.demo.scenery import REGIONS, configuration
+from borderpost.demo.user_cache import user_cache
 from borderpost_bench.traffic import REFUSED, ROUTED
 from borderpost_bench.unavailable import Unavailable
 
@@ -68,9 +69,8 @@ def _built(source: Path, names: Sequence[str]) -> Path:
 
 
 def cache_directory() -> Path:
-    """Return where built programs are kept (XDG base directory specification)."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "borderpost" / "rivals"
+    """Return where built programs are kept."""
+    return user_cache("rivals")
 
 
 def fingerprint(source: Path, version: str) -> str:

@@ -44,7 +44,10 @@ def validate_bootstrap(text: str, directory: Path) -> tuple[bool, str]:
 
 
 class EnvoyProcess:
-    """One running Envoy. Listener and admin ports of 0 in the bootstrap are chosen by the system and found out."""
+    """One running Envoy. Listener and admin ports of 0 in the bootstrap are chosen by the system and found out.
+
+    `port` is told where the listener comes later, from a control plane.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class EnvoyProcess:
         name: str = "envoy",
         threads: int = 1,
         user: int | None = None,
+        port: int | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         if user is not None:
@@ -79,7 +83,7 @@ class EnvoyProcess:
         self.admin_port = 0
         try:
             self.process.wait_until(self._ready, timeout_s=30, what="ready")
-            self.port = self._listener_port()
+            self.port = self._listener_port() if port is None else port
         except BaseException:
             self.process.kill()
             raise
