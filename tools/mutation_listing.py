@@ -28,6 +28,7 @@ class Mutant(NamedTuple):
     """Its place among all of its module."""
     unit: str
     in_function: bool
+    """Whether its function's code alone changes, and only what is called after the import shows it."""
     line: int
     operator: str
     was: str
@@ -69,6 +70,7 @@ def mutants(module: str) -> Iterator[Mutant]:
     plain = marshal.dumps(compiled(module, tree))
     seen: collections.Counter[tuple[str, str, str]] = collections.Counter()
     texts = {name: ast.dump(node) for name, node in _definitions(tree)}
+    early = set(_called_at_import(tree))
     for number, site in enumerate(sites(tree)):
         was = header(site.statement)
         old = _apply(site)
@@ -83,8 +85,18 @@ def mutants(module: str) -> Iterator[Mutant]:
         known_by = (texts.get(site.unit, ""), module, site.unit, was, becomes, str(seen[site.unit, was, becomes]))
         key = hashlib.sha256("\0".join(known_by).encode()).hexdigest()[:16]
         yield Mutant(
-            key, module, number, site.unit, site.in_function, site.line, site.operator, was, becomes,
+            key, module, number, site.unit, site.in_function and site.unit not in early, site.line, site.operator, was,
+            becomes,
         )  # fmt: skip
+
+
+def _called_at_import(tree: ast.AST) -> Iterator[str]:
+    """Yield the names of functions that a module's own import calls: what they do then is done before any fork."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield from _called_at_import(node)
 
 
 def _definitions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.AST]]:

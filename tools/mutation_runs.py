@@ -10,6 +10,7 @@ import gc
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import itertools
 import os
 import pickle
@@ -113,7 +114,7 @@ class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname: str, path: object, target: object = None) -> Any:
         """Return how the mutant is loaded, None for any other module."""
         if fullname == self.loader.name:
-            return importlib.machinery.ModuleSpec(fullname, self.loader, origin=self.loader.path)
+            return importlib.util.spec_from_file_location(fullname, self.loader.path, loader=self.loader)
         return None
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from borderpost.policy.decide import asked
 from borderpost.policy.model import Evidence, Facts, Source
+from borderpost.rego.names import Names
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Problems
 from support.policy_builder import Court, regime
@@ -86,6 +87,19 @@ def test_as_many_regions_as_the_bound_says_and_no_more(monkeypatch: pytest.Monke
     assert Court(regions=REGIONS).policy.region_ids == ("ca", "eu", "us")
     with pytest.raises(BorderpostError, match="BP0217"):
         Court(regions={**REGIONS, "fr": "FR"})
+
+
+def test_a_region_s_own_place_has_the_region_s_name_and_what_it_keeps_elsewhere_a_longer_one() -> None:
+    elsewhere = {"country": "DE", "retention": {"country": "US"}, "telemetry": "none"}
+    court = Court(regions={"eu": elsewhere, "us": "US"})
+    assert Names(court.events).locations(court.events.catalogue.everyone) == [
+        "@here",
+        "eu",
+        "eu:retention",
+        "us",
+        "us:retention",
+        "us:telemetry",
+    ]
 
 
 def test_regions_of_an_unknown_zone_make_no_policy() -> None:

@@ -131,8 +131,8 @@ OWN_CODES = {
 }  # fmt: skip
 LISTED_BELOW = {
     **{f"{country}-{own}": own for country, listed in OWN_CODES.items() for own in listed.split()},
-    **{"NL-BQ1": "BQ", "NL-BQ2": "BQ", "NL-BQ3": "BQ", "FI-01": "AX", "NO-21": "SJ", "NO-22": "SJ"},
-}
+    "NL-BQ1": "BQ", "NL-BQ2": "BQ", "NL-BQ3": "BQ", "FI-01": "AX", "NO-21": "SJ", "NO-22": "SJ",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("code", "own"), LISTED_BELOW.items())
