@@ -8,6 +8,7 @@ from typing import Any
 from borderpost_envoy import (
     BodyPlan,
     EnvoyPlan,
+    FailoverCluster,
     HostPort,
     JwtProvider,
     ListenerTls,
@@ -64,6 +65,7 @@ PLANS: dict[str, EnvoyPlan] = {
     "ext_authz-full": EnvoyPlan(**_FULL, via=Via.EXT_AUTHZ),
     "ext_proc-bodies": EnvoyPlan(**_BODIES),
     "ext_authz-bodies": EnvoyPlan(**_BODIES, via=Via.EXT_AUTHZ),
+    "ext_proc-failover": EnvoyPlan(**_PLAIN, failover=(FailoverCluster("atlantic", ("eu-central-1", "us-east-1")),)),
     "ext_proc-tcp": EnvoyPlan(
         **{
             **_PLAIN,

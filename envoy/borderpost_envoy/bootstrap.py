@@ -24,9 +24,10 @@ from borderpost_base.names import (
     METADATA_NAMESPACE,
 )
 from borderpost_envoy.clusters import listener_socket, region_cluster, server_cluster, socket_address
+from borderpost_envoy.failover import failover_cluster
 from borderpost_envoy.filters import http_filters
 from borderpost_envoy.plan import EnvoyPlan, Via
-from borderpost_envoy.routes import route_configuration
+from borderpost_envoy.routes import SERVED_REGION, route_configuration
 
 _MANAGER = "envoy.filters.network.http_connection_manager"
 _DECISION_TIMES = {
@@ -46,7 +47,11 @@ def bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
         admin=boot.Admin(address=socket_address(plan.admin)) if plan.admin else None,
         static_resources=boot.BootstrapStaticResources(
             listeners=[_listener(plan)],
-            clusters=[server_cluster(plan), *(region_cluster(region) for region in plan.regions)],
+            clusters=[
+                server_cluster(plan),
+                *(region_cluster(region, named=bool(plan.failover)) for region in plan.regions),
+                *(failover_cluster(group.cluster, plan.leaves(group)) for group in plan.failover),
+            ],
         ),
     )
     rendered: dict[str, Any] = message.to_dict(casing=Casing.SNAKE)
@@ -125,6 +130,7 @@ def _access_log(path: str, plan: EnvoyPlan) -> accesslog.AccessLog:
         "cluster": "%UPSTREAM_CLUSTER_RAW%",
         "decision": f"%DYNAMIC_METADATA({namespace}:decision)%",
         "region": f"%DYNAMIC_METADATA({namespace}:region)%",
+        **({"served": SERVED_REGION} if plan.failover else {}),
         "status": "%RESPONSE_CODE%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "flags": "%RESPONSE_FLAGS%",

@@ -12,6 +12,7 @@ from envoy_data_plane.envoy.extensions.upstreams.http import v3 as http
 from envoy_data_plane.envoy.type.matcher import v3 as match
 from envoy_data_plane.google import protobuf
 
+from borderpost_base.names import METADATA_NAMESPACE, REGION_KEY
 from borderpost_envoy.plan import (
     SERVER_CLUSTER,
     EnvoyPlan,
@@ -23,8 +24,8 @@ from borderpost_envoy.plan import (
 )
 
 _TLS_SOCKET = "envoy.transport_sockets.tls"
-_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-_OPEN_AT_ONCE_MAX = 65_536
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+OPEN_AT_ONCE_MAX = 65_536
 """Requests Envoy may have open with us at once; its default of 1024 turns a burst into refusals."""
 
 
@@ -49,14 +50,14 @@ def server_cluster(plan: EnvoyPlan) -> cluster.Cluster:
             thresholds=[
                 cluster.CircuitBreakersThresholds(
                     max_connections=1024,
-                    max_pending_requests=_OPEN_AT_ONCE_MAX,
-                    max_requests=_OPEN_AT_ONCE_MAX,
+                    max_pending_requests=OPEN_AT_ONCE_MAX,
+                    max_requests=OPEN_AT_ONCE_MAX,
                     max_retries=1024,
                 )
             ]
         ),
         typed_extension_protocol_options={
-            _HTTP_OPTIONS: protobuf.Any.pack(
+            HTTP_OPTIONS: protobuf.Any.pack(
                 http.HttpProtocolOptions(
                     explicit_http_config=http.HttpProtocolOptionsExplicitHttpConfig(
                         http2_protocol_options=core.Http2ProtocolOptions()
@@ -68,22 +69,29 @@ def server_cluster(plan: EnvoyPlan) -> cluster.Cluster:
     )
 
 
-def region_cluster(region: RegionCluster) -> cluster.Cluster:
-    """Return the cluster of one region. All its endpoints are that region's: retries stay inside it."""
+def region_cluster(region: RegionCluster, *, named: bool = False) -> cluster.Cluster:
+    """Return the cluster of one region. All its endpoints are that region's: retries stay inside it.
+
+    `named` has each endpoint say its region in metadata, for what is logged and told of an answer.
+    """
+    metadata = protobuf.Struct.from_dict({REGION_KEY: region.region}) if named else None
     return cluster.Cluster(
         name=region.cluster,
         type=_discovery(region.endpoints),
         connect_timeout=timedelta(seconds=2),
         lb_policy=cluster.ClusterLbPolicy.LEAST_REQUEST,
         load_assignment=_assignment(
-            region.cluster, region.endpoints, hostname=region.tls.sni if region.tls is not None else ""
+            region.cluster,
+            region.endpoints,
+            hostname=region.tls.sni if region.tls is not None else "",
+            metadata=core.Metadata(filter_metadata={METADATA_NAMESPACE: metadata}) if metadata is not None else None,
         ),
         circuit_breakers=cluster.CircuitBreakers(
             thresholds=[
                 cluster.CircuitBreakersThresholds(
-                    max_connections=_OPEN_AT_ONCE_MAX,
-                    max_pending_requests=_OPEN_AT_ONCE_MAX,
-                    max_requests=_OPEN_AT_ONCE_MAX,
+                    max_connections=OPEN_AT_ONCE_MAX,
+                    max_pending_requests=OPEN_AT_ONCE_MAX,
+                    max_requests=OPEN_AT_ONCE_MAX,
                 )
             ]
         ),
@@ -147,7 +155,11 @@ def _discovery(addresses: tuple[HostPort, ...] | list[HostPort]) -> cluster.Clus
 
 
 def _assignment(
-    name: str, where: tuple[UnixSocket | HostPort, ...] | tuple[HostPort, ...], *, hostname: str
+    name: str,
+    where: tuple[UnixSocket | HostPort, ...] | tuple[HostPort, ...],
+    *,
+    hostname: str,
+    metadata: core.Metadata | None = None,
 ) -> endpoint.ClusterLoadAssignment:
     """Return one locality with all endpoints: no priorities, so no failover from one to another."""
     return endpoint.ClusterLoadAssignment(
@@ -155,7 +167,9 @@ def _assignment(
         endpoints=[
             endpoint.LocalityLbEndpoints(
                 lb_endpoints=[
-                    endpoint.LbEndpoint(endpoint=endpoint.Endpoint(address=_address(one), hostname=hostname))
+                    endpoint.LbEndpoint(
+                        endpoint=endpoint.Endpoint(address=_address(one), hostname=hostname), metadata=metadata
+                    )
                     for one in where
                 ]
             )

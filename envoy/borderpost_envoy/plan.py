@@ -110,6 +110,16 @@ class RoutePlan:
 
     name: str = "inference"
     prefix: str = "/"
+@dataclass(frozen=True, slots=True)
+class FailoverCluster:
+    """Regions behind one cluster, in order: a retry goes on to the next. The only way out of a region, and a way only
+    for requests that Borderpost answers with this cluster."""
+
+    cluster: str
+    regions: tuple[str, ...]
+    """Ids of regions of the plan; the first is the first choice."""
+
+
     timeout_ms: int = 0
     """Whole response; 0 sets no bound, because a completion may stream for many minutes."""
     idle_timeout_ms: int = 300_000
@@ -183,6 +193,8 @@ class EnvoyPlan:
     """Path of a JSON access log without client addresses; None writes none."""
     bodies: BodyPlan | None = None
     """Bodies that are sent to us; None sends headers only."""
+    failover: tuple[FailoverCluster, ...] = ()
+    """Groups of regions that stand in for each other; none lets no retry leave a region."""
 
     def __post_init__(self) -> None:
         _need(bool(self.regions), "a plan needs at least one region")
@@ -191,13 +203,57 @@ class EnvoyPlan:
         _need(bool(self.hosts), "a plan needs at least one host (`*` for all)")
         _need(self.trusted_hops >= 0, "trusted_hops is a count")
         _need(self.message_timeout_ms > 0, "a message timeout of 0 would never end a request")
-        _distinct("cluster", [r.cluster for r in self.regions] + [SERVER_CLUSTER])
+        groups = [group.cluster for group in self.failover]
+        _distinct("cluster", [r.cluster for r in self.regions] + groups + [SERVER_CLUSTER])
         _distinct("region", [r.region for r in self.regions])
         _distinct("route", [r.name for r in self.routes])
         _distinct("JWT provider", [p.name for p in self.jwt_providers])
         unknown = sorted({*(self.bodies.routes if self.bodies else ())} - {route.name for route in self.routes})
         _need(not unknown, f"bodies of `{unknown[0] if unknown else ''}` are to be sent, which is no route")
         for region in self.regions:
+        for group in self.failover:
+            self._check_group(group)
+
+    def _check_group(self, group: FailoverCluster) -> None:
+        _need(bool(group.cluster), "a failover group has an empty cluster name")
+        _need(len(set(group.regions)) > 1, f"failover group `{group.cluster}` needs two regions")
+        _distinct("region", list(group.regions))
+        unknown = sorted({*group.regions} - {region.region for region in self.regions})
+        _need(not unknown, f"failover group `{group.cluster}` names `{unknown[0] if unknown else ''}`, no region")
+
+    def leaves(self, group: FailoverCluster) -> tuple[str, ...]:
+        """Return the clusters of a group's regions, in its order."""
+        by_id = {region.region: region.cluster for region in self.regions}
+        return tuple(by_id[region] for region in group.regions)
+
+    @property
+    def asks_for_certificates(self) -> bool:
+        """Whether clients are asked for certificates, whose names are evidence."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoyPlan(GatewayPlan):
+    """Everything that differs between two Envoy bootstraps of ours."""
+
+    listen: HostPort
+    regions: tuple[RegionCluster, ...]
+    admin: HostPort | None = HostPort("127.0.0.1", 9901)
+    tls: ListenerTls | None = None
+    jwt_providers: tuple[JwtProvider, ...] = ()
+    jwt_payload_key: str = "payload"
+    """Key of the payload in jwt_authn's metadata; must equal `evidence.token.payload_key`."""
+
+    def __post_init__(self) -> None:
+        GatewayPlan.__post_init__(self)  # `super()` does not know a class with slots before Python 3.14
+        _distinct("JWT provider", [p.name for p in self.jwt_providers])
+        for region in self.regions:
+            _need(bool(region.endpoints), f"region `{region.region}` has no endpoint")
+
+    @property
+    def asks_for_certificates(self) -> bool:
+        """Whether there is an authority to check clients' certificates by."""
+        return self.tls is not None and self.tls.client_ca is not None
             _need(bool(region.endpoints), f"region `{region.region}` has no endpoint")
             _need(bool(region.cluster), f"region `{region.region}` has an empty cluster name")
 

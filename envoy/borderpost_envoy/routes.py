@@ -21,12 +21,15 @@ from borderpost_base.names import (
     DECISION_HEADER,
     METADATA_NAMESPACE,
     REGION_HEADER,
+    REGION_KEY,
     ROUTE_KEY,
 )
 from borderpost_envoy.filters import HOST_SELECTIONS_MAX, PREVIOUS_HOSTS, headers_only
 from borderpost_envoy.plan import EnvoyPlan, RoutePlan, RouteStyle
 
 _SPECIFIER = "borderpost.regions"
+SERVED_REGION = f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:{REGION_KEY})%"
+"""Format of the region that has served a request, by the metadata of its endpoint: one of a failover group's."""
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 """Conditions under which no upstream has begun to process the request: a completion is never paid twice."""
 
@@ -44,8 +47,8 @@ def route_configuration(plan: EnvoyPlan, namespace: str) -> route.RouteConfigura
         ],
         request_headers_to_remove=[CLUSTER_HEADER, CLIENT_HEADER],
         response_headers_to_add=[
-            _from_metadata(DECISION_HEADER, namespace, "decision"),
-            _from_metadata(REGION_HEADER, namespace, "region"),
+            _told(DECISION_HEADER, _answered(namespace, "decision")),
+            _told(REGION_HEADER, SERVED_REGION if plan.failover else _answered(namespace, REGION_KEY)),
         ],
         cluster_specifier_plugins=[_allow_list(plan)] if plan.route_style is RouteStyle.MATCHER else [],
     )
@@ -92,13 +95,12 @@ def _retries(count: int) -> route.RetryPolicy:
 def _allow_list(plan: EnvoyPlan) -> route.ClusterSpecifierPlugin:
     """Return the matcher on our header. Header input only: metadata input crashes Envoy 1.40.0."""
     clusters = {
-        region.cluster: xds_match.MatcherOnMatch(
+        name: xds_match.MatcherOnMatch(
             action=xds_core.TypedExtensionConfig(
-                name=region.cluster,
-                typed_config=protobuf.Any.pack(specifier.ClusterAction(cluster=region.cluster)),
+                name=name, typed_config=protobuf.Any.pack(specifier.ClusterAction(cluster=name))
             )
         )
-        for region in plan.regions
+        for name in (each.cluster for each in (*plan.regions, *plan.failover))
     }
     matcher = xds_match.Matcher(
         matcher_tree=xds_match.MatcherMatcherTree(
@@ -117,9 +119,14 @@ def _allow_list(plan: EnvoyPlan) -> route.ClusterSpecifierPlugin:
     )
 
 
-def _from_metadata(header: str, namespace: str, key: str) -> core.HeaderValueOption:
-    """Return a response header from our answer, in place of whatever an upstream set by that name."""
+def _answered(namespace: str, key: str) -> str:
+    """Return the format of a value of our answer's metadata."""
+    return f"%DYNAMIC_METADATA({namespace}:{key})%"
+
+
+def _told(header: str, value: str) -> core.HeaderValueOption:
+    """Return a response header, in place of whatever an upstream set by that name."""
     return core.HeaderValueOption(
-        header=core.HeaderValue(key=header, value=f"%DYNAMIC_METADATA({namespace}:{key})%"),
+        header=core.HeaderValue(key=header, value=value),
         append_action=core.HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
     )

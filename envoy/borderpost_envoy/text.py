@@ -38,6 +38,12 @@ REASONS: Mapping[tuple[str, ...], str] = {
     ("cluster_header",): "Names any cluster of this Envoy; a missing or unknown one is 503.",
     ("request_headers_to_remove",): "The decision is between Envoy and us.",
     ("route", "retry_policy"): "The same cluster, so the same region; only what no upstream has begun to process.",
+    (
+        "retry_policy",
+        "retry_priority",
+    ): "On to the next region: the answer names this cluster only where each is legal.",
+    ("cluster_type",): "A failover group: its regions' clusters in order, tried one after the other.",
+    ("max_retries",): "Envoy's default lets three requests at a time be retried.",
     ("circuit_breakers",): "Envoy's default of 1024 open requests would refuse bursts.",
 }
 """Comment before a key, by the last parts of its path."""

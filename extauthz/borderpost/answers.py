@@ -21,7 +21,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -42,9 +42,17 @@ SEND_BODY: Final = proc.ProcessingResponse(
 whose body it was told to buffer before that is answered as well."""
 
 
+class Leaf(NamedTuple):
+    """A further region that Envoy may turn to, within the cluster answered."""
+
+    region: str
+    rule: str
+    """The legal basis that allows it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The request goes to this region's cluster."""
+    """The request goes to this region's cluster, or to that of a failover group which begins with this region."""
 
     region: str
     cluster: str
@@ -52,6 +60,18 @@ class Route:
     """Effective jurisdictions joined by a comma, `-` if none."""
     rule: str
     """The legal basis of the chosen region."""
+    then: tuple[Leaf, ...] = ()
+    """Where a retry of Envoy's may go, in order: the other regions of the group. Empty for a region's own cluster."""
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Return every region that may see the request, in order."""
+        return (self.region, *(leaf.region for leaf in self.then))
+
+    @property
+    def rules(self) -> str:
+        """Return the legal bases of all of them, joined by commas."""
+        return ",".join((self.rule, *(leaf.rule for leaf in self.then)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +224,15 @@ class ExtAuthzDoor(Door):
 
 
 def _metadata(answer: Answer, decision: str | None) -> dict[str, str]:
-    """Return what access logs and later filters may see; the same keys on both doors."""
+    """Return what access logs and later filters may see; the same keys on both doors.
+
+    `region` names every region that may serve the request, joined by commas: more than one for a failover group.
+    """
     metadata = {"jurisdiction": answer.jurisdiction}
     if decision is not None:
         metadata["decision"] = decision
     if isinstance(answer, Route):
-        metadata |= {"region": answer.region, "rule": answer.rule}
+        metadata |= {"region": ",".join(answer.regions), "rule": answer.rule}
     else:
         metadata |= {"rule": answer.reason, "code": answer.code}
     return metadata

@@ -1,4 +1,5 @@
-"""The catalogue: the regions that can be routed to and how they are ranked, as one value with one digest.
+"""The catalogue as one value with one digest: the regions that can be routed to, how they are ranked, and which stand
+in for which.
 
 Probes are not in it: they say how this gateway finds out what is up, not which region is better, and what they
 find out is in the signals.
@@ -7,6 +8,7 @@ find out is in the signals.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from borderpost.policy import canonical
 from borderpost.policy.bundle import PolicyBundle
@@ -14,6 +16,7 @@ from borderpost.policy.fields import Identifier
 from borderpost.policy.pack import GroupRule
 from borderpost.policy.schema import RegionSpec
 from borderpost.regions.config import RankingSpec
+from borderpost.regions.failover import FailoverGroup
 from borderpost.regions.rank import LatencyTable
 from borderpost_base.strict import StrictModel
 
@@ -27,10 +30,20 @@ class Catalog(StrictModel):
     ranking: RankingSpec
     """Latency table, preference and tie margin."""
 
+    failover: dict[Identifier, FailoverGroup] | None = None
+    """Failover groups by id; None where there are none, so that such a catalogue is in bytes what it was before there
+    could be any, and a log or a worker of an earlier version reads it."""
+
     @classmethod
-    def of(cls, regions: Mapping[str, RegionSpec], ranking: RankingSpec) -> Catalog:
+    def of(
+        cls,
+        regions: Mapping[str, RegionSpec],
+        ranking: RankingSpec,
+        failover: Mapping[str, FailoverGroup] = MappingProxyType({}),
+    ) -> Catalog:
         """Make the catalogue of a configuration."""
-        return cls(regions=dict(regions), ranking=ranking.model_copy(update={"probes": {}}))
+        own = ranking.model_copy(update={"probes": {}})
+        return cls(regions=dict(regions), ranking=own, failover=dict(failover) or None)
 
     def canonical(self) -> bytes:
         """Return the catalogue's one form in bytes."""

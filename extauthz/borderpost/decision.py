@@ -176,7 +176,8 @@ class View:
         if opinion is not None:
             until_us = min(until_us, opinion.until_us)
         policy = self.compiled.policy
-        counted = policy.counted(answer.rule) if isinstance(answer, Route) else ()
+        # A retry is a use of its region's bases too, and nobody tells us of it: it counts from the start.
+        counted = policy.counted(answer.rules) if isinstance(answer, Route) else ()
         counts = tuple(policy.counters[counter] for counter in counted)
         return Decision(answer, facts, law, ranking, record, until_us, counts, opinion)
 

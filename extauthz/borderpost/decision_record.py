@@ -116,11 +116,14 @@ def _jurisdiction(facts: Facts, law: Law | None) -> dict[str, Any]:
 
 def _out(answer: Answer, places: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(answer, Route):
-        return {
+        told: dict[str, Any] = {
             "action": "route",
             "r": answer.region,
             "cluster": answer.cluster,
             "cc": places[answer.region],
             "basis": answer.rule,
         }
+        if answer.then:
+            told["then"] = [{"r": leaf.region, "cc": places[leaf.region], "basis": leaf.rule} for leaf in answer.then]
+        return told
     return {"action": "refuse", "status": answer.status, "code": answer.code, "reason": answer.reason}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from borderpost.answers import Answer, Refusal, Route
+from borderpost.answers import Answer, Leaf, Refusal, Route
 from borderpost.catalog import Catalog
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import CompiledPolicy, compile_policy
 from borderpost.policy.model import Facts, Law, Ruling
+from borderpost.regions.failover import FailoverGroups
 from borderpost.regions.rank import LatencyTable, Ranking, areas_of, rank
 from borderpost.regions.signals import Signals
 
@@ -40,12 +41,14 @@ class CompiledLaw:
     """Region id to Envoy cluster name."""
     places: Mapping[str, str]
     """Region id to ISO code."""
+    groups: FailoverGroups
 
     @classmethod
     def of(cls, bundle: PolicyBundle, catalog: Catalog) -> CompiledLaw:
         """Compile. Raises Problems or BorderpostError where the two do not fit each other."""
         policy = compile_policy(bundle, catalog.regions)
-        return cls(bundle, catalog, policy, catalog.latency_table(bundle), catalog.clusters, catalog.places)
+        groups = FailoverGroups(catalog.failover or {})
+        return cls(bundle, catalog, policy, catalog.latency_table(bundle), catalog.clusters, catalog.places, groups)
 
     def answer(self, facts: Facts, law: Law, signals: Signals) -> tuple[Answer, Ranking | None]:
         """Return what the law and these signals come to; no ranking where there was nothing to rank."""
@@ -57,4 +60,8 @@ class CompiledLaw:
         if ranking.chosen is None:
             return Refusal(503, "BP0806", "no-legal-region-up", jurisdiction, law.regimes), ranking
         region = ranking.chosen
-        return Route(region, self.clusters[region], jurisdiction, law.bases[region]), ranking
+        cluster, then = self.clusters[region], ()
+        # Regions outside the law are in no ranking of it, so a group that is chosen reaches none.
+        if (group := self.groups.choose(ranking)) is not None:
+            cluster, then = group.cluster, tuple(Leaf(leaf, law.bases[leaf]) for leaf in group.regions[1:])
+        return Route(region, cluster, jurisdiction, law.bases[region], then), ranking

@@ -98,7 +98,7 @@ class Publication:
         """
         if not self.law.known:
             return
-        catalog = Catalog.of(self._loaded.regions, self._loaded.config.ranking)
+        catalog = Catalog.of(self._loaded.regions, self._loaded.config.ranking, self._loaded.config.failover)
         parts = {
             "policy": self._loaded.bundle.canonical(),
             "catalog": catalog.canonical(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from borderpost.answers import Answer, Refusal, Route
+from borderpost.answers import Answer, Leaf, Refusal, Route
 from borderpost.policy.model import Evidence, Facts, Mode, Source
 
 
@@ -35,5 +35,6 @@ def answer_of(record: Mapping[str, Any]) -> Answer:
     out = record["out"]
     jurisdiction = ",".join(record["jur"]["effective"]) or "-"
     if out["action"] == "route":
-        return Route(out["r"], out["cluster"], jurisdiction, out["basis"])
+        then = tuple(Leaf(leaf["r"], leaf["basis"]) for leaf in out.get("then", ()))
+        return Route(out["r"], out["cluster"], jurisdiction, out["basis"], then)
     return Refusal(out["status"], out["code"], out["reason"], jurisdiction, tuple(record["jur"]["regimes"]))

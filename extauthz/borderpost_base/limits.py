@@ -71,7 +71,7 @@ REQUEST_MESSAGE_BYTES_MAX = _limit(
     "request_message_bytes_max", 1 << 20, "bytes", "Envoy's own header limit is 60 KiB; metadata may add to it"
 )
 RECORD_BYTES_MAX = _limit(
-    "record_bytes_max", 20 << 10, "bytes", "tlog-tiles bounds an entry at 65,535; ours stay readable"
+    "record_bytes_max", 24 << 10, "bytes", "tlog-tiles bounds an entry at 65,535; ours stay readable"
 )
 RECORDED_EVENTS_MAX = _limit(
     "recorded_events_max", 6, "legal events a record", "the first by id; the digest of the list tells them all"
@@ -81,6 +81,12 @@ REGIONS_MAX = _limit("regions_max", 1000, "regions", "legal sets are bit masks; 
 PROBE_PATH_BYTES_MAX = _limit("probe_path_bytes_max", 2048, "bytes", "a health page's path is a few words")
 PROBE_REPLY_BYTES_MAX = _limit(
     "probe_reply_bytes_max", 4096, "bytes", "a status line; the rest of a probe's reply is not read"
+)
+FAILOVER_GROUPS_MAX = _limit(
+    "failover_groups_max", 256, "groups", "each is a cluster of Envoy's; more than regions need for pairs and triples"
+)
+FAILOVER_REGIONS_MAX = _limit(
+    "failover_regions_max", 4, "regions a group", "a request that three regions have failed fails by its own fault"
 )
 PROBES_AT_ONCE_MAX = _limit("probes_at_once_max", 32, "connections", "a steward's sockets and a resolver's patience")
 LATENCY_AREAS_MAX = _limit("latency_areas_max", 4096, "areas", "all of ISO 3166-2 has about 5,000 subdivisions")

@@ -36,5 +36,11 @@ BODY_BUFFERED: Final = "buffered"
 """Its value where Envoy sends them whole."""
 PARTIAL_BODY_HEADER: Final = "x-envoy-auth-partial-body"
 """Header by which Envoy says over ext_authz, where there is a body, whether it is a part of one."""
+OBSERVE_KEY: Final = "observe"
+"""Key in route metadata under `METADATA_NAMESPACE`, for the ext_authz door: true where Envoy goes its own way whatever
+we answer. Over ext_proc Envoy says so itself (`observability_mode`)."""
+REGION_KEY: Final = "region"
+"""Key of the region's id in our answer's metadata, and in the metadata of its endpoints in Envoy, both under
+`METADATA_NAMESPACE`."""
 ANSWER_HEADERS: Final = ("content-type", "retry-after", "link", "cache-control")
 """What a refusal may set beside our own headers: Envoy drops or refuses everything else from us."""

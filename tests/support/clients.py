@@ -85,5 +85,6 @@ def illegal_routes(
         believed = [piece for piece in record["jur"]["evidence"] if "doubt" not in piece]
         places = [piece["val"].partition("-")[0] for piece in believed]
         legal = ALL.intersection(*(legal_of_place.get(place, NOWHERE) for place in places)) if places else NOWHERE
-        if out["r"] not in legal:
-            yield f"{record['epoch']}/{record['seq']}: {places} sent to {out['r']}"
+        for region in (out["r"], *(leaf["r"] for leaf in out.get("then", ()))):
+            if region not in legal:
+                yield f"{record['epoch']}/{record['seq']}: {places} sent to {region}"

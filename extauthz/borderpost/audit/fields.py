@@ -126,6 +126,14 @@ _CANDIDATE = Shape(
     )
 )
 
+_LEAF = Shape(
+    (
+        Field("r", NAME, "Region."),
+        Field("cc", PLACE, "Its place."),
+        Field("basis", BASES, "The bases that allow it, `regime/basis`."),
+    )
+)
+
 _OUT = Shape(
     (
         Field("action", Choice(("route", "refuse")), "What Envoy was told."),
@@ -133,6 +141,12 @@ _OUT = Shape(
         _optional("cluster", CLUSTER, "The cluster Envoy was told."),
         _optional("cc", PLACE, "The region's place."),
         _optional("basis", BASES, "The bases that allow the region, `regime/basis`."),
+        _optional(
+            "then",
+            ListOf(_LEAF, limits.FAILOVER_REGIONS_MAX - 1),
+            "Where a retry of Envoy's may go, in order, if the cluster is a failover group's: its other regions, each "
+            "legal for this request and none known to be down. Absent, no retry leaves the region.",
+        ),
         _optional("status", Integer(100, 599), "HTTP status of a refusal."),
         _optional("code", Text("error code", re.compile(r"BP\d{4}"), 6), "Error code of a refusal."),
         _optional("reason", REASON, "The particular reason of a refusal."),
@@ -152,6 +166,16 @@ _SHADOW = Shape(
         _optional("r", NAME, "The region that it would have chosen."),
         _optional("basis", BASES, "The bases that allow that region by it."),
         _optional("reason", REASON, "The reason for which it would have refused."),
+    )
+)
+
+_OBSERVED = Shape(
+    (
+        _optional("cluster", CLUSTER, "The cluster of Envoy's to which the request went, where Envoy told it."),
+        _optional("r", NAME, "The region where it went, by `observe` or its cluster; absent where nobody knows."),
+        _optional("unlawful", REASON, "Why the law allows no request like it to go there; absent where it does."),
+        _optional("body_unseen", Boolean(), "True where an enforced route's body would have counted too."),
+        _optional("unenforced", Boolean(), "True where the route was to be enforced: an alarm."),
     )
 )
 

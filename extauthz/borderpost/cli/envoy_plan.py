@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from borderpost_envoy import (
         BodyPlan,
         EnvoyPlan,
+        FailoverCluster,
         HostPort,
         ListenerTls,
         RegionCluster,
@@ -56,6 +57,7 @@ def make_plan(loaded: Loaded, arguments: argparse.Namespace) -> EnvoyPlan:
         jwt_namespace=token.namespace,
         jwt_payload_key=token.payload_key,
         bodies=_bodies(loaded.config),
+        failover=failover_clusters(loaded.config),
     )
 
 
@@ -71,6 +73,13 @@ def servers_of(config: Config) -> tuple[UnixSocket | HostPort, ...]:
             "BP0004", "`server.port` is 0, so nobody can know it before the start", place=Place(key="server.port")
         )
     return tuple(HostPort(server.host, server.port + index) for index in range(server.workers))
+
+
+def failover_clusters(config: Config) -> tuple[FailoverCluster, ...]:
+    """Return the clusters of the failover groups."""
+    from borderpost_envoy import FailoverCluster
+
+    return tuple(FailoverCluster(group.cluster or name, group.regions) for name, group in config.failover.items())
 
 
 def _bodies(config: Config) -> BodyPlan | None:

@@ -84,7 +84,31 @@ class Explanation:
         answer = self.answer
         if self.law is None or not isinstance(answer, Route):
             return []
-        return grounds(self.compiled.bundle, self.compiled.policy, answer.region, answer.rule, self.at_us)
+        return self.grounds_of(answer.region, answer.rule)
+
+    def grounds_of(self, region: str, bases: str) -> list[dict[str, Any]]:
+        """Return the entries by which a region is allowed on these bases, with source and dates."""
+        return grounds(self.compiled.bundle, self.compiled.policy, region, bases, self.at_us)
+
+    def failover(self) -> Iterator[dict[str, Any]]:
+        """Yield each failover group that begins with the region chosen: answered, or why not."""
+        if self.law is None or self.ranking is None or not isinstance(self.answer, Route):
+            return
+        states = dict.fromkeys(self.ranking.down, "down")
+        for group in self.compiled.groups.beginning_with(self.answer.region):
+            answered = self.answer.cluster == group.cluster
+            why_not = None
+            if not answered:
+                hindering = [
+                    f"{region}: {states.get(region) or self.law.refused.get(region, 'no region of this catalogue')}"
+                    for region in group.regions
+                    if region in states or region not in self.law.legal
+                ]
+                why_not = "; ".join(hindering) or "another group comes first"
+            yield {
+                "group": group.id, "cluster": group.cluster, "regions": list(group.regions), "answered": answered,
+                "why_not": why_not,
+            }  # fmt: skip
 
     def events_taking_part(self) -> list[dict[str, Any]]:
         """Return the legal events that made a difference to this request."""
@@ -148,6 +172,7 @@ class Explanation:
             "regions": list(self.regions()),
             "grounds": self.grounds(),
             "answer": answer_as_dict(self.answer),
+            "failover": list(self.failover()),
             "shadow": self.shadow_as_dict(),
             "inputs": self.inputs,
             "notes": list(self.notes),
@@ -157,5 +182,8 @@ class Explanation:
 def answer_as_dict(answer: Answer) -> dict[str, Any]:
     """Return an answer as JSON-ready data."""
     if isinstance(answer, Route):
-        return {"action": "route", "region": answer.region, "cluster": answer.cluster, "basis": answer.rule}
+        return {
+            "action": "route", "region": answer.region, "cluster": answer.cluster, "basis": answer.rule,
+            "then": [{"region": leaf.region, "basis": leaf.rule} for leaf in answer.then],
+        }  # fmt: skip
     return {"action": "refuse", "status": answer.status, "code": answer.code, "reason": answer.reason}

@@ -162,7 +162,7 @@ def scenario_of(loaded: Loaded, at_us: int) -> Scenario:
     from borderpost.foresight.scenario import Scenario
     from borderpost.regions.signals import Signals
 
-    catalog = Catalog.of(loaded.regions, loaded.config.ranking)
+    catalog = Catalog.of(loaded.regions, loaded.config.ranking, loaded.config.failover)
     return Scenario(loaded.bundle, catalog, loaded.events, Signals.empty(SEED, at_us), at_us)
 
 

@@ -6,6 +6,7 @@ region was chosen, why not another, and how all of it can be checked. Every rule
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from borderpost.answers import Route
@@ -40,7 +41,14 @@ def _outcome(told: Explanation) -> str:
     record = f"Decision {told.decision_id}" if told.decision_id is not None else "A made-up request"
     if isinstance(answer, Route):
         spec = told.compiled.catalog.regions[answer.region]
-        return f"{record}, {at}: the request was sent to {words.region_words(answer.region, spec)}."
+        sent = f"{record}, {at}: the request was sent to {words.region_words(answer.region, spec)}."
+        regions = told.compiled.catalog.regions
+        spare = [words.region_words(leaf.region, regions[leaf.region]) for leaf in answer.then]
+        if not spare:
+            return sent
+        return (
+            f"{sent} Had that failed, the gateway could have sent it on, without asking again, to {'; '.join(spare)}."
+        )
     status = {403: "evidence was missing", 451: "the law forbids it", 503: "nothing that may serve it could"}
     return (
         f"{record}, {at}: the request was refused ({status.get(answer.status, 'it was malformed')}). "
@@ -125,14 +133,21 @@ def _chosen(page: Page, told: Explanation) -> None:
     if not isinstance(answer, Route):
         return
     page.heading("On which legal basis this region may serve it")
+    _grounds(page, told, told.grounds())
+    page.paragraph(_why_this(told, answer.region))
+    for leaf in answer.then:
+        page.heading(f"On which legal basis {leaf.region} could have served it, had that failed")
+        _grounds(page, told, told.grounds_of(leaf.region, leaf.rule))
+
+
+def _grounds(page: Page, told: Explanation, grounds: Iterable[dict[str, Any]]) -> None:
     rows = []
-    for ground in told.grounds():
+    for ground in grounds:
         if "source" not in ground:
             rows.append((ground["basis"], f"{ground['note'][:1].upper()}{ground['note'][1:]}.", "-", "-"))
             continue
         rows.append((ground["basis"], _allowed(told, ground), ground["source"], _dates(ground)))
     page.table(("Basis (law / name)", "It allows", "Source", "Dates"), rows)
-    page.paragraph(_why_this(told, answer.region))
 
 
 def _allowed(told: Explanation, ground: dict[str, Any]) -> str:
@@ -179,8 +194,9 @@ def _ms(latency_us: int) -> str:
 
 def _others(page: Page, told: Explanation) -> None:
     rows = []
+    reached = told.answer.regions if isinstance(told.answer, Route) else ()
     for row in told.regions():
-        if row["chosen"]:
+        if row["region"] in reached:
             continue
         spec = told.compiled.catalog.regions[row["region"]]
         rows.append((words.region_words(row["region"], spec), _why_other(told, row), row.get("source") or "-"))

@@ -68,7 +68,7 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
 
 def view_of(loaded: Loaded, geo: GeoDatabase, signals: Signals, anonymisers: Anonymisers | None = None) -> View:
     """Return everything that decides, compiled from a configuration as a worker compiles it from a snapshot."""
-    catalog = Catalog.of(loaded.regions, loaded.config.ranking)
+    catalog = Catalog.of(loaded.regions, loaded.config.ranking, loaded.config.failover)
     parts = {
         "policy": loaded.bundle.digest,
         "events": loaded.events.digest,

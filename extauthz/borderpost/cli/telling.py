@@ -117,6 +117,13 @@ def _tell_answer(told: Explanation, output: Output) -> None:
         output.data(f"{verdict} to {told.answer.region} (cluster {told.answer.cluster}) by {told.answer.rule}")
         for ground in told.grounds():
             output.data(f"  {_ground(ground)}")
+        for leaf in told.answer.then:
+            output.data(f"a retry may go to {leaf.region} by {leaf.rule}")
+            for ground in told.grounds_of(leaf.region, leaf.rule):
+                output.data(f"  {_ground(ground)}")
+        for group in told.failover():
+            if not group["answered"]:
+                output.data(f"not by the failover group {group['group']}: {group['why_not']}")
         return
     refusal = told.answer
     verdict = output.paint("refused", "red", stream=output.stdout)

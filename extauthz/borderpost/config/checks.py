@@ -14,6 +14,7 @@ from borderpost.policy.compile import compile_policy
 from borderpost.policy.own_processors import check_own_processors
 from borderpost.policy.schema import RegionSpec
 from borderpost_base.errors import BorderpostError
+from borderpost.regions.failover import mistakes as failover_mistakes
 from borderpost_base.yaml_source import KeyPath, YamlDocument, dotted
 
 
@@ -22,7 +23,7 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
 
     Without a bundle, because the policy itself has mistakes, what depends on its groups is left for the next run.
     """
-    mistakes = (*_clusters(config), *_tenant_names(config), *_peers(config), *_sinks(config))
+    mistakes = (*_clusters(config), *_failover(config), *_tenant_names(config), *_peers(config), *_sinks(config))
     found = [
         BorderpostError(error.code, error.detail, place=document.place(path), mend=error.mend)
         for path, error in (
@@ -68,6 +69,11 @@ def _clusters(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
 
 def _tenant_names(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
     """Find certificate names that would prove two tenants."""
+def _failover(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
+    """Find failover groups that would stand for something else than their regions."""
+    return failover_mistakes(config.failover, {name: spec.cluster or name for name, spec in config.regions.items()})
+
+
     owners: dict[str, str] = {}
     for name, tenant in config.tenants.items():
         for index, san in enumerate(tenant.san):

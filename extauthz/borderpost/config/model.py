@@ -28,7 +28,8 @@ from borderpost.policy.schema import (
     TenantSpec,
 )
 from borderpost.regions.config import RankingSpec
-from borderpost_base.limits import REGIONS_MAX
+from borderpost.regions.failover import FailoverGroup
+from borderpost_base.limits import FAILOVER_GROUPS_MAX, REGIONS_MAX
 from borderpost_base.strict import StrictModel
 from borderpost_base.variables import VARIABLES
 
@@ -87,6 +88,10 @@ class Config(StrictModel):
     """Where the record is kept."""
 
     server: ServerSpec = ServerSpec()
+    failover: dict[Identifier, FailoverGroup] = Field(default={}, max_length=FAILOVER_GROUPS_MAX)
+    """Groups of regions that stand in for each other, by id; none by default, because a retry in another region is a
+    second transfer. A group's cluster is answered only for requests that may go to each of its regions."""
+
     """Where Envoy reaches the workers."""
 
     answers: AnswersSpec = AnswersSpec()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from borderpost.answers import Route
 from borderpost.audit.inputs import InputStore
 from borderpost.audit.kinds import parse_stamp
 from borderpost.audit.reader import read_log
@@ -12,6 +13,7 @@ from borderpost.catalog import Catalog
 from borderpost.counters.windows import month_at
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.compile import CompiledPolicy, compile_policy
+from borderpost.recorded_decision import answer_of
 from borderpost_base.world import World
 
 
@@ -34,7 +36,8 @@ def counts_of(log: Path, world: World) -> tuple[dict[str, int], int]:
             bundle = PolicyBundle.from_canonical(store.get(key[0]))
             policies[key] = compile_policy(bundle, Catalog.from_canonical(store.get(key[1])).regions)
         policy = policies[key]
-        counted = policy.counted(record["out"]["basis"])
+        answer = answer_of(record)
+        counted = policy.counted(answer.rules) if isinstance(answer, Route) else ()
         records += bool(counted)
         for counter_id in counted:
             name = f"{counter_id}/{month_at(policy.counters[counter_id], parse_stamp(record['ts'])).name}"

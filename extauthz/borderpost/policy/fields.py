@@ -117,6 +117,8 @@ def _nfc(value: str) -> str:
     return unicodedata.normalize("NFC", value)
 
 
+ClusterName = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+"""Name of an Envoy cluster: visible ASCII, the pipes of Istio's names included."""
 Code = Annotated[str, checked(_code), WithJsonSchema({"type": "string", "pattern": codes.PATTERN})]
 """A country, subdivision or sub-country jurisdiction."""
 

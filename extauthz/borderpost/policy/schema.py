@@ -23,6 +23,7 @@ from pydantic_core import CoreSchema
 
 from borderpost.policy import codes
 from borderpost.policy.fields import (
+    ClusterName,
     Code,
     Country,
     HeaderName,
@@ -175,7 +176,7 @@ like a region's (there; where it names no operator, contracts or anything else, 
 class RegionSpec(Processor):
     """A region that requests can be sent to."""
 
-    cluster: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")] | None = None
+    cluster: ClusterName | None = None
     """Name of the Envoy cluster; the region's id by default, so that a plain set-up says each name once."""
     processing_scope: Annotated[
         str, StringConstraints(pattern=r"^(single|global|zone:[A-Za-z][A-Za-z0-9_]{0,63})$")

@@ -68,8 +68,9 @@ class Exposed:
     decision_id: str
     at: str
     region: str
+    """The region that it was sent to, or one that a retry could have taken it to."""
     basis: str
-    """The bases on which it was routed."""
+    """The bases that allowed that region."""
     instead: str
     """What would have been: the reason against the region, or the bases that were left."""
     refused: bool
@@ -142,19 +143,23 @@ def examine(log: Path, event: LegalEvent, answers: Sequence[LegalEvent] = ()) ->
         report.unheard += at_us >= recorded_us
         out = record["out"]
         both = hindsight.laws(record, facts_of(record), at_us)
-        if both is None or out["r"] not in both[0].legal:
+        reached = (out, *out.get("then", ()))
+        if both is None or not {each["r"] for each in reached} <= set(both[0].legal):
             report.underivable += 1
             continue
         was, would = both
-        refused = out["r"] not in would.legal
-        if not refused and would.bases[out["r"]] == was.bases[out["r"]]:
+        changed = [each for each in reached if would.bases.get(each["r"]) != was.bases[each["r"]]]
+        if not changed:
             continue
+        # Of the regions that the request could reach, one that the event would have refused says most.
+        most = next((each for each in changed if each["r"] not in would.legal), changed[0])
+        region, refused = most["r"], most["r"] not in would.legal
         report.refused += refused
         report.rebased += not refused
         if len(report.listed) < _LISTED:
-            instead = would.refused.get(out["r"], would.reason) if refused else would.bases[out["r"]]
+            instead = would.refused.get(region, would.reason) if refused else would.bases[region]
             report.listed.append(
-                Exposed(_id_of(record), record["ts"], out["r"], out.get("basis", "-"), instead, refused)
+                Exposed(_id_of(record), record["ts"], region, most.get("basis", "-"), instead, refused)
             )  # fmt: skip
     return report
 
