@@ -4,41 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from betterproto2 import Casing
-from envoy_data_plane.envoy.config.accesslog import v3 as accesslog
 from envoy_data_plane.envoy.config.bootstrap import v3 as boot
-from envoy_data_plane.envoy.config.common.mutation_rules import v3 as mutation
-from envoy_data_plane.envoy.config.core import v3 as core
 from envoy_data_plane.envoy.config.listener import v3 as listener
-from envoy_data_plane.envoy.extensions.access_loggers.file import v3 as file_log
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm
-from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation import v3 as early
-from envoy_data_plane.envoy.type.matcher import v3 as match
 from envoy_data_plane.google import protobuf
 
-from borderpost_base.names import (
-    EXT_AUTHZ_FILTER,
-    EXT_AUTHZ_NAMESPACE,
-    EXT_PROC_FILTER,
-    HEADER_PREFIX,
-    METADATA_NAMESPACE,
-)
 from borderpost_envoy.clusters import listener_socket, region_cluster, server_cluster, socket_address
+from borderpost_envoy.connections import MANAGER, connection_manager, metadata_namespace
 from borderpost_envoy.failover import failover_cluster
 from borderpost_envoy.filters import http_filters
-from borderpost_envoy.plan import EnvoyPlan, Via
-from borderpost_envoy.routes import SERVED_REGION, route_configuration
-
-_MANAGER = "envoy.filters.network.http_connection_manager"
-_DECISION_TIMES = {
-    Via.EXT_PROC: f"%FILTER_STATE({EXT_PROC_FILTER}:FIELD:request_header_latency_us)%",
-    Via.EXT_AUTHZ: f"%FILTER_STATE({EXT_AUTHZ_FILTER}:FIELD:latency_us)%",
-}
-"""From the question to the answer as Envoy saw it, in microseconds."""
-_BODY_DECISION_TIME = f"%FILTER_STATE({EXT_PROC_FILTER}:FIELD:request_body_total_latency_us)%"
-"""From a body to its answer; of such a request the time above is that of the leave to send it."""
-_STRIPPED = (HEADER_PREFIX, "x-envoy-")
-"""Prefixes of headers taken from every client: ours would be a decision, Envoy's steer retries and timeouts."""
+from borderpost_envoy.messages import as_data
+from borderpost_envoy.plan import EnvoyPlan
+from borderpost_envoy.routes import route_configuration
 
 
 def bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
@@ -54,14 +31,7 @@ def bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
             ],
         ),
     )
-    rendered: dict[str, Any] = message.to_dict(casing=Casing.SNAKE)
-    _spell_out_refusal(rendered)
-    return rendered
-
-
-def metadata_namespace(via: Via) -> str:
-    """Return where our answer's dynamic metadata lands, which over ext_authz we cannot choose."""
-    return METADATA_NAMESPACE if via is Via.EXT_PROC else EXT_AUTHZ_NAMESPACE
+    return as_data(message)
 
 
 def _listener(plan: EnvoyPlan) -> listener.Listener:
@@ -70,7 +40,7 @@ def _listener(plan: EnvoyPlan) -> listener.Listener:
         address=socket_address(plan.listen),
         filter_chains=[
             listener.FilterChain(
-                filters=[listener.Filter(name=_MANAGER, typed_config=protobuf.Any.pack(_connection_manager(plan)))],
+                filters=[listener.Filter(name=MANAGER, typed_config=protobuf.Any.pack(_connection_manager(plan)))],
                 transport_socket=listener_socket(plan.tls) if plan.tls else None,
             )
         ],
@@ -78,86 +48,9 @@ def _listener(plan: EnvoyPlan) -> listener.Listener:
 
 
 def _connection_manager(plan: EnvoyPlan) -> hcm.HttpConnectionManager:
-    namespace = metadata_namespace(plan.via)
-    return hcm.HttpConnectionManager(
-        stat_prefix="ingress",
-        codec_type=hcm.HttpConnectionManagerCodecType.AUTO,
-        route_config=route_configuration(plan, namespace),
-        http_filters=http_filters(plan),
-        common_http_protocol_options=core.HttpProtocolOptions(
-            headers_with_underscores_action=core.HttpProtocolOptionsHeadersWithUnderscoresAction.DROP_HEADER
-        ),
-        access_log=[_access_log(plan.access_log, plan)] if plan.access_log else [],
-        use_remote_address=True,
-        xff_num_trusted_hops=plan.trusted_hops,
-        internal_address_config=hcm.HttpConnectionManagerInternalAddressConfig(
-            # An empty list would mean Envoy's default, which is every private network and loopback.
-            cidr_ranges=[core.CidrRange(address_prefix="255.255.255.255", prefix_len=32)]
-        ),
-        early_header_mutation_extensions=[_strip_prefixes()],
-        forward_client_cert_details=hcm.HttpConnectionManagerForwardClientCertDetails.SANITIZE,
-        normalize_path=True,
-        merge_slashes=True,
-        path_with_escaped_slashes_action=hcm.HttpConnectionManagerPathWithEscapedSlashesAction.REJECT_REQUEST,
-    )
-
-
-def _strip_prefixes() -> core.TypedExtensionConfig:
-    return core.TypedExtensionConfig(
-        name="envoy.http.early_header_mutation.header_mutation",
-        typed_config=protobuf.Any.pack(
-            early.HeaderMutation(
-                mutations=[
-                    mutation.HeaderMutation(
-                        remove_on_match=mutation.HeaderMutationRemoveOnMatch(
-                            key_matcher=match.StringMatcher(prefix=prefix)
-                        )
-                    )
-                    for prefix in _STRIPPED
-                ]
-            )
-        ),
-    )
-
-
-def _access_log(path: str, plan: EnvoyPlan) -> accesslog.AccessLog:
-    """Return a JSON line a request. No address, no path, no header of the client: none may be personal data."""
-    namespace = metadata_namespace(plan.via)
-    fields = {
-        "time": "%START_TIME%",
-        "request_id": "%STREAM_ID%",
-        "route": "%ROUTE_NAME%",
-        "cluster": "%UPSTREAM_CLUSTER_RAW%",
-        "decision": f"%DYNAMIC_METADATA({namespace}:decision)%",
-        "region": f"%DYNAMIC_METADATA({namespace}:region)%",
-        **({"served": SERVED_REGION} if plan.failover else {}),
-        "status": "%RESPONSE_CODE%",
-        "details": "%RESPONSE_CODE_DETAILS%",
-        "flags": "%RESPONSE_FLAGS%",
-        "decision_us": _DECISION_TIMES[plan.via],
-        **({"body_decision_us": _BODY_DECISION_TIME} if plan.bodies and plan.via is Via.EXT_PROC else {}),
-        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-        "duration_ms": "%DURATION%",
-    }
-    return accesslog.AccessLog(
-        name="envoy.access_loggers.file",
-        typed_config=protobuf.Any.pack(
-            file_log.FileAccessLog(
-                path=path,
-                log_format=core.SubstitutionFormatString(json_format=protobuf.Struct.from_dict(fields)),
-            )
-        ),
-    )
-
-
-def _spell_out_refusal(rendered: Any) -> None:
-    """Write `failure_mode_allow: false` where the proto default would leave it out, for whoever reads the file."""
-    if isinstance(rendered, dict):
-        if str(rendered.get("@type", "")).endswith((".ExternalProcessor", ".ExtAuthz")):
-            rest = {key: rendered.pop(key) for key in list(rendered) if key not in ("@type", "grpc_service")}
-            rendered.update({"failure_mode_allow": False, **rest})
-        for value in rendered.values():
-            _spell_out_refusal(value)
-    elif isinstance(rendered, list):
-        for value in rendered:
-            _spell_out_refusal(value)
+    manager = connection_manager(plan)
+    manager.stat_prefix = "ingress"
+    manager.codec_type = hcm.HttpConnectionManagerCodecType.AUTO
+    manager.route_config = route_configuration(plan, metadata_namespace(plan.via))
+    manager.http_filters = http_filters(plan)
+    return manager

@@ -15,7 +15,7 @@ from envoy_data_plane.google import protobuf
 from borderpost_base.names import METADATA_NAMESPACE, REGION_KEY
 from borderpost_envoy.plan import (
     SERVER_CLUSTER,
-    EnvoyPlan,
+    GatewayPlan,
     HostPort,
     ListenerTls,
     RegionCluster,
@@ -34,7 +34,7 @@ def socket_address(where: HostPort) -> core.Address:
     return core.Address(socket_address=core.SocketAddress(address=where.host, port_value=where.port))
 
 
-def server_cluster(plan: EnvoyPlan) -> cluster.Cluster:
+def server_cluster(plan: GatewayPlan) -> cluster.Cluster:
     """Return the cluster of our own workers: HTTP/2, no health checks of Envoy's, breakers out of the way.
 
     There is no success-rate outlier detection either: every ext_proc stream ends in a reset, which counts

@@ -35,7 +35,7 @@ from borderpost_base.names import (
     JWT_NAMESPACE,
     METADATA_NAMESPACE,
 )
-from borderpost_envoy.plan import SERVER_CLUSTER, EnvoyPlan, Via
+from borderpost_envoy.plan import SERVER_CLUSTER, EnvoyPlan, GatewayPlan, Via
 
 PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
 """A retry goes to another endpoint of the same cluster where there is one."""
@@ -54,9 +54,13 @@ _CERTIFICATE_ATTRIBUTES = (
 
 def http_filters(plan: EnvoyPlan) -> list[hcm.HttpFilter]:
     """Return the chain in order. The router is last and finds a cluster only if our answer named one."""
+    tokens = [_filter(JWT_NAMESPACE, _jwt_authn(plan))] if plan.jwt_providers else []
+    return [*tokens, *own_filters(plan), _filter("envoy.filters.http.router", router.Router())]
+
+
+def own_filters(plan: GatewayPlan) -> list[hcm.HttpFilter]:
+    """Return the filters that ask us, in order; they stand after the tokens' and before the router."""
     chain: list[tuple[str, Message]] = []
-    if plan.jwt_providers:
-        chain.append((JWT_NAMESPACE, _jwt_authn(plan)))
     if plan.bodies is not None:
         chain.append((_BUFFER_FILTER, buffer.Buffer(max_request_bytes=plan.bodies.bytes_max)))
     if plan.via is Via.EXT_PROC:
@@ -64,11 +68,14 @@ def http_filters(plan: EnvoyPlan) -> list[hcm.HttpFilter]:
     else:
         chain.append((_CLIENT_FILTER, _client_header()))
         chain.append((EXT_AUTHZ_FILTER, _ext_authz(plan)))
-    chain.append(("envoy.filters.http.router", router.Router()))
-    return [hcm.HttpFilter(name=name, typed_config=protobuf.Any.pack(message)) for name, message in chain]
+    return [_filter(name, message) for name, message in chain]
 
 
-def headers_only(plan: EnvoyPlan) -> dict[str, protobuf.Any]:
+def _filter(name: str, message: Message) -> hcm.HttpFilter:
+    return hcm.HttpFilter(name=name, typed_config=protobuf.Any.pack(message))
+
+
+def headers_only(plan: GatewayPlan) -> dict[str, protobuf.Any]:
     """Return what takes bodies out of the filters for one route, by filter."""
     own: Message
     if plan.via is Via.EXT_PROC:
@@ -110,8 +117,8 @@ def _client_header() -> header_mutation.HeaderMutation:
     )
 
 
-def _ext_proc(plan: EnvoyPlan) -> ext_proc.ExternalProcessor:
-    certificate = _CERTIFICATE_ATTRIBUTES if _asks_for_certificates(plan) else ()
+def _ext_proc(plan: GatewayPlan) -> ext_proc.ExternalProcessor:
+    certificate = _CERTIFICATE_ATTRIBUTES if plan.asks_for_certificates else ()
     return ext_proc.ExternalProcessor(
         grpc_service=_grpc_service(plan, timeout=None),
         status_on_error=_unavailable(),
@@ -129,7 +136,7 @@ def _ext_proc(plan: EnvoyPlan) -> ext_proc.ExternalProcessor:
     )
 
 
-def _ext_authz(plan: EnvoyPlan) -> ext_authz.ExtAuthz:
+def _ext_authz(plan: GatewayPlan) -> ext_authz.ExtAuthz:
     return ext_authz.ExtAuthz(
         grpc_service=_grpc_service(plan, timeout=_bound(plan)),
         transport_api_version=core.ApiVersion.V3,
@@ -143,7 +150,7 @@ def _ext_authz(plan: EnvoyPlan) -> ext_authz.ExtAuthz:
         validate_mutations=True,
         metadata_context_namespaces=[plan.jwt_namespace],
         route_metadata_context_namespaces=[METADATA_NAMESPACE],
-        include_peer_certificate=_asks_for_certificates(plan),
+        include_peer_certificate=plan.asks_for_certificates,
         stat_prefix="borderpost",
         allowed_headers=_headers_read(plan),
         emit_filter_state_stats=True,  # how long each decision took, for the access log
@@ -181,7 +188,7 @@ def _jwt_authn(plan: EnvoyPlan) -> jwt.JwtAuthentication:
     )
 
 
-def _grpc_service(plan: EnvoyPlan, *, timeout: timedelta | None) -> core.GrpcService:
+def _grpc_service(plan: GatewayPlan, *, timeout: timedelta | None) -> core.GrpcService:
     return core.GrpcService(
         envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=SERVER_CLUSTER, skip_envoy_headers=True),
         timeout=timeout,
@@ -206,7 +213,7 @@ def _grpc_service(plan: EnvoyPlan, *, timeout: timedelta | None) -> core.GrpcSer
     )
 
 
-def _bound(plan: EnvoyPlan) -> timedelta:
+def _bound(plan: GatewayPlan) -> timedelta:
     return timedelta(milliseconds=plan.message_timeout_ms)
 
 
@@ -219,7 +226,7 @@ def _mutation_rules() -> mutation.HeaderMutationRules:
     )
 
 
-def _headers_read(plan: EnvoyPlan) -> match.ListStringMatcher:
+def _headers_read(plan: GatewayPlan) -> match.ListStringMatcher:
     ours = (CLIENT_HEADER,) if plan.via is Via.EXT_AUTHZ else ()
     names = dict.fromkeys((*(name.lower() for name in plan.headers_read), *ours))
     return match.ListStringMatcher(patterns=[match.StringMatcher(exact=name) for name in names])
@@ -227,7 +234,3 @@ def _headers_read(plan: EnvoyPlan) -> match.ListStringMatcher:
 
 def _unavailable() -> envoy_type.HttpStatus:
     return envoy_type.HttpStatus(code=envoy_type.StatusCode.ServiceUnavailable)
-
-
-def _asks_for_certificates(plan: EnvoyPlan) -> bool:
-    return plan.tls is not None and plan.tls.client_ca is not None

@@ -1,4 +1,4 @@
-"""What an Envoy bootstrap is made from: small frozen values, checked when they are built.
+"""What Envoy's configuration is made from: small frozen values, checked when they are built.
 
 A plan says only what differs between deployments. What keeps a request from leaking (header stripping, the
 route without a default, the mutation allow-list, refusal on every failure) is not here, because nobody gets
@@ -95,21 +95,21 @@ class UpstreamTls:
 
 
 @dataclass(frozen=True, slots=True)
-class RegionCluster:
+class PlannedRegion:
     """One legal region is one Envoy cluster, so that no retry or balancing can leave it."""
 
     region: str
     cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegionCluster(PlannedRegion):
+    """A region whose cluster is rendered here, too."""
+
     endpoints: tuple[HostPort, ...]
     tls: UpstreamTls | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RoutePlan:
-    """One data path. Its name is what the policy's `routes` section knows it by."""
-
-    name: str = "inference"
-    prefix: str = "/"
 @dataclass(frozen=True, slots=True)
 class FailoverCluster:
     """Regions behind one cluster, in order: a retry goes on to the next. The only way out of a region, and a way only
@@ -120,6 +120,12 @@ class FailoverCluster:
     """Ids of regions of the plan; the first is the first choice."""
 
 
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """One data path. Its name is what the policy's `routes` section knows it by."""
+
+    name: str = "inference"
+    prefix: str = "/"
     timeout_ms: int = 0
     """Whole response; 0 sets no bound, because a completion may stream for many minutes."""
     idle_timeout_ms: int = 300_000
@@ -158,14 +164,13 @@ class BodyPlan:
         return not self.routes or route.name in self.routes
 
 
-@dataclass(frozen=True, slots=True)
-class EnvoyPlan:
-    """Everything that differs between two Envoy bootstraps of ours."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayPlan:
+    """What differs between two gateways of ours, whoever brings Envoy its configuration."""
 
-    listen: HostPort
     servers: tuple[UnixSocket | HostPort, ...]
     """One for each worker of Borderpost; Envoy balances over them."""
-    regions: tuple[RegionCluster, ...]
+    regions: tuple[PlannedRegion, ...]
     headers_read: tuple[str, ...]
     """The request headers our evidence needs, lower case. Envoy sends us these and no others."""
     via: Via = Via.EXT_PROC
@@ -174,21 +179,16 @@ class EnvoyPlan:
     """In order: the first whose prefix matches."""
     hosts: tuple[str, ...] = ("*",)
     attributes: tuple[str, ...] = ("source.address", "xds.route_name")
-    """Envoy attributes sent over ext_proc; a client CA adds the certificate's first URI and DNS SAN."""
-    admin: HostPort | None = HostPort("127.0.0.1", 9901)
+    """Envoy attributes sent over ext_proc; client certificates add the first URI and DNS SAN."""
     trusted_hops: int = 0
     """Proxies of yours in front of this Envoy that append to x-forwarded-for. Too high a number lets
     clients choose their own address; 0 takes the TCP peer."""
     message_timeout_ms: int = 250
     """Envoy's bound on one decision; past it the request is refused."""
-    tls: ListenerTls | None = None
     server_tls: UpstreamTls | None = None
     """For `servers` on TCP."""
-    jwt_providers: tuple[JwtProvider, ...] = ()
     jwt_namespace: str = JWT_NAMESPACE
     """Metadata namespace forwarded to us; must equal `evidence.token.namespace`."""
-    jwt_payload_key: str = "payload"
-    """Key of the payload in jwt_authn's metadata; must equal `evidence.token.payload_key`."""
     access_log: str | None = None
     """Path of a JSON access log without client addresses; None writes none."""
     bodies: BodyPlan | None = None
@@ -207,10 +207,10 @@ class EnvoyPlan:
         _distinct("cluster", [r.cluster for r in self.regions] + groups + [SERVER_CLUSTER])
         _distinct("region", [r.region for r in self.regions])
         _distinct("route", [r.name for r in self.routes])
-        _distinct("JWT provider", [p.name for p in self.jwt_providers])
         unknown = sorted({*(self.bodies.routes if self.bodies else ())} - {route.name for route in self.routes})
         _need(not unknown, f"bodies of `{unknown[0] if unknown else ''}` are to be sent, which is no route")
         for region in self.regions:
+            _need(bool(region.cluster), f"region `{region.region}` has an empty cluster name")
         for group in self.failover:
             self._check_group(group)
 
@@ -254,8 +254,6 @@ class EnvoyPlan(GatewayPlan):
     def asks_for_certificates(self) -> bool:
         """Whether there is an authority to check clients' certificates by."""
         return self.tls is not None and self.tls.client_ca is not None
-            _need(bool(region.endpoints), f"region `{region.region}` has no endpoint")
-            _need(bool(region.cluster), f"region `{region.region}` has an empty cluster name")
 
 
 SERVER_CLUSTER = "borderpost"

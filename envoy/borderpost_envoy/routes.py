@@ -25,11 +25,15 @@ from borderpost_base.names import (
     ROUTE_KEY,
 )
 from borderpost_envoy.filters import HOST_SELECTIONS_MAX, PREVIOUS_HOSTS, headers_only
-from borderpost_envoy.plan import EnvoyPlan, RoutePlan, RouteStyle
+from borderpost_envoy.plan import EnvoyPlan, GatewayPlan, RoutePlan, RouteStyle
 
-_SPECIFIER = "borderpost.regions"
+SPECIFIER = "borderpost.regions"
 SERVED_REGION = f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:{REGION_KEY})%"
 """Format of the region that has served a request, by the metadata of its endpoint: one of a failover group's."""
+REMOVED_HEADERS = (CLUSTER_HEADER, CLIENT_HEADER)
+"""Request headers that are between Envoy and us; no upstream sees them."""
+REFUSED = 503
+"""Status of a route that no answer of ours has led anywhere."""
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 """Conditions under which no upstream has begun to process the request: a completion is never paid twice."""
 
@@ -42,29 +46,67 @@ def route_configuration(plan: EnvoyPlan, namespace: str) -> route.RouteConfigura
             route.VirtualHost(
                 name="borderpost",
                 domains=list(plan.hosts),
-                routes=[_route(plan, one) for one in plan.routes],
+                routes=[region_route(plan, one) for one in plan.routes],
             )
         ],
-        request_headers_to_remove=[CLUSTER_HEADER, CLIENT_HEADER],
-        response_headers_to_add=[
-            _told(DECISION_HEADER, _answered(namespace, "decision")),
-            _told(REGION_HEADER, SERVED_REGION if plan.failover else _answered(namespace, REGION_KEY)),
-        ],
-        cluster_specifier_plugins=[_allow_list(plan)] if plan.route_style is RouteStyle.MATCHER else [],
+        request_headers_to_remove=list(REMOVED_HEADERS),
+        response_headers_to_add=told_headers(plan, namespace),
+        cluster_specifier_plugins=[allow_list(plan)] if plan.route_style is RouteStyle.MATCHER else [],
     )
 
 
-def _route(plan: EnvoyPlan, one: RoutePlan) -> route.Route:
-    action = route.RouteAction(
+def region_route(plan: GatewayPlan, one: RoutePlan) -> route.Route:
+    """Return a route that leads to the cluster that our answer names."""
+    action = _action(one)
+    if plan.route_style is RouteStyle.MATCHER:
+        action.cluster_specifier_plugin = SPECIFIER
+    else:
+        action.cluster_header = CLUSTER_HEADER
+    found = _named(plan, one)
+    found.route = action
+    return found
+
+
+def cluster_routes(plan: GatewayPlan, one: RoutePlan) -> list[route.Route]:
+    """Return the same as one route for each cluster, which our header chooses, and one that refuses.
+
+    Until there is an answer the last one fits: it carries what the filters need to know of the route. Envoy chooses
+    again once the header is there. An allow-list for a proxy without the matcher.
+    """
+    found = []
+    for name in clusters(plan):
+        to_region = _named(plan, one)
+        to_region.match = route.RouteMatch(
+            prefix=one.prefix,
+            headers=[
+                route.HeaderMatcher(name=CLUSTER_HEADER, string_match=envoy_match.StringMatcher(exact=name)),
+            ],
+        )
+        action = _action(one)
+        action.cluster = name
+        to_region.route = action
+        found.append(to_region)
+    refused = _named(plan, one)
+    refused.direct_response = route.DirectResponseAction(status=REFUSED)
+    return [*found, refused]
+
+
+def clusters(plan: GatewayPlan) -> tuple[str, ...]:
+    """Return the clusters that an answer may name: the regions' and those of failover groups."""
+    return (*(region.cluster for region in plan.regions), *(group.cluster for group in plan.failover))
+
+
+def _action(one: RoutePlan) -> route.RouteAction:
+    return route.RouteAction(
         timeout=timedelta(milliseconds=one.timeout_ms),
         idle_timeout=timedelta(milliseconds=one.idle_timeout_ms),
         retry_policy=_retries(one.connect_retries) if one.connect_retries else None,
         auto_host_rewrite=True,
     )
-    if plan.route_style is RouteStyle.MATCHER:
-        action.cluster_specifier_plugin = _SPECIFIER
-    else:
-        action.cluster_header = CLUSTER_HEADER
+
+
+def _named(plan: GatewayPlan, one: RoutePlan) -> route.Route:
+    """Return a route without its action: what it fits, and what the filters and we are told of it."""
     own = {**one.metadata, ROUTE_KEY: one.name}
     with_body = plan.bodies is not None and plan.bodies.covers(one)
     if with_body:
@@ -72,7 +114,6 @@ def _route(plan: EnvoyPlan, one: RoutePlan) -> route.Route:
     return route.Route(
         name=one.name,
         match=route.RouteMatch(prefix=one.prefix),
-        route=action,
         # ext_authz is not told the route's name; it is told this.
         metadata=core.Metadata(filter_metadata={METADATA_NAMESPACE: protobuf.Struct.from_dict(own)}),
         typed_per_filter_config=headers_only(plan) if plan.bodies is not None and not with_body else {},
@@ -92,15 +133,15 @@ def _retries(count: int) -> route.RetryPolicy:
     )
 
 
-def _allow_list(plan: EnvoyPlan) -> route.ClusterSpecifierPlugin:
+def allow_list(plan: GatewayPlan) -> route.ClusterSpecifierPlugin:
     """Return the matcher on our header. Header input only: metadata input crashes Envoy 1.40.0."""
-    clusters = {
+    found = {
         name: xds_match.MatcherOnMatch(
             action=xds_core.TypedExtensionConfig(
                 name=name, typed_config=protobuf.Any.pack(specifier.ClusterAction(cluster=name))
             )
         )
-        for name in (each.cluster for each in (*plan.regions, *plan.failover))
+        for name in clusters(plan)
     }
     matcher = xds_match.Matcher(
         matcher_tree=xds_match.MatcherMatcherTree(
@@ -108,15 +149,23 @@ def _allow_list(plan: EnvoyPlan) -> route.ClusterSpecifierPlugin:
                 name=CLUSTER_HEADER,
                 typed_config=protobuf.Any.pack(envoy_match.HttpRequestHeaderMatchInput(header_name=CLUSTER_HEADER)),
             ),
-            exact_match_map=xds_match.MatcherMatcherTreeMatchMap(map=clusters),
+            exact_match_map=xds_match.MatcherMatcherTreeMatchMap(map=found),
         )
     )
     return route.ClusterSpecifierPlugin(
         extension=core.TypedExtensionConfig(
-            name=_SPECIFIER,
+            name=SPECIFIER,
             typed_config=protobuf.Any.pack(specifier.MatcherClusterSpecifier(cluster_matcher=matcher)),
         )
     )
+
+
+def told_headers(plan: GatewayPlan, namespace: str) -> list[core.HeaderValueOption]:
+    """Return the response headers that tell the caller of the decision. `namespace` is where our answer stands."""
+    return [
+        _told(DECISION_HEADER, _answered(namespace, "decision")),
+        _told(REGION_HEADER, SERVED_REGION if plan.failover else _answered(namespace, REGION_KEY)),
+    ]
 
 
 def _answered(namespace: str, key: str) -> str:
