@@ -2,7 +2,7 @@
 
     python tools/generate.py                 write what is stale, name it
     python tools/generate.py --check         change nothing; exit 1 if something is stale
-    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, schema, envoy, wire
+    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, schema, envoy, wire, chart
 
 A generator is a function from the repository's root to {path relative to it: content}. Files below a generator's
 folders that it no longer makes are removed.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import chart_docs
 import generate_envoy
 import generate_packs
 import generate_policy
@@ -48,6 +49,7 @@ GENERATORS: dict[str, Generator] = {
     "schema": Generator(generate_schema.generate, ("docs/reference/schema/*.json",)),
     "envoy": Generator(generate_envoy.generate, ("envoy/rendered/*",)),
     "wire": Generator(generate_wire.generate, ("wire/README.md",)),
+    "chart": Generator(chart_docs.generate, ()),
 }
 
 

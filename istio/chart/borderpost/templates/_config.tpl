@@ -1,0 +1,58 @@
+{{/*
+What the product's configuration says, as far as the pod depends on it. It is read here and said nowhere else; what would
+not fit the pod ends the rendering with a sentence, so that no gateway starts that would refuse every request.
+
+Helm reads YAML 1.1, so only texts and numbers are taken from it: no place, no law.
+*/}}
+{{- define "borderpost.settings" -}}
+{{- if not .Values.image.repository }}
+{{- fail "image.repository is not set: there is no public image; build one (docs/guide/image.md) and name it" }}
+{{- end }}
+{{- if not .Values.config }}
+{{- fail "config is not set: give the configuration by --set-file config=borderpost.yaml" }}
+{{- end }}
+{{- $parsed := fromYaml .Values.config }}
+{{- if hasKey $parsed "Error" }}
+{{- fail (printf "config is no YAML mapping: %v" $parsed.Error) }}
+{{- end }}
+{{- $server := $parsed.server | default dict }}
+{{- $audit := $parsed.audit | default dict }}
+{{- $runtime := $parsed.runtime | default dict }}
+{{- $admin := $parsed.admin | default dict }}
+{{- $counters := $parsed.counters | default dict }}
+{{- if ne (toString ($server.listen | default "unix")) "unix" }}
+{{- fail (printf "config: server.listen is %v: beside Envoy in one pod it is `unix`" $server.listen) }}
+{{- end }}
+{{- include "borderpost.below" (list "server.directory" $server.directory "/run/borderpost" "the volume that Envoy sees too") }}
+{{- include "borderpost.below" (list "runtime.directory" $runtime.directory "/run/borderpost-state" "memory that Envoy does not see") }}
+{{- include "borderpost.below" (list "audit.directory" $audit.directory "/var/lib/borderpost" "the volume of the evidence") }}
+{{- if hasKey $counters "directory" }}
+{{- include "borderpost.below" (list "counters.directory" $counters.directory "/var/lib/borderpost" "the volume of the evidence") }}
+{{- end }}
+{{- if not $audit.log }}
+{{- fail "config: audit.log is not set: name the log after a host of yours, such as `gateway.example.com/borderpost`; each pod appends its own name" }}
+{{- end }}
+{{- if gt (add (len (toString $audit.log)) (len (include "borderpost.name" .)) 7) 128 }}
+{{- fail (printf "config: audit.log is too long: with a pod's name behind it, `%v` has more than 128 characters" $audit.log) }}
+{{- end }}
+{{- $workers := int ($server.workers | default 1) }}
+{{- $drain := ternary $server.drain_s 5 (hasKey $server "drain_s") | float64 | ceil | int }}
+workers: {{ $workers }}
+drainSeconds: {{ $drain }}
+log: {{ $audit.log | quote }}
+adminPort: {{ int ($admin.port | default 9464) }}
+adminLoopback: {{ has (toString ($admin.host | default "127.0.0.1")) (list "127.0.0.1" "::1" "localhost") }}
+{{- /* Keys that only a new process takes (BP0608): when they change, pods are replaced; all else is taken as it runs. */}}
+restart: {{ list (dict "server" $server) (dict "audit" $audit) (dict "runtime" $runtime) (dict "admin" $admin) | toJson | sha256sum | quote }}
+{{- end }}
+
+{{/* Ends the rendering unless a directory of the configuration lies below a volume: (key, directory, volume, what it is). */}}
+{{- define "borderpost.below" -}}
+{{- $key := index . 0 }}{{- $directory := index . 1 }}{{- $volume := index . 2 }}{{- $what := index . 3 }}
+{{- if not $directory }}
+{{- fail (printf "config: %s is not set: in the pod it lies below %s, %s" $key $volume $what) }}
+{{- end }}
+{{- if or (not (hasPrefix (printf "%s/" $volume) (toString $directory))) (contains ".." (toString $directory)) }}
+{{- fail (printf "config: %s is %v: in the pod it lies below %s, %s" $key $directory $volume $what) }}
+{{- end }}
+{{- end }}
