@@ -27,7 +27,10 @@ from typing import Any, NamedTuple, Protocol
 import pytest
 from mutation_listing import FOLDER, PACKAGE, Mutant, codes_of, inner_codes, mutated
 
-COLD_FIRST = ("test_policy_schema.py", "test_packs_load.py", "test_policy_bundle.py", "test_policy_decide.py")
+COLD_FIRST = (
+    "test_policy_schema.py", "test_policy_mutants_schema.py", "test_policy_mutants_pack.py", "test_packs_load.py",
+    "test_policy_bundle.py", "test_policy_decide.py",
+)  # fmt: skip
 """Files that a mutant outside of functions meets first."""
 LIBRARIES = (
     "jsonschema", "orjson", "pydantic", "rfc8785", "yaml", "cryptography.x509",
