@@ -2,7 +2,8 @@
 
     python tools/generate.py                 write what is stale, name it
     python tools/generate.py --check         change nothing; exit 1 if something is stale
-    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, schema, envoy, wire, chart
+    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, schema, envoy, wire, chart,
+                                             kubernetes
 
 A generator is a function from the repository's root to {path relative to it: content}. Files below a generator's
 folders that it no longer makes are removed.
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import chart_docs
 import generate_envoy
+import generate_kubernetes
 import generate_packs
 import generate_policy
 import generate_proto
@@ -50,6 +52,7 @@ GENERATORS: dict[str, Generator] = {
     "envoy": Generator(generate_envoy.generate, ("envoy/rendered/*",)),
     "wire": Generator(generate_wire.generate, ("wire/README.md",)),
     "chart": Generator(chart_docs.generate, ()),
+    "kubernetes": Generator(generate_kubernetes.generate, ("istio/manifests/*", "istio/kustomize/base/*")),
 }
 
 

@@ -79,8 +79,8 @@ limits:
 {{- define "borderpost.volumes" -}}
 - name: borderpost-config
   configMap: {name: {{ include "borderpost.name" . }}-config}
-# Memory, so that no disk stands between Envoy and the sidecar. Envoy sees it read-only: it connects, and cannot put
-# another socket there.
+# Memory, so that no disk stands between Envoy and the sidecar. Envoy sees it read-only: it connects, and cannot
+# put another socket there.
 - name: borderpost-socket
   emptyDir: {medium: Memory, sizeLimit: 1Mi}
 # Memory too, because a hanging disk would hang the steward. Envoy does not see it.
