@@ -1,0 +1,197 @@
+"""The objects of one run as a mesh: what protects, which workload it protects, and which hosts are regions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from borderpost.manifests.objects import Inventory, Object
+from borderpost.manifests.tree import Node
+from borderpost_base.names import CLUSTER_HEADER, EXT_AUTHZ_FILTER, EXT_PROC_FILTER
+from borderpost_envoy.plan import SERVER_CLUSTER
+from borderpost_istio.doctor.reading import ClusterName, cluster_name, everything, field, labels_of
+from borderpost_istio.doctor.setting import Setting
+
+NETWORKING = "networking.istio.io"
+SECURITY = "security.istio.io"
+GATEWAY_API = "gateway.networking.k8s.io"
+OUR_FILTERS = frozenset({EXT_PROC_FILTER, EXT_AUTHZ_FILTER})
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One entry of an EnvoyFilter's `configPatches`."""
+
+    owner: Object
+    node: Node
+
+    @property
+    def apply_to(self) -> str:
+        """Return what it is applied to: `HTTP_FILTER`, `CLUSTER`."""
+        return self.node.get("applyTo").text or ""
+
+    @property
+    def operation(self) -> str:
+        """Return its operation: `MERGE`, `ADD`."""
+        return self.node.get("patch", "operation").text or ""
+
+    @property
+    def context(self) -> str:
+        """Return where it holds; ANY if it does not say."""
+        return self.node.get("match", "context").text or "ANY"
+
+    @property
+    def match(self) -> Node:
+        """Return what it matches."""
+        return self.node.get("match")
+
+    @property
+    def value(self) -> Node:
+        """Return what it brings."""
+        return self.node.get("patch", "value")
+
+    @property
+    def subject(self) -> str:
+        """Return what it is about: `HTTP_FILTER borderpost.ext_proc`."""
+        name = self.value.get("name").text
+        return f"{self.apply_to} {name}" if name else self.apply_to
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The gateway that Borderpost protects, as an EnvoyFilter of ours selects it."""
+
+    namespace: str
+    labels: Mapping[str, str]
+    """Empty: every workload of the namespace."""
+
+
+class Mesh:
+    """Objects with what they mean for the gateway that is protected."""
+
+    def __init__(self, objects: Iterable[Object], setting: Setting) -> None:
+        self.inventory = Inventory(objects)
+        self.setting = setting
+        self.patches = [Patch(one, node) for one in self.of(NETWORKING, "EnvoyFilter") for node in patches_of(one)]
+        self.our_filters = _ours(self.patches)
+
+    def of(self, group: str, kind: str) -> Iterator[Object]:
+        """Yield the objects of a kind."""
+        return (one for one in self.inventory.of(kind) if one.group == group)
+
+    @functools.cached_property
+    def workloads(self) -> tuple[Workload, ...]:
+        """Return the gateways that EnvoyFilters of ours select, each once."""
+        found = {}
+        for one in self.of(NETWORKING, "EnvoyFilter"):
+            if id(one) in self.our_filters:
+                labels = labels_of(one.spec.get("workloadSelector", "labels"))
+                found[(one.namespace, tuple(sorted(labels.items())))] = Workload(one.namespace, labels)
+        return tuple(found.values())
+
+    def is_ours(self, patch: Patch) -> bool:
+        """Say whether a patch stands in an EnvoyFilter of ours."""
+        return id(patch.owner) in self.our_filters
+
+    def touches(self, patch: Patch) -> bool:
+        """Say whether a patch may reach a gateway that is protected; where pods are not told, in doubt it does."""
+        namespace = patch.owner.namespace
+        if patch.context in ("SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "WAYPOINT"):
+            return False
+        selected = labels_of(patch.owner.spec.get("workloadSelector", "labels"))
+        return not self.workloads or any(
+            namespace in (workload.namespace, self.setting.root_namespace) and self.may_select(selected, workload)
+            for workload in self.workloads
+        )
+
+    def may_select(self, selector: Mapping[str, str], workload: Workload) -> bool:
+        """Say whether labels may select a gateway: by its pods where they are known, else unless they contradict."""
+        pods = self.pods_of(workload)
+        if pods:
+            return any(selector.items() <= labels.items() for labels in pods)
+        return all(workload.labels.get(key, value) == value for key, value in selector.items())
+
+    def pods_of(self, workload: Workload) -> list[Mapping[str, str]]:
+        """Return the labels of the pods of a gateway."""
+        return [
+            labels
+            for namespace, labels in self._pods
+            if namespace == workload.namespace and workload.labels.items() <= labels.items()
+        ]
+
+    @functools.cached_property
+    def _pods(self) -> list[tuple[str, Mapping[str, str]]]:
+        return [(one.namespace, labels_of(metadata.get("labels"))) for one, metadata, _ in self.pods]
+
+    @functools.cached_property
+    def pods(self) -> list[tuple[Object, Node, Node]]:
+        """Return the object, the metadata and the specification of everything that runs as pods."""
+        found = []
+        for kind in ("Deployment", "StatefulSet", "DaemonSet"):
+            for one in self.of("apps", kind):
+                template = one.spec.get("template")
+                found.append((one, template.get("metadata"), template.get("spec")))
+        for one in self.of("", "Pod"):
+            found.append((one, one.node.get("metadata"), one.spec))
+        return found
+
+    @functools.cached_property
+    def region_clusters(self) -> dict[str, Node | None]:
+        """Return the Envoy clusters of regions, each with where an EnvoyFilter of ours first names it."""
+        found: dict[str, Node | None] = dict.fromkeys(self.setting.clusters)
+        for patch in self.patches:
+            if self.is_ours(patch):
+                for name, node in _clusters_named(patch.value):
+                    found.setdefault(name, node)
+        return found
+
+    @functools.cached_property
+    def region_hosts(self) -> dict[str, set[ClusterName]]:
+        """Return the hosts of regions in lower case, with their clusters."""
+        found: dict[str, set[ClusterName]] = {}
+        for text in self.region_clusters:
+            name = cluster_name(text)
+            if name is not None:
+                found.setdefault(name.host, set()).add(name)
+        return found
+
+
+def patches_of(one: Object) -> Iterator[Node]:
+    """Yield the patches of an EnvoyFilter."""
+    return one.spec.below("configPatches")
+
+
+def _ours(patches: Iterable[Patch]) -> frozenset[int]:
+    """Return the EnvoyFilters that put our filter, our cluster or our routing in place, by id."""
+    return frozenset(id(patch.owner) for patch in patches if _brings_ours(patch))
+
+
+def _brings_ours(patch: Patch) -> bool:
+    if patch.operation in ("REMOVE", ""):
+        return False
+    name = patch.value.get("name").text
+    if patch.apply_to == "CLUSTER" and patch.operation == "ADD" and name == SERVER_CLUSTER:
+        return True
+    return (patch.apply_to == "HTTP_FILTER" and name in OUR_FILTERS) or routes_by_us(patch.value)
+
+
+def routes_by_us(value: Node) -> bool:
+    """Say whether a patch's value has the route follow our header."""
+    for node in everything(value):
+        if field(node, "cluster_header").text == CLUSTER_HEADER:
+            return True
+        if field(node, "header_name").text == CLUSTER_HEADER:
+            return True
+    return False
+
+
+def _clusters_named(value: Node) -> Iterator[tuple[str, Node]]:
+    """Yield the clusters of services that a value names, but the one that a gRPC client asks."""
+    for node in everything(value):
+        if isinstance(node.value, str) and node.path[-1] not in ("cluster_name", "clusterName"):
+            if cluster_name(node.value) is not None:
+                yield node.value, node
+        for key, child in node.items():
+            if cluster_name(key) is not None:
+                yield key, child

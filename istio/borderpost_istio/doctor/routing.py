@@ -1,0 +1,345 @@
+"""Routes of HTTP hosts as one shape, whoever writes them: VirtualService, HTTPRoute or GRPCRoute.
+
+Which virtual hosts and route names istiod makes of them is its `buildGatewayHTTPRouteConfig` (istio/istio 1.29,
+pilot/pkg/networking/core/gateway.go): a virtual host is `host:port` with the port of the Gateway's server; of hosts
+with the very same routes, which those of one VirtualService have, the first in order stands for all, the others are
+domains of it; routes carry `http[].name`, and `.name` of the match where there is one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from borderpost.manifests.objects import Object
+from borderpost.manifests.tree import Node
+from borderpost_base.names import CLUSTER_HEADER
+from borderpost_istio.doctor.mesh import GATEWAY_API, NETWORKING, Mesh, Patch, routes_by_us
+from borderpost_istio.doctor.reading import covers, field, full_host, labels_of, present
+
+_HTTP = frozenset({"HTTP", "HTTP2", "GRPC", "HTTPS", "TLS", "HBONE"})
+
+
+class Server(NamedTuple):
+    """One server of a Gateway."""
+
+    gateway: Object
+    key: str
+    """How routes refer to the Gateway: `namespace/name`."""
+    node: Node
+    port: int
+    port_name: str
+    hosts: tuple[str, ...]
+    tls: bool
+
+    @property
+    def route_configuration(self) -> str:
+        """Return the name of its route configuration (istio/istio, `GatewayRDSRouteName`)."""
+        if not self.tls:
+            return f"http.{self.port}"
+        return f"https.{self.port}.{self.port_name}.{self.gateway.name}.{self.gateway.namespace}"
+
+
+class Destination(NamedTuple):
+    """Where a route sends requests, or copies of them."""
+
+    node: Node
+    host: str
+    subset: str
+    weight: int
+
+
+class Entry(NamedTuple):
+    """One rule of a host's routes."""
+
+    node: Node
+    name: str | None
+    names: tuple[str, ...]
+    """The names that its Envoy routes carry: one a match."""
+    by_header: bool
+    """Whether each match asks for a value of our header."""
+    destinations: tuple[Destination, ...]
+    mirrors: tuple[Destination, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """An object that routes HTTP requests of some hosts at some gateways."""
+
+    owner: Object
+    hosts: tuple[tuple[str, Node], ...]
+    gateways: frozenset[str]
+    """`kind/namespace/name` of what it is bound to."""
+    entries: tuple[Entry, ...]
+
+
+class VirtualHost(NamedTuple):
+    """A virtual host as istiod builds it."""
+
+    server: Server
+    name: str
+    domains: tuple[str, ...]
+    routes: tuple[tuple[Routes, Entry], ...]
+
+
+class Routing:
+    """Everything that routes at the gateways of a mesh."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+        self.all = [*map(_virtual_service, mesh.of(NETWORKING, "VirtualService"))]
+        for kind in ("HTTPRoute", "GRPCRoute"):
+            self.all += map(_http_route, mesh.of(GATEWAY_API, kind))
+
+    @functools.cached_property
+    def servers(self) -> tuple[Server, ...]:
+        """Return the HTTP servers of Istio's Gateways that may run on a protected workload, or on any if none is."""
+        return tuple(
+            server
+            for gateway in self.mesh.of(NETWORKING, "Gateway")
+            if self.may_run_on_ours(gateway)
+            for server in _servers(gateway)
+        )
+
+    def may_run_on_ours(self, gateway: Object) -> bool:
+        """Say whether a Gateway's selector may take a protected workload."""
+        selector = labels_of(gateway.spec.get("selector"))
+        return not self.mesh.workloads or any(
+            self.mesh.may_select(selector, workload) for workload in self.mesh.workloads
+        )
+
+    @functools.cached_property
+    def virtual_hosts(self) -> tuple[VirtualHost, ...]:
+        """Return the virtual hosts of `servers`."""
+        found: list[VirtualHost] = []
+        for server in self.servers:
+            key = f"Gateway/{server.key}"
+            of_host: dict[str, list[tuple[Routes, Entry]]] = {}
+            for routes in self.all:
+                if key in routes.gateways and routes.owner.kind == "VirtualService":
+                    for host, _ in routes.hosts:
+                        for shared in _shared(server.hosts, host):
+                            of_host.setdefault(shared, []).extend((routes, entry) for entry in routes.entries)
+            by_routes: dict[tuple[int, ...], list[str]] = {}
+            for host in sorted(of_host, key=_order):
+                by_routes.setdefault(tuple(id(entry) for _, entry in of_host[host]), []).append(host)
+            for domains in by_routes.values():
+                name = f"{domains[0]}:{server.port}"
+                found.append(VirtualHost(server, name, tuple(domains), tuple(of_host[domains[0]])))
+        return tuple(found)
+
+    @functools.cached_property
+    def patched(self) -> frozenset[int]:
+        """Return the entries that EnvoyFilters of ours make follow the header, by id."""
+        ours = [
+            patch
+            for patch in self.mesh.patches
+            if self.mesh.is_ours(patch) and patch.apply_to == "HTTP_ROUTE" and patch.operation == "MERGE"
+        ]
+        ours = [patch for patch in ours if _takes_over(patch.value)]
+        return frozenset(
+            id(entry)
+            for host in self.virtual_hosts
+            for routes, entry in host.routes
+            if any(matches_route(patch, host, entry, name) for patch in ours for name in entry.names)
+        )
+
+    def is_asked(self, entry: Entry) -> bool:
+        """Say whether requests of an entry go only where the header says."""
+        return entry.by_header or id(entry) in self.patched
+
+    @functools.cached_property
+    def protecting(self) -> list[Routes]:
+        """Return what routes by the decision: some entry of it follows the header, or its host is said to be ours."""
+        return [
+            routes
+            for routes in self.all
+            if any(self.is_asked(entry) for entry in routes.entries)
+            or any(host in self.mesh.setting.hosts for host, _ in routes.hosts)
+        ]
+
+    @functools.cached_property
+    def hosts(self) -> frozenset[str]:
+        """Return the protected hosts."""
+        said = {host for routes in self.protecting for host, _ in routes.hosts}
+        return frozenset(said | set(self.mesh.setting.hosts))
+
+    def meets_protected(self, host: str) -> bool:
+        """Say whether a host pattern and a protected host have a name in common."""
+        return not self.hosts or any(covers(host, own) or covers(own, host) for own in self.hosts)
+
+    def at_our_gateways(self, routes: Routes) -> bool:
+        """Say whether something is bound to a gateway that may be protected; one that is not among the files may."""
+        known = {f"Gateway/{server.key}" for server in self.servers}
+        elsewhere = {
+            f"Gateway/{gateway.namespace}/{gateway.name}" for gateway in self.mesh.of(NETWORKING, "Gateway")
+        } - known
+        return bool(routes.gateways - elsewhere)
+
+
+def matches_route(patch: Patch, host: VirtualHost, entry: Entry, name: str) -> bool:
+    """Say whether a patch of a route reaches one, as istiod decides it (`routeConfigurationMatch` and below)."""
+    wanted = field(patch.match, "route_configuration")
+    route = wanted.get("vhost", "route")
+    if not matches_configuration(wanted, host.server) or not matches_virtual_host(wanted, host):
+        return False
+    if route.get("name").text not in (None, name):
+        return False
+    action = route.get("action").text or "ANY"
+    return action == "ANY" or action == _action(entry)
+
+
+def matches_configuration(wanted: Node, server: Server) -> bool:
+    """Say whether a match names the route configuration of a server."""
+    port = field(wanted, "port_number").text
+    return (
+        wanted.get("name").text in (None, server.route_configuration)
+        and field(wanted, "port_name").text in (None, server.port_name)
+        and wanted.get("gateway").text in (None, f"{server.gateway.namespace}/{server.gateway.name}")
+        and port in (None, "0", str(server.port))
+    )
+
+
+def matches_virtual_host(wanted: Node, host: VirtualHost) -> bool:
+    """Say whether a match names a virtual host."""
+    vhost = wanted.get("vhost")
+    domain = field(vhost, "domain_name").text
+    return vhost.get("name").text in (None, host.name) and (domain is None or domain in host.domains)
+
+
+def _action(entry: Entry) -> str:
+    if present(entry.node.get("redirect")):
+        return "REDIRECT"
+    return "DIRECT_RESPONSE" if present(field(entry.node, "direct_response")) else "ROUTE"
+
+
+def _takes_over(value: Node) -> bool:
+    """Say whether a route's patch has a destination of its own that follows the decision."""
+    action = value.get("route")
+    return routes_by_us(action) or present(field(action, "cluster_specifier_plugin"))
+
+
+def _order(host: str) -> tuple[bool, str]:
+    """Return a key that sorts hosts as istiod does: wildcards last, the most exact first."""
+    return host.startswith("*"), host
+
+
+def _shared(server_hosts: tuple[str, ...], host: str) -> Iterator[str]:
+    """Yield the hosts that a server and a VirtualService have in common: of two that overlap, the narrower."""
+    for pattern in server_hosts:
+        if covers(pattern, host):
+            yield host.lower()
+            return
+        if covers(host, pattern):
+            yield pattern.lower()
+
+
+def _servers(gateway: Object) -> Iterator[Server]:
+    for node in gateway.spec.below("servers"):
+        port = node.get("port", "number").text
+        mode = node.get("tls", "mode").text
+        if port is None or not port.isdigit() or (node.get("port", "protocol").text or "HTTP").upper() not in _HTTP:
+            continue
+        if mode in ("PASSTHROUGH", "AUTO_PASSTHROUGH"):
+            continue
+        protocol = (node.get("port", "protocol").text or "HTTP").upper()
+        hosts = tuple((item.text or "").rpartition("/")[2].lower() for item in node.below("hosts"))
+        yield Server(
+            gateway,
+            f"{gateway.namespace}/{gateway.name}",
+            node,
+            int(port),
+            node.get("port", "name").text or "",
+            hosts,
+            protocol in ("HTTPS", "TLS"),
+        )
+
+
+def _virtual_service(one: Object) -> Routes:
+    gateways = {
+        f"Gateway/{name}" if "/" in name else f"Gateway/{one.namespace}/{name}"
+        for name in (node.text or "" for node in one.spec.below("gateways"))
+        if name != "mesh"
+    }
+    return Routes(
+        one,
+        tuple((node.text.lower(), node) for node in one.spec.below("hosts") if node.text is not None),
+        frozenset(gateways),
+        tuple(_virtual_service_entry(node, one.namespace) for node in one.spec.below("http")),
+    )
+
+
+def _virtual_service_entry(node: Node, namespace: str) -> Entry:
+    matches = list(node.below("match"))
+    name = node.get("name").text
+    names = [f"{name or ''}.{match.get('name').text}" if match.get("name").text else (name or "") for match in matches]
+    mirrors = [node.get("mirror")] if present(node.get("mirror")) else []
+    mirrors += [mirror.get("destination") for mirror in node.below("mirrors")]
+    return Entry(
+        node,
+        name,
+        tuple(names or [name or ""]),
+        bool(matches) and all(_asks_value(match.get("headers", CLUSTER_HEADER)) for match in matches),
+        tuple(_destination(route.get("destination"), route, namespace) for route in node.below("route")),
+        tuple(_destination(mirror, mirror, namespace) for mirror in mirrors),
+    )
+
+
+def _asks_value(node: Node) -> bool:
+    """Say whether a header match asks for one value, or for one of a pattern that is not everything."""
+    regex = node.get("regex").text
+    return any(node.get(kind).text for kind in ("exact", "prefix")) or (regex is not None and regex not in (".*", ".+"))
+
+
+def _destination(node: Node, weighed: Node, namespace: str) -> Destination:
+    weight = weighed.get("weight").text
+    host = full_host(node.get("host").text or "", namespace)
+    subset = node.get("subset").text or ""
+    return Destination(node, host, subset, int(weight) if weight is not None and weight.isdigit() else 100)
+
+
+def _http_route(one: Object) -> Routes:
+    parents = [
+        f"{ref.get('kind').text or 'Gateway'}.api/{ref.get('namespace').text or one.namespace}/{ref.get('name').text}"
+        for ref in one.spec.below("parentRefs")
+        if ref.get("kind").text != "Service"
+    ]
+    hosts = tuple((node.text.lower(), node) for node in one.spec.below("hostnames") if node.text is not None)
+    return Routes(
+        one,
+        hosts or ((("*", one.node.get("metadata", "name")),) if parents else ()),
+        frozenset(parents),
+        tuple(_http_entry(node, one.namespace) for node in one.spec.below("rules")),
+    )
+
+
+def _http_entry(node: Node, namespace: str) -> Entry:
+    matches = list(node.below("matches"))
+    references = list(node.below("backendRefs"))
+    filters = [item for holder in (node, *references) for item in holder.below("filters")]
+    mirrors = [item.get("requestMirror", "backendRef") for item in filters if present(item.get("requestMirror"))]
+    asked = bool(matches) and all(
+        any(
+            (header.get("name").text or "").lower() == CLUSTER_HEADER and header.get("type").text in (None, "Exact")
+            for header in match.below("headers")
+        )
+        for match in matches
+    )
+    name = node.get("name").text
+    return Entry(
+        node,
+        name,
+        (name or "",),
+        asked,
+        tuple(_backend(reference, namespace) for reference in references),
+        tuple(_backend(mirror, namespace) for mirror in mirrors),
+    )
+
+
+def _backend(node: Node, namespace: str) -> Destination:
+    kind, name = node.get("kind").text or "Service", node.get("name").text or ""
+    host = name.lower() if kind == "Hostname" else full_host(name, node.get("namespace").text or namespace)
+    weight = node.get("weight").text
+    return Destination(node.get("name"), host, "", int(weight) if weight is not None and weight.isdigit() else 1)

@@ -1,0 +1,22 @@
+"""What is known of a deployment besides the objects that are examined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the configuration says, where there is one; objects speak for what it leaves out."""
+
+    clusters: Mapping[str, str] = field(default_factory=dict)
+    """Region by the name of its Envoy cluster, such as `outbound|443||eu.example.com`."""
+    hosts: tuple[str, ...] = ()
+    """Hosts whose requests Borderpost decides."""
+    trusted_hops: int | None = None
+    """Proxies of your own in front of the gateway; None: nobody said."""
+    namespace: str = "default"
+    """The namespace of objects that name none."""
+    root_namespace: str = "istio-system"
+    """The mesh's root namespace, whose EnvoyFilters hold everywhere."""
