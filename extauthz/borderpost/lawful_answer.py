@@ -60,8 +60,9 @@ class CompiledLaw:
         if ranking.chosen is None:
             return Refusal(503, "BP0806", "no-legal-region-up", jurisdiction, law.regimes), ranking
         region = ranking.chosen
-        cluster, then = self.clusters[region], ()
-        # Regions outside the law are in no ranking of it, so a group that is chosen reaches none.
-        if (group := self.groups.choose(ranking)) is not None:
-            cluster, then = group.cluster, tuple(Leaf(leaf, law.bases[leaf]) for leaf in group.regions[1:])
-        return Route(region, cluster, jurisdiction, law.bases[region], then), ranking
+        group = self.groups.choose(ranking)
+        if group is None:
+            return Route(region, self.clusters[region], jurisdiction, law.bases[region]), ranking
+        # A region outside the law is in no ranking of it, and has no basis: a group that reaches one is not chosen.
+        then = tuple(Leaf(leaf, law.bases[leaf]) for leaf in group.regions[1:])
+        return Route(region, group.cluster, jurisdiction, law.bases[region], then), ranking

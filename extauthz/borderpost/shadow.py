@@ -6,8 +6,9 @@ differ. Whatever goes wrong in it is told as `failed`, and never touches the ans
 
     none      the same answer
     widened   refused by law, routed by the shadow       narrowed  routed by law, refused by the shadow
-    region    another region would have been chosen      basis     the same region on other bases
-    reason    refused by both, for another reason        failed    the shadow could not be asked
+    region    another region would have been chosen      failover  the same region; a retry could go elsewhere
+    basis     the same region on other bases             reason    refused by both, for another reason
+    failed    the shadow could not be asked
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from borderpost.regions.signals import Signals
 from borderpost.remembered_law import RememberedLaw
 from borderpost_base.logs import get_logger
 
-Divergence = Literal["widened", "narrowed", "region", "reason", "basis", "failed"]
+Divergence = Literal["widened", "narrowed", "region", "failover", "reason", "basis", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,9 @@ def divergence(given: Answer, other: Answer) -> Divergence | None:
             return "narrowed"
         if given.region != other.region:
             return "region"
-        return "basis" if given.rule != other.rule else None
+        if given.regions != other.regions:
+            return "failover"
+        return "basis" if given.rules != other.rules else None
     if isinstance(other, Route):
         return "widened"
     return "reason" if given.reason != other.reason else None

@@ -98,6 +98,15 @@ def test_a_region_that_falls_over_under_load_fails_over_for_all_at_once(wiring: 
     assert observed.regions == {"us-1": 120}
 
 
+def test_a_body_that_envoy_cannot_keep_is_not_sent_twice(wiring: Wiring) -> None:
+    """Envoy keeps 1 MiB of a request for a retry; what is longer has one region to be answered by."""
+    fail(wiring, "eu-1", "503")
+    wiring.answer(wiring.route("pair"))
+    assert wiring.send(body=b"x" * (1 << 19)).status == 200
+    assert wiring.send(body=b"x" * (2 << 20)).status == 503
+    assert wiring.served == {"eu-1": 2, "us-1": 1}
+
+
 def test_a_client_cannot_ask_for_more_retries(wiring: Wiring) -> None:
     fail(wiring, "eu-1", "503")
     wiring.answer(wiring.route("eu-1"))

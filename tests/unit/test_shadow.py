@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from borderpost import lawful_answer
 from borderpost import shadow as shadow_module
-from borderpost.answers import Answer, Refusal, Route
+from borderpost.answers import Answer, Leaf, Refusal, Route
 from borderpost.audit.record import parse
 from borderpost.audit.verify import verify
 from borderpost.cli.made_up import view_of
@@ -60,6 +60,12 @@ FORBIDDEN, UP = Refusal(451, "BP0801", "no-legal-region"), Refusal(503, "BP0806"
         (ROUTE, Route("a", "a", "FR", "r/x"), None),
         (ROUTE, OTHER, "region"),
         (ROUTE, Route("a", "a", "DE", "r/y"), "basis"),
+        (ROUTE, Route("a", "ab", "DE", "r/x", (Leaf("b", "r/x"),)), "failover"),
+        (
+            Route("a", "ab", "DE", "r/x", (Leaf("b", "r/x"),)),
+            Route("a", "ab", "DE", "r/x", (Leaf("b", "r/y"),)),
+            "basis",
+        ),
         (ROUTE, FORBIDDEN, "narrowed"),
         (FORBIDDEN, ROUTE, "widened"),
         (UP, ROUTE, "widened"),

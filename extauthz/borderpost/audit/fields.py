@@ -159,9 +159,9 @@ _SHADOW = Shape(
     (
         Field(
             "kind",
-            Choice(("widened", "narrowed", "region", "reason", "basis", "failed")),
+            Choice(("widened", "narrowed", "region", "failover", "reason", "basis", "failed")),
             "How its answer differs: it routes what was refused, refuses what was routed, names another region, "
-            "another reason, other bases; `failed` if it could not be asked.",
+            "other regions for a retry, another reason, other bases; `failed` if it could not be asked.",
         ),
         _optional("r", NAME, "The region that it would have chosen."),
         _optional("basis", BASES, "The bases that allow that region by it."),

@@ -16,6 +16,7 @@ _DIVERGENCES = {
     "narrowed": "would have refused it",
     "region": "would have chosen another region",
     "reason": "would have refused it for another reason",
+    "failover": "would have let a retry go elsewhere",
     "basis": "would have chosen the same region on other bases",
     "failed": "could not be asked",
     None: "agrees",
@@ -145,4 +146,6 @@ def _tell_shadow(told: Explanation, output: Output) -> None:
     said = ""
     if kind is not None and answer is not None:
         said = f": {answer.region} by {answer.rule}" if isinstance(answer, Route) else f": {answer.reason}"
+        if kind == "failover" and isinstance(answer, Route):
+            said = f": {', '.join(answer.regions[1:]) or 'nowhere'}"
     output.data(f"the shadow {_DIVERGENCES[kind]}{said}")
