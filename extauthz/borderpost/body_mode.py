@@ -101,6 +101,12 @@ class BodyMode:
             return self._refused(_NOT_SENT, 0)  # it has a body, and Envoy does not mean to send it
         return self._read_check(question)
 
+    def reads(self, question: Any) -> bool:
+        """Return True for a request with a body that would be read."""
+        if isinstance(question, proc.ProcessingRequest):
+            return not question.request_headers.end_of_stream and self._is_read(ProcessReader.route(question))
+        return self._is_read(text_of(CheckReader.route_fields(question), ROUTE_KEY))
+
     def take(self, call: Call, message: bytes) -> tuple[Any, BodyRead]:
         """Return the question of a call that was awaited, and its body. Raises UnexpectedMessage."""
         awaited = call.state

@@ -6,11 +6,13 @@ one place only, `_answer`, called after the log said that its record is durable.
 
     messages ─▶ recognised (recognition.py) ──────────────────────────┐
              └▶ read (requests.py) ─▶ facts ─▶ View.answer ─▶ known ─┴▶ record chained ─▶ durable ─▶ answer
-             └▶ body asked for (body_mode.py) ─▶ body ─▶ read, as above; only where it is configured
+             ├▶ body asked for (body_mode.py) ─▶ body ─▶ read, as above; only where it is configured
+             └▶ let go (observer.py) ─▶ read, decided, record chained; only where Envoy goes its own way
 
 Whatever goes wrong refuses: a message that does not parse or is not what this door expects ends its call with a
 non-OK status, which Envoy turns into a refusal; everything else is answered with a status of its own. A stream
-is never ended cleanly before its answer, because Envoy would take that as leave to pass.
+is never ended cleanly before its answer, because Envoy would take that as leave to pass. What is only observed has
+gone its way before anything can go wrong.
 """
 
 from __future__ import annotations
@@ -18,21 +20,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from borderpost.answers import AnswerSettings, Door, ExtAuthzDoor, ExtProcBodyDoor, ExtProcDoor, Refusal, Route
-from borderpost.audit.prepared import PreparedRecord
+from borderpost.answers import AnswerSettings, ExtAuthzDoor, ExtProcBodyDoor, ExtProcDoor, Refusal, Route
 from borderpost.audit.writer import AuditUnavailable
 from borderpost.counters.tally import WorkerTally
 from borderpost.decision import Decision, View
 from borderpost.decision_record import request_field
+from borderpost.entrance import Decided, Entrance, Known
 from borderpost.facts import Identity, RawRequest
 from borderpost.live import Live, applied_event
-from borderpost.policy.model import Source
+from borderpost.observation import Observation
+from borderpost.observer import Observer
 from borderpost.recognition import Recogniser
 from borderpost.record_keeper import RecordKeeper
-from borderpost.requests import Bodies, BodyRead, CheckReader, ProcessReader, RequestReader, UnexpectedMessage
+from borderpost.requests import Bodies, BodyRead, CheckReader, ProcessReader, UnexpectedMessage
 from borderpost_base import limits
 from borderpost_base.logs import get_logger
-from borderpost_base.memo import Remembered
 from borderpost_base.metrics import Metrics
 from borderpost_base.world import World
 from borderpost_wire.service import Call, MethodKind, StatusCode
@@ -47,44 +49,8 @@ _INTERNAL = Refusal(503, "BP0810", "internal")
 _BACKLOG = Refusal(503, "BP0808", "backlog")
 
 
-class Known:
-    """A decision ready to be given again: its record with holes, its answer in pieces, what it counts as."""
-
-    __slots__ = ("address_doubt", "address_unknown", "decision", "pieces", "prepared", "until_us", "view")
-
-    def __init__(self, view: View, decision: Decision, prepared: PreparedRecord, pieces: tuple[bytes, ...]) -> None:
-        self.view = view
-        self.decision = decision
-        self.prepared = prepared
-        self.pieces = pieces
-        self.until_us = decision.until_us
-        located = [piece.doubt for piece in decision.facts.evidence if piece.source is Source.GEOIP]
-        self.address_unknown = not located
-        self.address_doubt = located[0] if located else None
-
-
-class Entrance:
-    """One protocol: how its questions are read, how it is answered, and what is remembered of both."""
-
-    def __init__(self, via: str, reader: RequestReader, door: Door, recogniser: Recogniser[Known] | None) -> None:
-        self.via = via
-        self.reader = reader
-        self.door = door
-        self.recogniser = recogniser
-        """None for questions that never repeat (ext_authz has times in them)."""
-        self.known: Remembered[Decision, Known] = Remembered(limits.REMEMBERED_FACTS_MAX)
-
-    def forget(self) -> None:
-        """Forget everything: the view has changed."""
-        if self.recogniser is not None:
-            self.recogniser.forget()
-        self.known.clear()
-
-
 Pending = tuple[Call, Known, bytes]
 """A call, its decision and the id of that decision, whose record is on its way to the disk."""
-Decided = tuple[Known, bytes]
-"""A decision, and the canonical JSON of the `req` field of its record."""
 
 
 class Processor:
@@ -92,7 +58,7 @@ class Processor:
 
     def __init__(
         self, *, live: Live, keeper: RecordKeeper, tally: WorkerTally, world: World, metrics: Metrics,
-        settings: AnswerSettings, bodies: Bodies | None = None,
+        settings: AnswerSettings, observation: Observation, bodies: Bodies | None = None,
     ) -> None:  # fmt: skip
         self._live = live
         self._keeper = keeper
@@ -109,6 +75,7 @@ class Processor:
         """Body mode; None where headers alone decide."""
         self._body_entrance = Entrance("ext_proc", ProcessReader(), ExtProcBodyDoor(settings), None)
         """For questions whose headers had leave to go on: nothing of a body is recognised by its headers."""
+        self._observer = Observer(observation, keeper, metrics, bodies)
         self._stale: tuple[View, View] | None = None
         """A view whose events are too old, and the same one as it holds then; None while they are fresh."""
         self._events_digest = ""
@@ -149,8 +116,10 @@ class Processor:
                 if one is not None:
                     calls.append(call)
                     decided.append(one)
-        if calls:
-            self._record(calls, decided, now_us, began_us)
+        pending = self._chain(calls, decided, now_us, began_us) if calls else []
+        seen = self._observer.chain(now_us, began_us) if self._observer.waiting else []
+        if pending or seen:
+            self._keeper.when_durable(lambda durable: self._release(pending, seen, durable, began_us))
 
     def gone(self, call: Call) -> None:
         """Nothing to do: a record of a request whose caller has gone stays a true record of a decision."""
@@ -169,6 +138,7 @@ class Processor:
     def _forget(self) -> None:
         for entrance in (*self._entrances.values(), self._body_entrance):
             entrance.forget()
+        self._observer.forget()
 
     def _by_freshness(self, view: View, now_us: int) -> View:
         """Return the view as it holds now: where its events are too old, without what they could have taken away."""
@@ -191,7 +161,7 @@ class Processor:
             self._tally.add(counter, 1, now_us)
 
     def _decide(self, call: Call, message: bytes, view: View | None, now_us: int) -> Decided | None:
-        """Decide one request; None if it has been answered already, or waits for its body."""
+        """Decide one request; None if it has been answered already, waits for its body, or went its own way."""
         if call.state is not None:
             return self._decide_by_body(call, message, view, now_us)
         call.state = True
@@ -200,8 +170,12 @@ class Processor:
         if recogniser is not None and view is not None:
             found = recogniser.find(message, view.locator.place_number)
             if found is not None and found[0].view is view and now_us < found[0].until_us:
-                return found
+                return found if found[0].observed is None else self._observer.again(entrance, call, found)
         question = entrance.reader.parse(message)
+        if entrance.reader.observes(question):
+            return self._observer.observe(entrance, call, question, message, view, now_us)
+        if self._observer.routes and self._observer.refuses(entrance, call, question):
+            return None
         if view is None:
             self._unrecorded(call, _NO_POLICY)
             return None
@@ -237,22 +211,20 @@ class Processor:
             raw = raw._replace(body=body.stated)
         return self._know(entrance, view, view.answer(raw, now_us))
 
-    def _record(self, calls: list[Call], decided: list[Decided], now_us: int, began_us: int) -> None:
-        """Chain the records of a batch; what the log does not take is refused."""
+    def _chain(self, calls: list[Call], decided: list[Decided], now_us: int, began_us: int) -> list[Pending]:
+        """Chain the records of a batch and return what waits for the disk; what the log does not take is refused."""
         entries = [(known.prepared, request) for known, request in decided]
         try:
             ids = self._keeper.decide(entries, at_us=now_us, mono_us=began_us)
         except AuditUnavailable as error:
             self._refuse_all(calls, _refusal_of(error))
-            return
+            return []
         except Exception:  # noqa: BLE001 - nothing was chained, so nothing may be routed
             self._log.exception("a batch could not be recorded and is refused")
             self._refuse_all(calls, _INTERNAL)
-            return
+            return []
         self._refuse_all(calls[len(ids) :], _BACKLOG)
-        pending = [(call, known, identity) for call, (known, _), identity in zip(calls, decided, ids, strict=False)]
-        if pending:
-            self._keeper.when_durable(lambda durable: self._release(pending, durable, began_us))
+        return [(call, known, identity) for call, (known, _), identity in zip(calls, decided, ids, strict=False)]
 
     def _know(self, entrance: Entrance, view: View, decision: Decision) -> Known:
         """Return a decision ready to be given; made once a decision and door."""
@@ -264,8 +236,12 @@ class Processor:
                 entrance.known.put(decision, known)
         return known
 
-    def _release(self, pending: list[Pending], durable: bool, began_us: int) -> None:
+    def _release(self, pending: list[Pending], seen: list[Known], durable: bool, began_us: int) -> None:
         """Answer a batch whose records are durable; refuse one whose records never will be."""
+        if seen:
+            self._observer.count(seen, durable=durable)
+        if not pending:
+            return
         if not durable:
             self._refuse_all([call for call, _, _ in pending], Refusal(503, "BP0808", "not-durable"))
             return
@@ -286,8 +262,7 @@ class Processor:
 
     def _unrecorded(self, call: Call, refusal: Refusal) -> None:
         """Refuse without a record: there is nothing to record by, or nowhere to record."""
-        self._metrics.unrecorded_total.inc(refusal.code, refusal.reason)
-        call.reply(self._entrances[call.method].door.unrecorded(refusal))
+        self._entrances[call.method].refuse(call, refusal, self._metrics)
 
     def _note_events(self, view: View, now_us: int) -> None:
         """Have a record made of every legal event that took effect or ended since the last batch."""
@@ -308,13 +283,7 @@ class Processor:
                 metrics.refusals_total.inc(str(answer.status), answer.code, by=count)
                 if known.decision.law is None:
                     metrics.facts_rejected_total.inc(answer.reason, by=count)
-            opinion = known.decision.opinion
-            if opinion is not None and opinion.kind is not None:
-                metrics.shadow_divergence_total.inc(opinion.kind, by=count)
-            if known.address_unknown:
-                metrics.geoip_unknown_total.inc(by=count)
-            elif known.address_doubt is not None:
-                metrics.geoip_doubted_total.inc(known.address_doubt, by=count)
+            known.count(metrics, count)
         metrics.decision_seconds.observe((self._world.clock.mono_us() - began_us) / 1e6, times=len(pending))
 
 

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple, Protocol
 from google.protobuf.message import DecodeError
 
 from borderpost.facts import Identity, RawRequest, Stated, read_claims, read_identity
-from borderpost.facts.needs import MTLS_ATTRIBUTE, ROUTE_ATTRIBUTE, SAN_ATTRIBUTES, SOURCE_ATTRIBUTE
+from borderpost.facts.needs import CLUSTER_ATTRIBUTE, MTLS_ATTRIBUTE, ROUTE_ATTRIBUTE, SAN_ATTRIBUTES, SOURCE_ATTRIBUTE
 from borderpost.policy.schema import TokenSource
-from borderpost_base.names import CLIENT_HEADER, METADATA_NAMESPACE, ROUTE_KEY
+from borderpost_base.names import CLIENT_HEADER, METADATA_NAMESPACE, OBSERVE_KEY, ROUTE_KEY
 from borderpost_proto import ext_authz_pb2 as authz
 from borderpost_proto import ext_proc_pb2 as proc
 from borderpost_wire.service import Call
@@ -67,6 +67,10 @@ class Bodies(Protocol):
         """Return what the body says of a question that is decided now; None where headers alone decide."""
         ...
 
+    def reads(self, question: Any) -> bool:
+        """Return True for a request with a body that would be read, were it asked for."""
+        ...
+
     def take(self, call: Call, message: bytes) -> tuple[Any, BodyRead]:
         """Return the question of a call that was awaited, and its body. Raises UnexpectedMessage."""
         ...
@@ -77,6 +81,18 @@ class RequestReader(Protocol):
 
     def parse(self, message: bytes) -> Any:
         """Return the parsed question. Raises UnexpectedMessage."""
+        ...
+
+    def observes(self, question: Any) -> bool:
+        """Return True where Envoy only tells us of a request, and goes its own way whatever we answer."""
+        ...
+
+    def route(self, question: Any) -> str | None:
+        """Return the name of Envoy's route; None where it tells none."""
+        ...
+
+    def cluster(self, question: Any) -> str | None:
+        """Return the cluster to which Envoy's route leads without us; None where it tells none."""
         ...
 
     def read(self, question: Any, reading: Reading) -> tuple[RawRequest, Identity]:
@@ -96,9 +112,17 @@ class ProcessReader:
         phase = question.WhichOneof("request")
         if phase != "request_headers":
             raise UnexpectedMessage(f"unexpected phase: {phase or 'none'}; only request_headers is answered")
-        if question.observability_mode:
-            raise UnexpectedMessage("observability_mode cannot enforce; it is not answered")
         return question
+
+    @staticmethod
+    def observes(question: proc.ProcessingRequest) -> bool:
+        """Return True for `observability_mode`: Envoy does not wait for an answer, and takes none."""
+        return question.observability_mode
+
+    @staticmethod
+    def cluster(question: proc.ProcessingRequest) -> str | None:
+        """Return the cluster of a route that has one of its own."""
+        return text_of(_attributes(question), CLUSTER_ATTRIBUTE)
 
     @staticmethod
     def parse_body(message: bytes) -> bytes:
@@ -151,6 +175,22 @@ class CheckReader:
         if not question.attributes.request.HasField("http"):
             raise UnexpectedMessage("a CheckRequest without an HTTP request")
         return question
+
+    @classmethod
+    def observes(cls, question: authz.CheckRequest) -> bool:
+        """Return True where the route's metadata says so; the message itself has no word for it."""
+        fields = cls.route_fields(question)
+        return OBSERVE_KEY in fields and fields[OBSERVE_KEY].bool_value
+
+    @classmethod
+    def route(cls, question: authz.CheckRequest) -> str | None:
+        """Return the name of Envoy's route, by its metadata; None where they tell none."""
+        return text_of(cls.route_fields(question), ROUTE_KEY)
+
+    @staticmethod
+    def cluster(_question: authz.CheckRequest) -> str | None:
+        """Return None: Envoy does not tell it over ext_authz."""
+        return None
 
     @staticmethod
     def route_fields(question: authz.CheckRequest) -> Any:

@@ -26,9 +26,10 @@ import uvloop
 from borderpost.admin.app import AdminServer, make_app
 from borderpost.admin.feeds import feeds_route
 from borderpost.config.load import Loaded, load_config
+from borderpost.config.observe import observe_warning
 from borderpost.counters.counting import Counting
 from borderpost.feeds import Feeds
-from borderpost.health import Check
+from borderpost.health import Check, Outcome
 from borderpost.publication import Publication
 from borderpost.reviews import Reviews
 from borderpost.rollback import Settled, settle
@@ -143,6 +144,7 @@ class Steward:
             self._feeds.start()
             self._supervisor.start(self._settings)
             self._log.info("started", pid=os.getpid(), workers=self._config.server.workers)
+            self._tell_observed()
             await self._until_stopped(admin, background)
         finally:
             await self._wind_down(admin, background)
@@ -201,6 +203,16 @@ class Steward:
                 self._log.info("configuration changed on the disk")
                 self._reload_soon(False)
 
+    def _tell_observed(self) -> None:
+        """Say which routes are observed, if any: nobody shall think that law is kept on them."""
+        self._metrics.observed_routes.set(len(self._config.observe.routes))
+        warning = self._observe_warning()
+        if warning is not None:
+            self._log.warning("routes are observed, not enforced", **warning.as_dict())
+
+    def _observe_warning(self) -> BorderpostError | None:
+        return observe_warning(self._config.observe, bodies_read=self._config.payload.read)
+
     def _reload_soon(self, anew: bool) -> None:
         reload = asyncio.create_task(self._start_anew() if anew else self._reload())
         self._reloads.add(reload)
@@ -220,6 +232,7 @@ class Steward:
             self._counting.take(loaded.config.counters)
             self._feeds.replace(loaded.config.events)
             loaded.config.logs.apply("steward")
+            self._tell_observed()
             if all(seat.settings == settings for seat in self._supervisor.seats):
                 self._note_outcome("taken", "kept", ())
             else:
@@ -259,6 +272,9 @@ class Steward:
                        if self._publication.probed else "first round of probes under way"),
         ]  # fmt: skip
         checks += [self._worker_check(seat) for seat in self._supervisor.seats]
+        observed = self._observe_warning()
+        if observed is not None:
+            checks.append(Check("routes/enforced", Outcome.WARNING, observed.detail))
         parts = (self._publication.law, self._feeds, self._uptake, self._reviews)
         return [*checks, *(check for part in parts for check in part.checks())]
 

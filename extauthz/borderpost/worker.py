@@ -34,6 +34,7 @@ from borderpost.counters.tally import WorkerTally
 from borderpost.decision import View
 from borderpost.descriptors import descriptor_set
 from borderpost.live import COMPILED_PARTS, Live, activations
+from borderpost.observation import Observation
 from borderpost.processor import AUTHORIZATION_SERVICE, EXTERNAL_PROCESSOR_SERVICE, Processor
 from borderpost.record_keeper import RecordKeeper
 from borderpost.snapshots import SharedPage, SnapshotReader, WorkerState
@@ -115,6 +116,7 @@ class Worker:
         self._processor = Processor(
             live=self._live, keeper=self._keeper, tally=WorkerTally(runtime, role.stream), world=world,
             metrics=self._metrics, settings=answers_of(settings), bodies=self._bodies,
+            observation=Observation(settings.observe, world, self._metrics),
         )  # fmt: skip
         self._listening = False
         self._draining = False

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from borderpost.audit.config import AuditSpec
+from borderpost.config.observe import ObserveSection
 from borderpost.config.operation import AnswersSpec
 from borderpost.config.sections import LogsSpec, ServerSpec
 from borderpost_base.errors import BorderpostError, Place, Problems
@@ -53,6 +54,8 @@ class WorkerSettings(StrictModel):
     """`geoip.remembered_addresses`."""
     snapshot_max_age_s: float
     """`runtime.snapshot_max_age_s`."""
+    observe: ObserveSection = ObserveSection()
+    """Routes that are observed."""
     payload: dict[str, Any] | None = None
     """The section `payload` as plain data where bodies are read, so that other workers need not load what reads it."""
 
@@ -94,6 +97,7 @@ def settings_of(config: Config) -> WorkerSettings:
         logs=config.logs,
         remembered_addresses=config.geoip.remembered_addresses,
         snapshot_max_age_s=config.runtime.snapshot_max_age_s,
+        observe=config.observe,
         payload=config.payload.model_dump(mode="json") if config.payload.read else None,
     )
 

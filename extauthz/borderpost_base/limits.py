@@ -37,6 +37,10 @@ YAML_NODES_MAX = _limit(
 MANIFEST_BYTES_MAX = _limit(
     "manifest_bytes_max", 64 << 20, "bytes", "a Terraform plan of ten thousand resources is about 20 MiB"
 )
+CONFIG_DUMP_BYTES_MAX = _limit(
+    "config_dump_bytes_max", 128 << 20, "bytes", "of Envoy; a gateway of 1,000 hosts dumps about 20 MiB"
+)
+CONFIG_DUMP_S_MAX = _limit("config_dump_s_max", 30, "seconds", "for Envoy's admin to write a whole dump on loopback")
 YAML_INTEGER_DIGITS_MAX = _limit("yaml_integer_digits_max", 40, "digits", "no setting is beyond 2^64, which has 20")
 PROBLEMS_MAX = _limit(
     "problems_max", 200, "mistakes", "told of one file at once; finding the nearest known name of each takes time"
@@ -78,15 +82,30 @@ RECORDED_EVENTS_MAX = _limit(
 )
 RUNNERS_UP_MAX = _limit("runners_up_max", 8, "regions a record", "the rest is counted by reason and rebuilt by replay")
 REGIONS_MAX = _limit("regions_max", 1000, "regions", "legal sets are bit masks; beyond this a catalogue is a mistake")
-PROBE_PATH_BYTES_MAX = _limit("probe_path_bytes_max", 2048, "bytes", "a health page's path is a few words")
-PROBE_REPLY_BYTES_MAX = _limit(
-    "probe_reply_bytes_max", 4096, "bytes", "a status line; the rest of a probe's reply is not read"
+GATEWAY_HOSTS_MAX = _limit(
+    "gateway_hosts_max", 5000, "hosts", "of one rendered gateway; its object with 5,000 names has 200 KiB"
+)
+CLUSTER_NAME_BYTES_MAX = _limit(
+    "cluster_name_bytes_max", 340, "bytes", "`outbound|PORT|SUBSET|HOST` of a host of 253 and a subset of 63"
+)
+KUBERNETES_OBJECT_BYTES_MAX = _limit(
+    "kubernetes_object_bytes_max", 1_400_000, "bytes", "of one rendered object as JSON; etcd takes 1.5 MiB a request"
+)
+KUBERNETES_APPLIED_BYTES_MAX = _limit(
+    "kubernetes_applied_bytes_max",
+    240_000,
+    "bytes",
+    "of one rendered object where it can be split: `kubectl apply` keeps a copy in an annotation of at most 256 KiB",
 )
 FAILOVER_GROUPS_MAX = _limit(
     "failover_groups_max", 256, "groups", "each is a cluster of Envoy's; more than regions need for pairs and triples"
 )
 FAILOVER_REGIONS_MAX = _limit(
     "failover_regions_max", 4, "regions a group", "a request that three regions have failed fails by its own fault"
+)
+PROBE_PATH_BYTES_MAX = _limit("probe_path_bytes_max", 2048, "bytes", "a health page's path is a few words")
+PROBE_REPLY_BYTES_MAX = _limit(
+    "probe_reply_bytes_max", 4096, "bytes", "a status line; the rest of a probe's reply is not read"
 )
 PROBES_AT_ONCE_MAX = _limit("probes_at_once_max", 32, "connections", "a steward's sockets and a resolver's patience")
 LATENCY_AREAS_MAX = _limit("latency_areas_max", 4096, "areas", "all of ISO 3166-2 has about 5,000 subdivisions")
@@ -177,6 +196,15 @@ BODIES_AWAITED_MAX = _limit(
 )
 BODIES_AWAITED_BYTES_MAX = _limit(
     "bodies_awaited_bytes_max", 32 << 20, "bytes a worker", "of headers whose bodies are awaited; each has about 500"
+)
+OBSERVED_PENDING_MAX = _limit(
+    "observed_pending_max", 2048, "records", "of `audit_pending_records_max`: the rest is kept for what is enforced"
+)
+OBSERVED_CLUSTERS_MAX = _limit(
+    "observed_clusters_max", 10_000, "clusters", "of Envoy's; ten for each region that there can be"
+)
+ALARM_INTERVAL_S = _limit(
+    "alarm_interval_s", 60, "seconds", "between two lines in the log about one trouble, however many requests have it"
 )
 BODY_KEY_BYTES_MIN = _limit("body_key_bytes_min", 16, "bytes", "128 random bits cannot be guessed")
 BODY_KEY_BYTES_MAX = _limit("body_key_bytes_max", 4096, "bytes", "beyond it the file is no key")

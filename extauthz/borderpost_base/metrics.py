@@ -320,6 +320,21 @@ class Metrics:
     )
     shadow_broken = _gauge("worker", "1 while any worker cannot use the published shadow: nothing is compared.")
 
+    # Observed routes.
+    observed_routes = _gauge("steward", "Routes that are observed: no law is kept on them.")
+    observed_total = _counter(
+        "worker",
+        "Requests on observed routes, by what would have been done: `stayed`, `moved_by_law`, `moved_by_rank`, "
+        "`refused`, `routed` (it is not known whether elsewhere); `unrecorded` where no record was made.",
+        "outcome",
+    )
+    misplaced_total = _counter(
+        "worker",
+        "Requests on which Envoy and the configuration disagree: `unenforced` (Envoy only observes a route that is to "
+        "be enforced), `unobserved` (the other way round; refused).",
+        "how",
+    )
+
     # Processes.
     worker_up = _gauge("steward", "1 while the worker runs and is ready, else 0.", "worker")
     worker_restarts_total = _counter("steward", "Times a worker was started again after it ended.", "worker")

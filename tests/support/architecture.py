@@ -78,8 +78,9 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "borderpost.shared_fields",
         "borderpost.worker_settings",
     ),
-    ("borderpost.counters", "borderpost.live", "borderpost.record_keeper"),
-    ("borderpost.processor", "borderpost.outcomes"),
+    ("borderpost.counters", "borderpost.live", "borderpost.observation", "borderpost.record_keeper"),
+    ("borderpost.entrance",),
+    ("borderpost.observer", "borderpost.processor", "borderpost.outcomes"),
     ("borderpost.descriptors",),
     ("borderpost.foresight",),
     ("borderpost.anonymiser_files", "borderpost.reviews", "borderpost.rollback", "borderpost.uptake"),
@@ -95,7 +96,13 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 """From the bottom up: a level may import what is in it and below it, and all of `ARROWS`."""
 
 BESIDE: dict[str, set[str]] = {
-    "borderpost_envoy": {"borderpost_base", "borderpost.config", "borderpost.policy", "borderpost.reports"},
+    "borderpost_envoy": {
+        "borderpost_base",
+        "borderpost.config",
+        "borderpost.manifests.tree",
+        "borderpost.policy",
+        "borderpost.reports",
+    },
     "borderpost_istio": {
         "borderpost_base",
         "borderpost_envoy",

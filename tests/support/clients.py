@@ -80,7 +80,7 @@ def illegal_routes(
     """
     for record in decisions:
         out = record["out"]
-        if out["action"] != "route" or record["class"] == ["public"]:
+        if out["action"] != "route" or record["class"] == ["public"] or record["mode"] != "enforce":
             continue
         believed = [piece for piece in record["jur"]["evidence"] if "doubt" not in piece]
         places = [piece["val"].partition("-")[0] for piece in believed]

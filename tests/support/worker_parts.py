@@ -16,6 +16,7 @@ from borderpost.config.load import Loaded, load_config
 from borderpost.counters.tally import WorkerTally
 from borderpost.decision import View
 from borderpost.live import Live, activations
+from borderpost.observation import Observation
 from borderpost.processor import Processor
 from borderpost.publication import Publication
 from borderpost.record_keeper import RecordKeeper
@@ -145,6 +146,7 @@ class WorkerParts:
         self.processor = Processor(
             live=self.live, keeper=self.keeper, tally=WorkerTally(runtime, 0), world=world, metrics=self.metrics,
             settings=ANSWERS, bodies=self.bodies,
+            observation=Observation(self.loaded.config.observe, world, self.metrics),
         )  # fmt: skip
 
     def _adopt(self, view: View, changed: frozenset[str]) -> None:

@@ -94,17 +94,6 @@ def test_what_is_no_question_ends_with_an_error_and_no_record(
     asyncio.run(main())
 
 
-def test_observability_mode_is_not_answered(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with worker_parts(tmp_path) as parts:
-            request = proc.ProcessingRequest.FromString(question())
-            request.observability_mode = True
-            call = await parts.ask(request.SerializeToString())
-            assert call.failed is not None and call.failed[0] is StatusCode.INVALID_ARGUMENT
-
-    asyncio.run(main())
-
-
 def test_a_second_message_on_a_stream_fails_the_stream_and_is_not_decided(tmp_path: Path) -> None:
     async def main() -> None:
         async with worker_parts(tmp_path) as parts:

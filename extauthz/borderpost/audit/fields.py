@@ -27,7 +27,7 @@ NAME = Text("name", re.compile(rf"{_VISIBLE}+"), _NAME_BYTES)
 """An id of ours: visible ASCII but the quote and the backslash, which JSON would double."""
 LABEL = Text("label", re.compile(rf"{_VISIBLE}+"), limits.RECORDED_LABEL_BYTES_MAX)
 """A name of somebody else's: of a tenant, or a model."""
-CLUSTER = Text("cluster name", re.compile(r"[!-~]+"), 200)
+CLUSTER = Text("cluster name", re.compile(r"[!-~]+"), limits.CLUSTER_NAME_BYTES_MAX)
 REASON = Text("reason", re.compile(rf"{_VISIBLE}+"), limits.RECORDED_REASON_BYTES_MAX)
 DIGEST = Text("digest, sha256:<64 hex digits>", re.compile(r"sha256:[0-9a-f]{64}"), 71)
 HEX_64 = Text("64 hex digits", re.compile(r"[0-9a-f]{64}"), 64)
@@ -136,7 +136,7 @@ _LEAF = Shape(
 
 _OUT = Shape(
     (
-        Field("action", Choice(("route", "refuse")), "What Envoy was told."),
+        Field("action", Choice(("route", "refuse")), "What Envoy was told, or would have been."),
         _optional("r", NAME, "The region chosen."),
         _optional("cluster", CLUSTER, "The cluster Envoy was told."),
         _optional("cc", PLACE, "The region's place."),
@@ -227,7 +227,12 @@ _DECISION = Shape(
         _optional("table", DIGEST, "Digest of the whole table of candidates, which replay rebuilds."),
         Field("out", _OUT, "The answer."),
         Field("via", Choice(("ext_proc", "ext_authz")), "The door the question came in by."),
-        Field("mode", Choice(("enforce", "shadow")), "Whether the answer bound Envoy."),
+        Field(
+            "mode",
+            Choice(("enforce", "observe")),
+            "Whether the answer bound Envoy: `observe` where the route is only observed, and the request went its way.",
+        ),
+        _optional("observed", _OBSERVED, "Where an observed request went; only with `mode: observe`."),
     )
 )
 
@@ -340,7 +345,7 @@ _TYPES: tuple[RecordType, ...] = (
     ),
     RecordType(
         "gap",
-        "The log could not be written for a while. Every request concerned was refused.",
+        "The log could not be written for a while. Every request concerned was refused, or if observed not recorded.",
         Shape(
             (
                 Field("lost", COUNT, "Records made but never durable; their sequence numbers are used again."),

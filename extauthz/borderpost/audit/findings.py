@@ -99,7 +99,10 @@ class StreamFigures:
     """Epochs that ended without `epoch.close` and whose successor says so: crashes."""
     gaps: int = 0
     recoveries: int = 0
+    observed: int = 0
+    """Decisions of which only a record was made: their requests went their own way."""
     decisions: int = 0
+    """Decisions that bound Envoy."""
     routed: int = 0
     refused: int = 0
     head: str | None = None

@@ -192,6 +192,11 @@ def _second(at_s: int) -> str:
     return format_stamp(at_s * 1_000_000)[:20]
 
 
+def recorded_reason(reason: str) -> str:
+    """Return a reason as long as a record holds it."""
+    return reason[: limits.RECORDED_REASON_BYTES_MAX]
+
+
 def refusal_counts(reasons: Iterable[str]) -> dict[str, int]:
     """Count regions by the reason they were refused for, bounded for a record's `refused` field.
 
@@ -199,7 +204,7 @@ def refusal_counts(reasons: Iterable[str]) -> dict[str, int]:
     """
     counts: dict[str, int] = {}
     for reason in reasons:
-        short = reason[: limits.RECORDED_REASON_BYTES_MAX]
+        short = recorded_reason(reason)
         counts[short] = counts.get(short, 0) + 1
     if len(counts) <= limits.REFUSAL_REASONS_MAX:
         return counts

@@ -266,6 +266,8 @@ class StreamCheck:
     def _count(self, line: Line, record: dict[str, Any]) -> None:
         figures = self.figures
         match record.get("type"):
+            case "decision" if record.get("mode") == "observe":
+                figures.observed += 1
             case "decision":
                 figures.decisions += 1
                 out = record.get("out")

@@ -15,6 +15,7 @@ from borderpost.cli.events.names import unknown_names
 from borderpost.cli.options import add_config, config_path, load
 from borderpost.cli.output import CLEAN, COULD_NOT_RUN, FINDINGS, Output, errors_of
 from borderpost.cli.reporting import add_format, choose, write_report
+from borderpost.config.observe import observe_warning
 from borderpost.reports.finding import Level, findings_of
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.world import World
@@ -36,6 +37,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     try:
         loaded = load(arguments)
         warnings = [*_look_at_geoip(loaded.config.geoip), *_unknown_locations(loaded.regions)]
+        observed = observe_warning(loaded.config.observe, bodies_read=loaded.config.payload.read)
+        warnings += [observed] if observed is not None else []
         if loaded.events.file.length:  # of a signed list, which others may read too; in a plain file they are errors
             place = Place(str(loaded.config.events.file))
             warnings += unknown_names(loaded.events.events, loaded, place)
@@ -57,6 +60,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         "policy_digest": loaded.bundle.digest,
         "events_digest": loaded.events.digest,
         "shadow_digest": loaded.shadow.digest if loaded.shadow is not None else None,
+        "observed_routes": sorted(loaded.config.observe.routes),
         "drills": sum(event.mode == "drill" for event in loaded.events.events),
     }
     if output.as_json:
@@ -71,6 +75,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             output.data(f"  shadow   {len(loaded.shadow.regimes)} regimes, digest {loaded.shadow.digest}")
         elif summary["drills"]:
             output.data(f"  shadow   the same policy with {summary['drills']} drills")
+        if summary["observed_routes"]:
+            output.data(f"  observed {', '.join(loaded.config.observe.routes)}: no law is kept on these routes")
         output.warnings(warnings)
     return CLEAN
 

@@ -6,7 +6,7 @@ The same value is made of a made-up request and of a record in the log, so both 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,8 @@ class Explanation:
     """None for a made-up request."""
     notes: tuple[str, ...] = ()
     """What the reader should know of this explanation."""
+    observed: Mapping[str, Any] | None = None
+    """Where the request of a record went that bound nobody; None for one that was enforced, or made up."""
 
     def regions(self) -> Iterator[dict[str, Any]]:
         """Yield one row a region, by rank, then legal ones that are down, then those that the law refuses."""
@@ -174,6 +176,7 @@ class Explanation:
             "answer": answer_as_dict(self.answer),
             "failover": list(self.failover()),
             "shadow": self.shadow_as_dict(),
+            "observed": dict(self.observed) if self.observed is not None else None,
             "inputs": self.inputs,
             "notes": list(self.notes),
         }

@@ -10,6 +10,7 @@ from typing import cast
 from borderpost.catalog import Catalog
 from borderpost.cli.body_words import body_notes, read_body_file
 from borderpost.cli.explanation import Explanation
+from borderpost.cli.observed_words import MADE_UP
 from borderpost.cli.options import pairs
 from borderpost.config.load import Loaded
 from borderpost.decision import View
@@ -62,7 +63,11 @@ def explain_made_up(loaded: Loaded, arguments: argparse.Namespace) -> Explanatio
         signals=signals,
         inputs={part: digest for part, digest in view.inputs.items() if part != "geoip" or arguments.country is None},
         opinion=decision.opinion,
-        notes=(*body_notes(body.field if body is not None else None), *_notes(arguments)),
+        notes=(
+            *((MADE_UP,) if arguments.route in loaded.config.observe.routes else ()),
+            *body_notes(body.field if body is not None else None),
+            *_notes(arguments),
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from borderpost.audit.segment import INPUTS_NAME
 from borderpost.catalog import Catalog
 from borderpost.cli.body_words import body_notes
 from borderpost.cli.explanation import Explanation
+from borderpost.cli.observed_words import observed_notes
 from borderpost.decision_record import shadow_field
 from borderpost.engine_identity import engine_identity
 from borderpost.lawful_answer import CompiledLaw
@@ -69,11 +70,13 @@ def _derived(record: Mapping[str, Any], store: InputStore, decision_id: str) -> 
             opinion = shadow.opinion(facts, answer, signals, at_us)
             if shadow_field(opinion) != record.get("shadow"):
                 notes.append("what the shadow says DIFFERS from what is recorded of it")
+    notes = [*observed_notes(record, law), *notes]
     if inputs["engine"] != engine_identity():
         notes.append(f"the record was made by engine {inputs['engine']}, this is {engine_identity()}")
     return Explanation(
-        at_us, facts, law, ranking, answer, compiled, events, signals, dict(inputs), opinion, decision_id, tuple(notes)
-    )
+        at_us, facts, law, ranking, answer, compiled, events, signals, dict(inputs), opinion, decision_id, tuple(notes),
+        observed=record.get("observed"),
+    )  # fmt: skip
 
 
 def _shadow(digest: str, compiled: CompiledLaw, events: EventList, store: InputStore) -> Shadow:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from borderpost.config.accounts import group_id, user_id
 from borderpost.config.feeds import secret_mistakes
 from borderpost.config.model import Config
+from borderpost.config.observe import observe_mistakes
 from borderpost.config.payload import payload_mistakes
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.check import check_region_defaults
@@ -30,6 +31,7 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
             *mistakes,
             *secret_mistakes(config.events.feeds),
             *payload_mistakes(config.payload, config.routes, bundle),
+            *observe_mistakes(config.observe, config.routes, config.regions),
         )
     ]
     if bundle is not None:

@@ -10,6 +10,7 @@ from borderpost.audit.config import AuditSpec
 from borderpost.config.counters import CountersSection
 from borderpost.config.events import EventsSection
 from borderpost.config.keys import config_keys
+from borderpost.config.observe import ObserveSection
 from borderpost.config.operation import AnswersSpec, RuntimeSpec
 from borderpost.config.pack_signatures import PackSignaturesSection
 from borderpost.config.payload import PayloadSection
@@ -71,6 +72,9 @@ class Config(StrictModel):
 
     payload: PayloadSection = PayloadSection()
     """Whether bodies of requests are read before they are decided, and what is read of them."""
+
+    observe: ObserveSection = ObserveSection()
+    """Routes of which only a record is made, while their requests go their own way."""
 
     events: EventsSection = EventsSection()
     """Where legal events are read from."""

@@ -31,6 +31,8 @@ def counts_of(log: Path, world: World) -> tuple[dict[str, int], int]:
         record = located.record
         if record["type"] != "decision" or record["out"]["action"] != "route":
             continue
+        if record["mode"] == "observe":
+            continue  # it went its own way: nobody used a basis of ours
         key = (record["inputs"]["policy"], record["inputs"]["catalog"])
         if key not in policies:
             bundle = PolicyBundle.from_canonical(store.get(key[0]))

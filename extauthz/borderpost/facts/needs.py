@@ -12,6 +12,8 @@ IDENTITY_HEADERS: Final = ("x-request-id", "traceparent", "content-digest")
 SOURCE_ATTRIBUTE: Final = "source.address"
 """The trusted client address, after Envoy's XFF or PROXY protocol handling."""
 ROUTE_ATTRIBUTE: Final = "xds.route_name"
+CLUSTER_ATTRIBUTE: Final = "xds.cluster_name"
+"""Where a route leads without us. Only asked for on observed routes: on ours there is none before the answer."""
 MTLS_ATTRIBUTE: Final = "connection.mtls"
 """True where Envoy has verified a client certificate; without it the SANs say nothing."""
 SAN_ATTRIBUTES: Final = ("connection.uri_san_peer_certificate", "connection.dns_san_peer_certificate")
