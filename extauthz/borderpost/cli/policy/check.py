@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from borderpost.cli.options import add_config, load
 from borderpost.cli.output import CLEAN, COULD_NOT_RUN, FINDINGS, Output, counted
-from borderpost.cli.reporting import add_format, choose, write_report
+from borderpost.cli.reporting import add_format, choose, fails, print_findings, summed, write_report
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.world import World
 
 if TYPE_CHECKING:
     from borderpost.config.load import Loaded
     from borderpost.manifests.check import Asked, Checked
-    from borderpost.reports.finding import Finding, Level
+    from borderpost.reports.finding import Finding
 
 
 def configure_check(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,7 @@ def configure_check(parser: argparse.ArgumentParser) -> None:
 def run_check(arguments: argparse.Namespace, output: Output) -> int:
     """Check the files."""
     from borderpost.manifests.check import check_files
-    from borderpost.reports.finding import Level, findings_of
+    from borderpost.reports.finding import findings_of
 
     report = choose(arguments, output)
     select, ignore = _rules("--select", arguments.select), _rules("--ignore", arguments.ignore)
@@ -77,8 +77,7 @@ def run_check(arguments: argparse.Namespace, output: Output) -> int:
         _print(checked, findings, output)
     if checked.errors:
         return COULD_NOT_RUN
-    failing = {Level.ERROR} if arguments.fail_on == "error" else {Level.ERROR, Level.WARNING}
-    return FINDINGS if any(finding.level in failing for finding in findings) else CLEAN
+    return FINDINGS if fails(findings, arguments.fail_on) else CLEAN
 
 
 def _asked(loaded: Loaded, arguments: argparse.Namespace) -> Asked:
@@ -128,21 +127,10 @@ def _told(checked: Checked, findings: list[Finding]) -> dict[str, object]:
 
 
 def _print(checked: Checked, findings: list[Finding], output: Output) -> None:
-    """Print findings for people: each with its place, what it is about, and how to mend it."""
-    colours = {"error": "red", "warning": "yellow", "note": "cyan"}
-    for finding in findings:
-        head = output.paint(f"{finding.level}[{finding.rule.id}]", colours[finding.level], stream=output.stdout)
-        output.data(f"{head}: {finding.rule.title}")
-        output.data(f"  --> {output.paint(str(finding.place), 'cyan', stream=output.stdout)}")
-        output.data(f"  {finding.message}")
-        output.data(f"  hint: {finding.mend}")
-        output.data("")
+    """Print findings for people, then what could not be read and how much was judged."""
+    print_findings(findings, output)
     if checked.errors:
         output.errors(checked.errors)
         output.note("")
-    levels: dict[Level, int] = {}
-    for finding in findings:
-        levels[finding.level] = levels.get(finding.level, 0) + 1
-    said = ", ".join(counted(levels[level], str(level)) for level in sorted(levels))
     place = counted(checked.judged, "place")
-    output.data(f"{counted(checked.files, 'file')}, {place} of labelled data judged: {said or 'nothing found'}")
+    output.data(f"{counted(checked.files, 'file')}, {place} of labelled data judged: {summed(findings)}")

@@ -1,0 +1,110 @@
+"""Rules about second sendings: retries, mirrors and redirects that leave the region or go undecided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from borderpost.reports.finding import Rule
+from borderpost_envoy.doctor.checks import MANAGEMENT, PRIORITIES, ROUTES, Hit, check
+from borderpost_envoy.doctor.message import Message
+from borderpost_envoy.doctor.model import Cluster, Manager
+from borderpost_envoy.doctor.scene import Scene
+
+_MIRRORS = ("request_mirror_policies", "request_mirror_policy")
+
+
+@check(
+    Rule(
+        "BPD038",
+        "a retry may leave the region",
+        "`retry_priority` takes a retry to another priority of the cluster, `refresh_cluster_on_retry` chooses the "
+        "cluster again, and a cluster's own retry policy replaces the route's. Istio's `retryRemoteLocalities` is the "
+        "first.",
+        "Keep retries to `previous_hosts` in the route's policy; take the rest out.",
+    ),
+    source=PRIORITIES,
+)
+def retries_in_the_region(scene: Scene) -> Iterator[Hit]:
+    """Look at the retry policies of routes, virtual hosts and clusters."""
+    for subject, policy in _policies(scene):
+        if policy.get("retry_priority").present:
+            yield Hit(policy, subject, f"`retry_priority` is `{policy.get('retry_priority').text('name')}`.")
+        if policy.has("refresh_cluster_on_retry") and policy.flag("refresh_cluster_on_retry", default=True):
+            yield Hit(policy, subject, "`refresh_cluster_on_retry` is set.")
+    for cluster in _leaves(scene):
+        policy = cluster.http_options.get("retry_policy")
+        if policy.present:
+            yield Hit(policy, f"cluster {cluster.name}", "It has a retry policy of its own.")
+
+
+def _leaves(scene: Scene) -> Iterator[Cluster]:
+    """Yield clusters but for groups by the configuration's word: retries inside those are what was decided."""
+    yield from (one for one in scene.reachable if scene.expected.groups.get(one.name) != frozenset(one.members))
+
+
+def _policies(scene: Scene) -> Iterator[tuple[str, Message]]:
+    for manager in scene.guarded:
+        for subject, holder in _levels(manager):
+            for one in (holder.get("retry_policy"), holder.get("retry_policy_typed_config")):
+                if one.present:
+                    yield subject, one.content
+    for cluster in _leaves(scene):
+        policy = cluster.http_options.get("retry_policy")
+        if policy.present:
+            yield f"cluster {cluster.name}", policy
+
+
+def _levels(manager: Manager) -> Iterator[tuple[str, Message]]:
+    """Yield what may hold policies of a manager's routes: tables, hosts, and the actions of routes."""
+    for table in manager.tables:
+        yield f"routes {table.name}", table.message
+        for host in table.hosts:
+            yield f"virtual host {host.name}", host.message
+            for route in host.routes:
+                yield f"virtual host {host.name}, route {route.label}", route.action
+
+
+@check(
+    Rule(
+        "BPD039",
+        "requests are mirrored",
+        "A mirror gets the whole request, prompt included, and nobody decided that it may. A MERGE patch cannot take "
+        "it out again.",
+        "Take `request_mirror_policies` out of route configuration, virtual host, route and cluster.",
+    ),
+    source=ROUTES,
+)
+def mirrors_nothing(scene: Scene) -> Iterator[Hit]:
+    """Look for mirrors at all four levels."""
+    levels = [level for manager in scene.guarded for level in _levels(manager)]
+    levels += [(f"cluster {cluster.name}", cluster.http_options) for cluster in scene.reachable]
+    for subject, holder in levels:
+        for name in _MIRRORS:
+            for mirror in (*holder.each(name), *([holder.get(name)] if holder.get(name).present else [])):
+                target = mirror.text("cluster") or mirror.text("cluster_header") or "?"
+                yield Hit(mirror, subject, f"Requests are copied to `{target}`.")
+
+
+@check(
+    Rule(
+        "BPD040",
+        "an upstream may send a request elsewhere",
+        "With internal redirects Envoy follows an upstream's 3xx with the same body. It asks again with our own header "
+        "already in place, so an answer that fails to come no longer stops it.",
+        "Take `internal_redirect_policy` and `internal_redirect_action` out.",
+    ),
+    source=MANAGEMENT,
+)
+def follows_no_redirects(scene: Scene) -> Iterator[Hit]:
+    """Look for internal redirects."""
+    for manager in scene.guarded:
+        for _, host, route in manager.routes():
+            action = route.action
+            followed = action.choice("internal_redirect_action", ("PASS_THROUGH_INTERNAL_REDIRECT", "HANDLE"))
+            if action.get("internal_redirect_policy").present or followed.startswith("HANDLE"):
+                subject = f"virtual host {host.name}, route {route.label}"
+                yield Hit(route.message, subject, "Redirects of the upstream are followed.")
+        for table in manager.tables:
+            for host in table.hosts:
+                if host.message.get("internal_redirect_policy").present:
+                    yield Hit(host.message, f"virtual host {host.name}", "Redirects of the upstream are followed.")

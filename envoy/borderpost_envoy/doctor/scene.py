@@ -1,0 +1,220 @@
+"""What all rules look at: a configuration, what is expected of it, and which parts of it are ours.
+
+A *door* is the filter that asks Borderpost. A manager with a door is *guarded*. A *law route* lets our answer alone
+name the cluster. *Regions* are clusters that law routes name, or that Borderpost's configuration does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from borderpost_base.names import CLUSTER_HEADER, EXT_AUTHZ_FILTER, EXT_PROC_FILTER
+from borderpost_envoy.doctor.expected import Expected
+from borderpost_envoy.doctor.message import Message
+from borderpost_envoy.doctor.model import (
+    Cluster,
+    Configuration,
+    Endpoint,
+    FilterChain,
+    HttpFilter,
+    Leads,
+    Listener,
+    Manager,
+    Route,
+    RouteTable,
+    VirtualHost,
+)
+from borderpost_envoy.plan import SERVER_CLUSTER, Via
+
+EXT_PROC_TYPE = "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor"
+EXT_AUTHZ_TYPE = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
+CLUSTER_ACTION = "envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction"
+MATCHER = "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier"
+_DOORS = {EXT_PROC_TYPE: Via.EXT_PROC, EXT_AUTHZ_TYPE: Via.EXT_AUTHZ}
+_FILTER_CONFIG = "envoy.config.route.v3.FilterConfig"
+_SUPPORTING = frozenset(
+    ("BlackHoleCluster", "agent", "prometheus_stats", "sds-grpc", "xds-grpc", "zipkin", "xds_cluster")
+)
+"""Clusters of Istio's own, to which no answer of ours leads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A filter that asks Borderpost, and where it stands."""
+
+    filter: HttpFilter
+    via: Via
+    manager: Manager
+
+    @property
+    def config(self) -> Message:
+        """Return the filter's configuration."""
+        return self.filter.config
+
+    @property
+    def cluster(self) -> str | None:
+        """Return the cluster of Borderpost's workers; None where Envoy's own gRPC client is not used."""
+        return self.config.get("grpc_service", "envoy_grpc").text("cluster_name")
+
+    @property
+    def subject(self) -> str:
+        """Return how people are told of it."""
+        return f"listener {self.manager.label}: filter {self.filter.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What a route, a virtual host or a route configuration says about one filter."""
+
+    subject: str
+    message: Message
+    type: str
+    config: Message
+    disabled: bool
+    route: Route | None
+
+
+class Scene:
+    """A configuration with what is ours in it."""
+
+    def __init__(self, configuration: Configuration, expected: Expected) -> None:
+        """Take a configuration and what is expected of it."""
+        self.configuration = configuration
+        self.expected = expected
+        self.file = configuration.file
+        self.clusters: dict[str, Cluster] = {cluster.name: cluster for cluster in configuration.clusters}
+        """By name; of one that is being replaced, the new one."""
+
+    def chains(self) -> Iterator[tuple[Listener, FilterChain]]:
+        """Yield every filter chain."""
+        for listener in self.configuration.listeners:
+            for chain in listener.chains:
+                yield listener, chain
+
+    @cached_property
+    def doors(self) -> tuple[Door, ...]:
+        """Every filter that asks Borderpost."""
+        return tuple(
+            Door(each, _DOORS[each.type], chain.manager)
+            for _, chain in self.chains()
+            if chain.manager is not None
+            for each in chain.manager.filters
+            if self._is_door(each)
+        )
+
+    @cached_property
+    def guarded(self) -> tuple[Manager, ...]:
+        """Every manager with a door, once."""
+        managers: list[Manager] = []
+        for door in self.doors:
+            if not any(door.manager is known for known in managers):
+                managers.append(door.manager)
+        return tuple(managers)
+
+    def doors_of(self, manager: Manager) -> tuple[Door, ...]:
+        """Return a manager's doors, in order of the chain."""
+        return tuple(door for door in self.doors if door.manager is manager)
+
+    def _is_door(self, each: HttpFilter) -> bool:
+        """Return True for a filter of ours: by its name, or by whom it asks."""
+        if each.type not in _DOORS:
+            return False
+        if each.name in (EXT_PROC_FILTER, EXT_AUTHZ_FILTER):
+            return True
+        cluster = each.config.get("grpc_service", "envoy_grpc").text("cluster_name") or ""
+        if cluster == SERVER_CLUSTER or SERVER_CLUSTER in cluster.replace("_", ".").replace("|", ".").split("."):
+            return True
+        return any(endpoint.address in self.expected.servers for endpoint in self._endpoints(cluster))
+
+    def _endpoints(self, cluster: str) -> Iterator[Endpoint]:
+        yield from self.clusters[cluster].endpoints if cluster in self.clusters else ()
+
+    @cached_property
+    def servers(self) -> frozenset[str]:
+        """Clusters of Borderpost's workers."""
+        return frozenset(door.cluster for door in self.doors if door.cluster is not None) | {SERVER_CLUSTER}
+
+    def guarded_routes(self) -> Iterator[tuple[Manager, RouteTable, VirtualHost, Route]]:
+        """Yield every route of every guarded manager."""
+        for manager in self.guarded:
+            for table, host, route in manager.routes():
+                yield manager, table, host, route
+
+    @cached_property
+    def regions(self) -> frozenset[str]:
+        """Clusters of regions and of groups of them, by name."""
+        named = set(self.expected.regions) | set(self.expected.groups)
+        if not self.expected.known:
+            for _, _, _, route in self.guarded_routes():
+                if route.plugin is not None:
+                    named |= {name for _, name in allowed_clusters(route.plugin)}
+                elif named_in_match(route) is not None:
+                    named |= set(route.clusters)
+        return frozenset(named - self.servers)
+
+    @cached_property
+    def reachable(self) -> tuple[Cluster, ...]:
+        """Clusters to which an answer of ours can lead, or that Borderpost's configuration calls regions.
+
+        Behind `cluster_header` that is every cluster of Envoy, but for our own and Istio's; where Borderpost's
+        configuration is known, only what it names.
+        """
+        names = set(self.regions)
+        by_header = any(route.leads is Leads.HEADER for _, _, _, route in self.guarded_routes())
+        if by_header and not self.expected.known:
+            names |= set(self.clusters) - self.servers - _SUPPORTING
+        for name in tuple(names):
+            names |= set(self.clusters[name].members) if name in self.clusters else set()
+        return tuple(self.clusters[name] for name in sorted(names) if name in self.clusters)
+
+    def overrides(self, manager: Manager, name: str) -> Iterator[Override]:
+        """Yield what routes and those above them say about a filter by its name, the widest first."""
+        for table in manager.tables:
+            yield from _overrides(table.message, name, f"routes {table.name}", None)
+            for host in table.hosts:
+                subject = f"virtual host {host.name}"
+                yield from _overrides(host.message, name, subject, None)
+                for route in host.routes:
+                    told = f"{subject}, route {route.label}"
+                    yield from _overrides(route.message, name, told, route)
+                    for one in route.action.get("weighted_clusters").each("clusters"):
+                        yield from _overrides(one, name, f"{told}, cluster {one.text('name')}", route)
+
+
+def _overrides(message: Message, name: str, subject: str, route: Route | None) -> Iterator[Override]:
+    for key, packed in message.entries("typed_per_filter_config"):
+        if key == name:
+            kind, config, disabled = packed.type_name, packed.content, False
+            if kind == _FILTER_CONFIG:
+                disabled = config.flag("disabled")
+                kind, config = config.typed("config")
+            yield Override(subject, packed, kind, config, disabled, route)
+
+
+def is_law(route: Route) -> bool:
+    """Return True for a route whose cluster only an answer of ours names."""
+    return route.leads in (Leads.HEADER, Leads.PLUGIN) or named_in_match(route) is not None
+
+
+def named_in_match(route: Route) -> str | None:
+    """Return the value of our cluster header that a route's match asks for; None if it does not ask for one value."""
+    for header in route.message.get("match").each("headers"):
+        if (header.text("name") or "").lower() == CLUSTER_HEADER and not header.flag("invert_match"):
+            value = header.get("string_match").text("exact") or header.text("exact_match")
+            if value is not None:
+                return value
+    return None
+
+
+def allowed_clusters(plugin: Message) -> Iterator[tuple[Message, str]]:
+    """Yield each cluster that a matcher specifier's actions name, with the action."""
+    waiting = [plugin.node]
+    while waiting:
+        node = waiting.pop()
+        packed = Message(node)
+        if packed.present and packed.type_name == CLUSTER_ACTION:
+            yield packed, packed.content.text("cluster") or ""
+        else:
+            waiting += [child for _, child in node.items()] or node.each()
