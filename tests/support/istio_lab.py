@@ -12,6 +12,7 @@ thread, once a module: it takes a third of a second, and a change arrives in a t
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
@@ -35,6 +36,8 @@ GATEWAY = f"{NAMESPACE}/ingress"
 """What a VirtualService names in `gateways`."""
 KNOWN_WARNING = "exposes internal implementation details"
 """What `istioctl validate` says of every EnvoyFilter, and the only warning that none of ours may be free of."""
+_HEADINGS = ("is valid", "has warnings:")
+"""Ends of lines of `istioctl validate` that name a file and no finding."""
 _SETTLE_S = 30.0
 _POLL_S = 0.02
 _MARKER = "00-marker.yaml"
@@ -180,7 +183,7 @@ def validate(tools: IstioTools, directory: Path, resources: str | Sequence[Mappi
     file.write_text(_text(resources))
     done = _istioctl(tools, "validate", "-f", str(file))
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
-    found = [line for line in lines if line and KNOWN_WARNING not in line and not line.endswith("is valid")]
+    found = [line for line in lines if line and KNOWN_WARNING not in line and not line.endswith(_HEADINGS)]
     assert found or done.returncode == 0, lines
     return found
 
@@ -189,10 +192,12 @@ def analyze(tools: IstioTools, directory: Path, texts: Sequence[str]) -> list[st
     """Return what `istioctl analyze` finds in these texts without a cluster."""
     file = directory / "analyze.yaml"
     file.write_text("\n---\n".join(texts))
-    done = _istioctl(tools, "analyze", "--use-kube=false", "--output", "json", str(file))
-    found = yaml.safe_load(done.stdout) or []
-    assert done.returncode == 0 or found, done.stderr
-    return [f"{one['code']} {one['origin']}: {one['message']}" for one in found]
+    done = _istioctl(tools, "analyze", "--all-namespaces", "--use-kube=false", "--output", "json", str(file))
+    lines = done.stdout.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("["))
+    passed_over = [line for line in lines[:start] if line]  # files that it could not read
+    found = [f"{one['code']} {one['origin']}: {one['message']}" for one in json.loads("\n".join(lines[start:]))]
+    return passed_over + [line for line in found if KNOWN_WARNING not in line]
 
 
 def _istioctl(tools: IstioTools, *words: str) -> subprocess.CompletedProcess[str]:

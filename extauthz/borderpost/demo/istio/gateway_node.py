@@ -11,6 +11,9 @@ _ADDRESS = "10.77.0.1"
 """The pod's address as istiod knows it; nothing listens there. It must not be that of any endpoint: istiod would
 take the gateway for that endpoint and give it no listener."""
 
+_LOCALITY = "eu-central-1"
+"""Where the pod runs: istiod orders endpoints by how near theirs is, if somebody asks for that."""
+
 
 def gateway_bootstrap(
     control_plane_port: int, *, version: str, namespace: str = NAMESPACE, labels: Mapping[str, str] = LABELS
@@ -21,6 +24,7 @@ def gateway_bootstrap(
         "node": {
             "id": f"router~{_ADDRESS}~gateway.{namespace}~{namespace}.svc.cluster.local",
             "cluster": f"gateway.{namespace}",
+            "locality": {"region": _LOCALITY},
             "metadata": {
                 "NAMESPACE": namespace,
                 "ISTIO_VERSION": version,

@@ -1,0 +1,320 @@
+"""The leak catalogue (docs/guide/leaks.md) on configuration that the real istiod delivered.
+
+Each test is named after its row. Where a row says `impossible`, what others do leads nowhere; where it says `doctor`,
+the test shows that it really leaks.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borderpost_envoy import RouteStyle, Via
+from support.client import Header
+from support.istio_byhand import (
+    HOST,
+    added,
+    at_filter,
+    before_the_router,
+    on_every_route,
+    patch_of,
+    region_cluster,
+    region_host,
+    service_entry,
+)
+from support.istio_lab import GATEWAY, resource
+from support.istio_wiring import OURS, MeshWiring, meshed
+from support.stub_processor import EndCleanly, StubProcessor, route_to
+from support.upstreams import Behaviour
+
+pytestmark = [pytest.mark.blackbox, pytest.mark.full]
+
+VARIANTS = [(via, style) for via in Via for style in RouteStyle]
+EXT_PROC = [(Via.EXT_PROC, style) for style in RouteStyle]
+TO_HOST: list[Header] = [("host", HOST)]
+SPOOF: list[Header] = [*TO_HOST, ("x-borderpost-cluster", region_cluster("us-1"))]
+US = "us-1"
+EU = "eu-1"
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=lambda variant: f"{variant[0]}-{variant[1]}")
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeshWiring]:
+    via, style = request.param
+    with meshed(tmp_path_factory.mktemp("leaks"), via, style) as wiring:
+        yield wiring
+
+
+@pytest.fixture
+def mesh(shared: MeshWiring) -> MeshWiring:
+    """The variant's mesh as we rendered it, with a decision for the European region."""
+    shared.reset()
+    shared.go(EU)
+    return shared
+
+
+def served(mesh: MeshWiring, headers: list[Header] = TO_HOST, **how: Any) -> dict[str, int]:
+    """Send one request; return which regions have got how many since the test began."""
+    mesh.send(headers, **how)
+    return mesh.served
+
+
+# Clients
+
+
+def test_it_is_served_where_it_was_decided(mesh: MeshWiring) -> None:
+    assert mesh.lab.nacks() == []
+    assert served(mesh) == {EU: 1}
+    mesh.go(US)
+    assert served(mesh) == {EU: 1, US: 1}
+
+
+@pytest.mark.parametrize(
+    "value", [region_cluster(US), "us-1", "PassthroughCluster", "BlackHoleCluster", "borderpost", "xds-grpc"]
+)
+def test_spoofed_header(mesh: MeshWiring, value: str) -> None:
+    spoof: list[Header] = [*TO_HOST, ("x-borderpost-cluster", value), ("X-Borderpost-Cluster", value)]
+    assert served(mesh, spoof) == {EU: 1}
+    mesh.regions.forget()
+    mesh.answer(EndCleanly())
+    assert mesh.refused(mesh.send(spoof))
+
+
+def test_clean_close(mesh: MeshWiring) -> None:
+    mesh.answer(EndCleanly())
+    assert mesh.refused(mesh.send(TO_HOST))
+    assert len(mesh.stub.requests) == 1
+
+
+def test_socket_gone(mesh: MeshWiring) -> None:
+    mesh.stub.stop()
+    try:
+        assert mesh.refused(mesh.send(SPOOF))
+    finally:
+        mesh.stub.start()
+
+
+def test_connect(mesh: MeshWiring) -> None:
+    for target in (f"{HOST}:80", f"{region_host(US)}:80", f"127.0.0.1:{mesh.regions.ports[US]}"):
+        reply = mesh.send([("host", target)], method="CONNECT", path=target, body=b"")
+        assert reply.status in (400, 403, 404, 405, 503)
+    assert mesh.served == {}
+
+
+def test_upgrade(mesh: MeshWiring) -> None:
+    """A websocket is asked about like any request, goes where it was decided, and nowhere without a decision."""
+    upgrade: list[Header] = [
+        *SPOOF,
+        *(("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ]
+    assert served(mesh, upgrade, method="GET", body=b"") == {EU: 1}
+    mesh.regions.forget()
+    mesh.answer(EndCleanly())
+    assert mesh.refused(mesh.send(upgrade, method="GET", body=b""))
+
+
+def test_region_s_own_host(mesh: MeshWiring) -> None:
+    """The host of a region is no host of the gateway, also where it has a cluster."""
+    mesh.answer(EndCleanly())
+    assert mesh.refused(mesh.send([("host", region_host(US)), *SPOOF[1:]]))
+
+
+# What Envoy does after the decision
+
+
+def test_retry(mesh: MeshWiring) -> None:
+    """Whatever retries others put on our routes, remote localities too: the cluster has no endpoint elsewhere."""
+    remote = {
+        "@type": "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+        "update_frequency": 1,
+    }
+    policy = {
+        "retry_on": "5xx,reset,connect-failure,refused-stream,retriable-4xx",
+        "num_retries": 3,
+        "retry_back_off": {"base_interval": "0.001s"},
+        "retry_priority": {"name": "envoy.retry_priorities.previous_priorities", "typed_config": remote},
+    }
+    mesh.others(patch_of("retries", on_every_route({"route": {"retry_policy": policy}})))
+    mesh.regions.behave(EU, Behaviour(status=503))
+    assert served(mesh) == {EU: 4}
+    mesh.regions.kill(EU)
+    assert served(mesh) == {EU: 4}
+
+
+def test_internal_redirect(mesh: MeshWiring) -> None:
+    """Each hop is asked about anew, and one without a decision goes nowhere: what the last hop was told is gone."""
+    mesh.others(patch_of("redirects", on_every_route({"route": {"internal_redirect_policy": {}}})))
+    mesh.regions.behave(EU, Behaviour(status=302, headers=(("location", f"http://{HOST}/elsewhere"),)))
+    decisions = [mesh.route(region_cluster(EU)), EndCleanly()]
+    mesh.answer(lambda _request: decisions.pop(0))
+    assert mesh.send(TO_HOST).status in (302, 403, 404, 503)
+    assert mesh.served == {EU: 1}
+    assert decisions == []
+
+
+def test_mirror(mesh: MeshWiring) -> None:
+    mirror = {"request_mirror_policies": [{"cluster": region_cluster(US)}]}
+    mesh.others(patch_of("mirror", on_every_route({"route": mirror})))
+    mesh.send(TO_HOST)
+    mesh.lab.eventually(lambda: mesh.served == {EU: 1, US: 1}, "the mirrored request has reached the other region")
+
+
+def test_locality_failover(mesh: MeshWiring) -> None:
+    """One host with endpoints of two regions, and outlier detection: the other region serves when the first is down."""
+    ports = [mesh.regions.ports[region] for region in (EU, US)]
+    both = service_entry(EU, *ports, localities=("eu-central-1", "us-east-1"))
+    outliers = {"outlierDetection": {"consecutive5xxErrors": 1, "maxEjectionPercent": 100}}
+    rule = resource("DestinationRule", EU, {"host": region_host(EU), "trafficPolicy": outliers})
+    mesh.lab.put(OURS, [one for one in mesh.ours if one["metadata"]["name"] != EU])
+    mesh.others(both, rule)
+    assert served(mesh) == {EU: 1}
+    mesh.regions.kill(EU)
+    mesh.lab.eventually(lambda: served(mesh).get(US, 0) > 0, "the other region serves")
+
+
+def test_mixed_host(mesh: MeshWiring) -> None:
+    """Another team's ServiceEntry for the host of our region adds its endpoints to ours."""
+    mesh.others(service_entry(EU, mesh.regions.ports[US], name="spare"))
+    mesh.lab.eventually(lambda: served(mesh).get(US, 0) > 0, "the other region serves")
+
+
+# What other teams add
+
+
+def catch_all(host: str, **metadata: str) -> dict[str, Any]:
+    """Return another team's VirtualService that sends everything to the American region."""
+    http = [{"route": [{"destination": {"host": region_host(US), "port": {"number": 80}}}]}]
+    made = resource("VirtualService", "everything", {"hosts": [host], "gateways": [GATEWAY], "http": http})
+    made["metadata"].update(metadata)
+    return made
+
+
+def test_catch_all_of_other_hosts(mesh: MeshWiring) -> None:
+    """A VirtualService for every host takes nothing of ours: the host that is named wins."""
+    mesh.others(catch_all("*"))
+    assert served(mesh) == {EU: 1}
+    mesh.regions.forget()
+    mesh.answer(EndCleanly())
+    assert mesh.refused(mesh.send(SPOOF))
+
+
+def test_catch_all_of_our_host(mesh: MeshWiring) -> None:
+    """One for our host adds its route to ours, and serves what was not decided."""
+    mesh.others(catch_all(HOST))
+    mesh.answer(EndCleanly())
+    assert served(mesh) == {US: 1}
+
+
+def test_second_processor(mesh: MeshWiring, tmp_path: Path) -> None:
+    """Another ext_proc filter after ours may set our header, and so decide."""
+    path = tmp_path / "second.sock"
+    with StubProcessor(path, lambda _request: route_to(region_cluster(US), clear=True)):
+        mesh.others(patch_of("zz-second", second_cluster(path), before_the_router(second_filter())))
+        assert served(mesh) == {US: 1}
+
+
+def second_cluster(path: Path) -> dict[str, Any]:
+    """Return a patch that adds another team's processor."""
+    options = {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    cluster = {
+        "name": "second",
+        "type": "STATIC",
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
+        "load_assignment": {
+            "cluster_name": "second",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(path)}}}}]}],
+        },
+    }
+    return added(cluster)
+
+
+def second_filter() -> dict[str, Any]:
+    """Return another team's filter, as open as the defaults leave it."""
+    return {
+        "name": "envoy.filters.http.ext_proc",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
+            "grpc_service": {"envoy_grpc": {"cluster_name": "second"}},
+            "message_timeout": "2s",
+            "processing_mode": {"request_header_mode": "SEND", "response_header_mode": "SKIP"},
+        },
+    }
+
+
+def per_route(mesh: MeshWiring, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a patch that sets something for our filter on every route."""
+    kind = "ext_proc.v3.ExtProcPerRoute" if mesh.via is Via.EXT_PROC else "ext_authz.v3.ExtAuthzPerRoute"
+    config = {"@type": f"type.googleapis.com/envoy.extensions.filters.http.{kind}", **settings}
+    return patch_of("off", on_every_route({"typed_per_filter_config": {mesh.filter: config}}))
+
+
+def test_filter_disabled(mesh: MeshWiring) -> None:
+    mesh.others(per_route(mesh, {"disabled": True}))
+    assert mesh.refused(mesh.send(SPOOF))
+    assert mesh.stub.requests == []
+
+
+@pytest.mark.parametrize("shared", EXT_PROC, indirect=True, ids=lambda variant: variant[1])
+def test_failure_mode_of_a_route(mesh: MeshWiring) -> None:
+    """Only ext_proc has such an override."""
+    mesh.others(per_route(mesh, {"overrides": {"failure_mode_allow": True}}))
+    mesh.stub.stop()
+    try:
+        assert mesh.refused(mesh.send(SPOOF))
+    finally:
+        mesh.stub.start()
+
+
+def test_failure_mode_of_the_filter(mesh: MeshWiring) -> None:
+    kind = "ext_proc.v3.ExternalProcessor" if mesh.via is Via.EXT_PROC else "ext_authz.v3.ExtAuthz"
+    allow = {"@type": f"type.googleapis.com/envoy.extensions.filters.http.{kind}", "failure_mode_allow": True}
+    patch = at_filter(mesh.filter, "MERGE", {"name": mesh.filter, "typed_config": allow})
+    mesh.others(patch_of("zz-allow", patch))
+    filters = mesh.lab.delivered().manager(mesh.lab.port)["http_filters"]
+    (ours,) = (one["typed_config"] for one in filters if one["name"] == mesh.filter)
+    assert ours["failure_mode_allow"] is True
+    mesh.stub.stop()
+    try:
+        assert mesh.refused(mesh.send(SPOOF))
+    finally:
+        mesh.stub.start()
+
+
+def test_filter_removed(mesh: MeshWiring) -> None:
+    mesh.others(patch_of("zz-remove", {**at_filter(mesh.filter, "REMOVE", {})}))
+    filters = mesh.lab.delivered().manager(mesh.lab.port)["http_filters"]
+    assert mesh.filter not in [one["name"] for one in filters]
+    assert mesh.refused(mesh.send(SPOOF))
+    assert mesh.stub.requests == []
+
+
+def test_header_of_a_virtual_service(mesh: MeshWiring) -> None:
+    """A VirtualService that sets our header does so after the route is chosen."""
+    ours = [copy.deepcopy(one) for one in mesh.ours]
+    for one in ours:
+        for route in one["spec"].get("http", ()):
+            route["headers"] = {"request": {"set": {"x-borderpost-cluster": region_cluster(US)}}}
+    mesh.lab.put(OURS, ours)
+    assert served(mesh) == {EU: 1}
+    mesh.regions.forget()
+    mesh.answer(EndCleanly())
+    assert mesh.refused(mesh.send(TO_HOST))
+
+
+def test_unnamed_route(mesh: MeshWiring) -> None:
+    """A route without a name is none that our patch is about: it leads where it always led, whatever we decide."""
+    ours = [copy.deepcopy(one) for one in mesh.ours]
+    for one in ours:
+        for route in one["spec"].get("http", ()):
+            del route["name"]
+            route["route"][0]["destination"]["host"] = region_host(US)
+    mesh.lab.put(OURS, ours)
+    assert served(mesh) == {US: 1}
+    assert mesh.lab.validate(ours) == mesh.lab.analyze(ours) == mesh.lab.nacks() == [], "which no tool of Istio's tells"
