@@ -8,6 +8,8 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from borderpost.policy.event_schema import Approval, EventsFile, LegalEvent
+from borderpost.policy.fields import Text
+from borderpost.policy.model import Trust
 from borderpost.policy.schema import (
     EvidenceSpec,
     GeoipSource,
@@ -87,6 +89,14 @@ def test_how_far_a_figure_goes(kind: Any, key: str, least: int, most: int | None
     assert is_accepted(kind, {key: least}) and not is_accepted(kind, {key: least - 1})
     if most is not None:
         assert is_accepted(kind, {key: most}) and not is_accepted(kind, {key: most + 1})
+
+
+def test_how_long_a_text_is() -> None:
+    assert [is_accepted(Text, "a" * length) for length in (0, 1, 2000, 2001)] == [False, True, True, False]
+
+
+def test_how_far_evidence_is_trusted_is_told_in_these_words() -> None:
+    assert [trust.value for trust in Trust] == ["verified", "asserted", "inferred"]
 
 
 def test_a_threshold_is_one_at_least() -> None:
