@@ -1,4 +1,4 @@
-"""What any patch on a protected gateway may not do, whoever wrote it: let pass, switch off, send elsewhere, take out."""
+"""What no patch on a protected gateway may do, whoever wrote it: let pass, switch off, send elsewhere, take out."""
 
 from __future__ import annotations
 
@@ -144,10 +144,10 @@ def _disabled(patch: Patch, name: str, node: Node) -> Finding:
 def _header(patch: Patch) -> Iterator[Finding]:
     """Yield each text in somebody else's patch that names one of our headers other than to remove it."""
     for node in everything(patch.value):
-        if isinstance(node.value, str) and HEADER_PREFIX in node.value.lower():
-            if not any(key in _REMOVALS for key in node.path if isinstance(key, str)):
-                detail = f"the patch of {patch.subject} names a header under `{HEADER_PREFIX}`."
-                yield finding(rules.HEADER_SET, detail, node, patch.owner)
+        names_ours = isinstance(node.value, str) and HEADER_PREFIX in node.value.lower()
+        if names_ours and not any(key in _REMOVALS for key in node.path if isinstance(key, str)):
+            detail = f"the patch of {patch.subject} names a header under `{HEADER_PREFIX}`."
+            yield finding(rules.HEADER_SET, detail, node, patch.owner)
 
 
 def _taken_out(patch: Patch, routing: Routing) -> Iterator[Finding]:
@@ -196,8 +196,13 @@ def _changes_cluster(patch: Patch, routing: Routing) -> bool:
 
 def _destination(patch: Patch) -> Node | None:
     """Return where a patch says that requests go; None where it does not."""
-    places = ("cluster", "weighted_clusters", "cluster_header", "cluster_specifier_plugin")
-    places += ("inline_cluster_specifier_plugin",)
+    places = (
+        "cluster",
+        "weighted_clusters",
+        "cluster_header",
+        "cluster_specifier_plugin",
+        "inline_cluster_specifier_plugin",
+    )
     for node in everything(patch.value):
         if isinstance(node.value, dict) and node.path[-1] == "route":
             for name in places:
@@ -215,4 +220,3 @@ def _protected(patch: Patch, routing: Routing) -> bool:
         asked = [*texts_of(patch.value.get("domains"))] or asked
     hosts = [host for host in asked if host]
     return not hosts or any(routing.meets_protected(host) for host in hosts)
-

@@ -189,9 +189,9 @@ def routes_by_us(value: Node) -> bool:
 def _clusters_named(value: Node) -> Iterator[tuple[str, Node]]:
     """Yield the clusters of services that a value names, but the one that a gRPC client asks."""
     for node in everything(value):
-        if isinstance(node.value, str) and node.path[-1] not in ("cluster_name", "clusterName"):
-            if cluster_name(node.value) is not None:
-                yield node.value, node
+        is_asked = node.path[-1] in ("cluster_name", "clusterName")
+        if isinstance(node.value, str) and not is_asked and cluster_name(node.value) is not None:
+            yield node.value, node
         for key, child in node.items():
             if cluster_name(key) is not None:
                 yield key, child

@@ -19,6 +19,7 @@ from borderpost_istio.doctor.reading import field, finding, labels_of, present
 from borderpost_istio.doctor.routing import Routing, matches_configuration, matches_route, matches_virtual_host
 from borderpost_istio.doctor.rules import patches as rules
 from borderpost_istio.doctor.rules.platform import NOT_EXAMINED
+from borderpost_istio.versions import RELEASES
 
 _EVERY = frozenset({"ADD", "REMOVE", "MERGE", "REPLACE", "INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST"})
 _ADDS: Final = frozenset({"ADD", "INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST"})
@@ -38,7 +39,6 @@ _OPERATIONS: Final = {
 """What istiod does on each kind of object; the rest it passes over."""
 _FILTER_NEEDED: Final = {"NETWORK_FILTER": ("filter",), "HTTP_FILTER": ("filter", "sub_filter")}
 """Where REPLACE and REMOVE do nothing without the name of a filter."""
-_SUPPORTED: Final = ("1.27.0", "1.28.0", "1.29.2")
 _NETWORK_FILTERS: Final = (
     "envoy.filters.network.http_connection_manager",
     "envoy.filters.network.tcp_proxy",
@@ -95,11 +95,11 @@ def _selection(mesh: Mesh, routing: Routing, one: Object) -> Iterator[Finding]:
     targets = [*one.spec.below("targetRefs")]
     for target in targets:
         name = target.get("name").text
-        known = [gateway for gateway in mesh.of(GATEWAY_API, "Gateway")]
-        if target.get("kind").text == "Gateway" and known:
-            if not any(gateway.name == name and gateway.namespace == one.namespace for gateway in known):
-                detail = f"`targetRefs` names the Gateway {name}, which is not in the namespace {one.namespace}."
-                yield finding(rules.SELECTS_NOTHING, detail, target.get("name"), one)
+        known = list(mesh.of(GATEWAY_API, "Gateway"))
+        found = any(gateway.name == name and gateway.namespace == one.namespace for gateway in known)
+        if target.get("kind").text == "Gateway" and known and not found:
+            detail = f"`targetRefs` names the Gateway {name}, which is not in the namespace {one.namespace}."
+            yield finding(rules.SELECTS_NOTHING, detail, target.get("name"), one)
     if targets:
         return
     selector = one.spec.get("workloadSelector", "labels")
@@ -107,7 +107,7 @@ def _selection(mesh: Mesh, routing: Routing, one: Object) -> Iterator[Finding]:
     at = selector if labels else one.node.get("metadata", "name")
     pods = [(owner, labels_of(metadata.get("labels"))) for owner, metadata, _ in mesh.pods]
     selected = [owner for owner, own in pods if labels.items() <= own.items()]
-    gateways = [gateway for gateway in mesh.of(NETWORKING, "Gateway")]
+    gateways = list(mesh.of(NETWORKING, "Gateway"))
     wanted = [labels_of(gateway.spec.get("selector")) for gateway in gateways]
     if one.namespace == mesh.setting.root_namespace:
         near = selected
@@ -155,10 +155,9 @@ def _version(patch: Patch) -> Iterator[Finding]:
     except re.error as error:
         yield finding(rules.PROXY_VERSION, f"`{node.text}` is no regular expression: {error}.", node, patch.owner)
         return
-    lost = [version for version in _SUPPORTED if not pattern.search(version)]
+    lost = [release for release in RELEASES if not pattern.search(f"{release}.0")]
     if lost:
-        short = ", ".join(version.rpartition(".")[0] for version in lost)
-        detail = f"`{node.text}` does not match the supported versions {short}."
+        detail = f"`{node.text}` does not match the supported versions {', '.join(lost)}."
         yield finding(rules.PROXY_VERSION, detail, node, patch.owner)
 
 
@@ -266,16 +265,14 @@ def _listener_matching(patch: Patch, mesh: Mesh, routing: Routing) -> Iterator[F
         return
     below = field(chain, "filter", "sub_filter", "name")
     own = patch.value.get("name").text
-    if below.text is not None and below.text not in {*_HTTP_FILTERS, *(added - {own or ''})}:
+    if below.text is not None and below.text not in {*_HTTP_FILTERS, *(added - {own or ""})}:
         yield _nothing(patch, below, "HTTP filter", below.text, _HTTP_FILTERS)
 
 
 def _target_ports(mesh: Mesh) -> set[str]:
     """Return the ports of pods behind Services, which a gateway listens on in place of the Gateway's."""
     return {
-        port.get("targetPort").text or ""
-        for service in mesh.of("", "Service")
-        for port in service.spec.below("ports")
+        port.get("targetPort").text or "" for service in mesh.of("", "Service") for port in service.spec.below("ports")
     } - {""}
 
 

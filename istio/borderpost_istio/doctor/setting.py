@@ -16,6 +16,8 @@ class Setting:
     """Hosts whose requests Borderpost decides."""
     trusted_hops: int | None = None
     """Proxies of your own in front of the gateway; None: nobody said."""
+    evidence: str | None = None
+    """Absolute path of the record in the container; None: nobody said."""
     namespace: str = "default"
     """The namespace of objects that name none."""
     root_namespace: str = "istio-system"

@@ -54,7 +54,7 @@ PROXY_VERSION: Final = Rule(
     "BPD056",
     "the patch is for no supported version of the proxy",
     f"{_SILENT}unpatched, on the day of the upgrade at the latest.",
-    r"Leave out `proxyVersion`, or match each version that you run, such as `^1\.(27|28|29)\..*`.",
+    r"Leave out `proxyVersion`, or match each version that you run, such as `^1\.(2[7-9]|3[01])\..*`.",
 )
 UNKNOWN_FIELD: Final = Rule(
     "BPD057",
