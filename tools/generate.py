@@ -2,8 +2,8 @@
 
     python tools/generate.py                 write what is stale, name it
     python tools/generate.py --check         change nothing; exit 1 if something is stale
-    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, schema, envoy, wire, chart,
-                                             kubernetes
+    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, doctor, schema, envoy, wire,
+                                             chart, kubernetes
 
 A generator is a function from the repository's root to {path relative to it: content}. Files below a generator's
 folders that it no longer makes are removed.
@@ -20,6 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import chart_docs
+import generate_doctor
 import generate_envoy
 import generate_kubernetes
 import generate_packs
@@ -48,6 +49,7 @@ GENERATORS: dict[str, Generator] = {
     "reference": Generator(generate_reference.generate, ("docs/reference/*.md",)),
     "policy": Generator(generate_policy.generate, (str(generate_policy.PAGE),)),
     "packs": Generator(generate_packs.generate, (str(generate_packs.PAGE),)),
+    "doctor": Generator(generate_doctor.generate, (str(generate_doctor.PAGE),)),
     "schema": Generator(generate_schema.generate, ("docs/reference/schema/*.json",)),
     "envoy": Generator(generate_envoy.generate, ("envoy/rendered/*",)),
     "wire": Generator(generate_wire.generate, ("wire/README.md",)),

@@ -77,6 +77,8 @@ AREAS = {
     "11": "Counters",
     "12": "Proof before traffic",
     "13": "Payload",
+    "14": "Istio, Envoy Gateway and Kubernetes",
+    "15": "Doctor",
 }
 
 

@@ -51,7 +51,9 @@ def _matched(matcher: Message, plugins: Mapping[str, Message], begin: int) -> li
 def _route(message: Message, plugins: Mapping[str, Message], index: int) -> Route:
     action = message.get("route")
     name = message.text("name") or ""
-    leads, clusters, plugin = Leads.UNKNOWN, (), None
+    leads = Leads.UNKNOWN
+    clusters: tuple[str, ...] = ()
+    plugin: Message | None = None
     if not action.present:
         if any(message.has(kind) for kind in _ANSWERS):
             leads = Leads.NOWHERE

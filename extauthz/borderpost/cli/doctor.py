@@ -10,7 +10,8 @@ routes name. Exit 0: nothing at the level of `--fail-on`. Exit 1: findings. Exit
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from borderpost_base.errors import BorderpostError, Place
 if TYPE_CHECKING:
     from borderpost.config.model import Config
     from borderpost.reports.finding import Finding, Rule
-    from borderpost_envoy.doctor import Configuration
+    from borderpost_envoy.doctor import Configuration, Source
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -127,13 +128,13 @@ def _running(arguments: argparse.Namespace) -> tuple[list[Configuration], list[B
     """Read every configuration of Envoy that was named, and go on where one cannot be."""
     from borderpost_envoy.doctor import read_admin, read_configuration, read_file
 
-    reading = [(read_admin, address) for address in arguments.admin]
-    reading += [(read_file, path) for path in (*arguments.dump, *arguments.bootstrap)]
+    reading: list[Callable[[], Source]] = [partial(read_admin, address) for address in arguments.admin]
+    reading += [partial(read_file, path) for path in (*arguments.dump, *arguments.bootstrap)]
     running: list[Configuration] = []
     errors: list[BorderpostError] = []
-    for read, name in reading:
+    for read in reading:
         try:
-            running.append(read_configuration(read(name)))
+            running.append(read_configuration(read()))
         except BorderpostError as error:
             errors.append(error)
     return running, errors

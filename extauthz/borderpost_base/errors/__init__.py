@@ -7,6 +7,7 @@ time are all made from them. A code's first two digits name its area:
     00 command line   01 configuration   02 policy   03 GeoIP and facts   04 audit log
     05 server         06 processes       07 regions  08 answers to callers   09 rendering and demo
     10 the signed list of legal events   11 counters   12 proof before traffic   13 payload
+    14 Istio, Envoy Gateway, Kubernetes   15 doctor
 """
 
 from __future__ import annotations

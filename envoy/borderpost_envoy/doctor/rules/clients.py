@@ -217,4 +217,4 @@ def has_one_spelling(scene: Scene) -> Iterator[Hit]:
             off.append("path_with_escaped_slashes_action")
         if off:
             said = ", ".join(f"`{name}`" for name in off)
-            yield Hit(message, f"listener {manager.label}", f"{len(names)} routes, and not set: {said}.")
+            yield Hit(message, f"listener {manager.label}", f"There are {len(names)} routes, and not set: {said}.")

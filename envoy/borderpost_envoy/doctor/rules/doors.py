@@ -172,9 +172,9 @@ def is_asked_once(scene: Scene) -> Iterator[Hit]:
         for name in ("request_trailer_mode", "response_trailer_mode"):
             if mode.choice(name, ("DEFAULT", "SEND", "SKIP")) == "SEND":
                 yield Hit(at, subject, f"Trailers are sent to `{door}`, too (`{name}`).")
-    for door in scene.doors:
-        if door.config.flag("allow_mode_override"):
-            yield Hit(door.config, door.subject, "`allow_mode_override`: an answer may change what is asked.")
+    for asking in scene.doors:
+        if asking.config.flag("allow_mode_override"):
+            yield Hit(asking.config, asking.subject, "`allow_mode_override`: an answer may change what is asked.")
 
 
 @check(
@@ -193,15 +193,15 @@ def sees_whole_bodies(scene: Scene) -> Iterator[Hit]:
         body = mode.choice("request_body_mode", ("NONE", "STREAMED", "BUFFERED", "BUFFERED_PARTIAL"))
         if body not in ("NONE", "BUFFERED"):
             yield Hit(at, subject, f"`request_body_mode` of `{door}` is {body}.")
-    for one in scene.doors:
-        bodies = one.config.get("with_request_body")
+    for asking in scene.doors:
+        bodies = asking.config.get("with_request_body")
         if bodies.flag("allow_partial_message"):
-            yield Hit(bodies, one.subject, "`allow_partial_message`: a longer body is cut and decided by its begin.")
-        mode = one.config.get("processing_mode")
+            yield Hit(bodies, asking.subject, "`allow_partial_message`: a longer body is cut and decided by its begin.")
+        mode = asking.config.get("processing_mode")
         buffered = mode.choice("request_body_mode", ("NONE", "STREAMED", "BUFFERED")) == "BUFFERED"
-        if (buffered or bodies.present) and not _buffers_before(one.manager, one.filter.index):
+        if (buffered or bodies.present) and not _buffers_before(asking.manager, asking.filter.index):
             message = "Bodies are sent, and no buffer filter before it bounds them: over HTTP/2 nothing does."
-            yield Hit(one.config, one.subject, message)
+            yield Hit(asking.config, asking.subject, message)
 
 
 def _buffers_before(manager: Manager, index: int) -> bool:

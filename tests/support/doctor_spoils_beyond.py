@@ -1,0 +1,488 @@
+"""The ways themselves, rule by rule: BPD026 to BPD049, routes, clusters, second sendings, and running it."""
+
+from __future__ import annotations
+
+import copy
+
+from borderpost_envoy.doctor import Expected
+from support.doctor_cases import (
+    CASES,
+    FILTER,
+    PROC,
+    REGIONS,
+    Case,
+    Tree,
+    action,
+    after_ours,
+    before_ours,
+    case,
+    chain,
+    cluster,
+    clusters,
+    entry,
+    host,
+    http_options,
+    manager,
+    matcher,
+    named,
+    override,
+    routes,
+    setting,
+    table,
+)
+from support.doctor_spoils import over_tls, route
+
+EXTENSIONS = "type.googleapis.com/envoy.extensions."
+KNOWN = Expected(regions=REGIONS)
+
+
+# BPD026 to BPD032: routes
+
+
+@case("BPD026", "direct", also=())
+def _(tree: Tree) -> None:
+    action(tree).pop("cluster_specifier_plugin")
+    action(tree)["cluster"] = "us-1"
+    routes(tree).append(
+        {"name": "law", "match": {"prefix": "/law"}, "route": {"cluster_specifier_plugin": "borderpost.regions"}}
+    )
+
+
+@case("BPD026", "weighted", expected=KNOWN)
+def _(tree: Tree) -> None:
+    action(tree).pop("cluster_specifier_plugin")
+    action(tree)["weighted_clusters"] = {"clusters": [{"name": "us-1", "weight": 100}]}
+
+
+@case("BPD026", "catch-all", base="matched")
+def _(tree: Tree) -> None:
+    routes(tree).append({"name": "rest", "match": {"prefix": "/"}, "route": {"cluster": "us-1"}})
+
+
+@case("BPD026", "default-cluster", base="matched")
+def _(tree: Tree) -> None:
+    clusters(tree).append({**copy.deepcopy(cluster(tree, "us-1")), "name": "default"})
+    routes(tree).append({"name": "rest", "match": {"prefix": "/"}, "route": {"cluster": "default"}})
+
+
+@case("BPD026", "beside")
+def _(tree: Tree) -> None:
+    clusters(tree).append({**copy.deepcopy(cluster(tree, "us-1")), "name": "default"})
+    routes(tree).insert(0, {"name": "models", "match": {"prefix": "/v1/models"}, "route": {"cluster": "default"}})
+
+
+@case("BPD026", "renamed", base="matched")
+def _(tree: Tree) -> None:
+    action(tree)["cluster"] = "us-1"
+
+
+@case("BPD027", "no-match")
+def _(tree: Tree) -> None:
+    matcher(tree)["on_no_match"] = named("us-1")
+
+
+@case("BPD027", "renamed")
+def _(tree: Tree) -> None:
+    matcher(tree)["matcher_tree"]["exact_match_map"]["map"]["eu-1"] = named("us-1")
+
+
+@case("BPD027", "other-header")
+def _(tree: Tree) -> None:
+    matcher(tree)["matcher_tree"]["input"]["typed_config"]["header_name"] = "x-region"
+
+
+@case("BPD027", "prefix-map")
+def _(tree: Tree) -> None:
+    tree_ = matcher(tree)["matcher_tree"]
+    tree_["prefix_match_map"] = tree_.pop("exact_match_map")
+
+
+@case("BPD027", "lua")
+def _(tree: Tree) -> None:
+    code = "function envoy_on_route(handle) return 'us-1' end"
+    config = {
+        "@type": f"{EXTENSIONS}router.cluster_specifiers.lua.v3.LuaConfig",
+        "source_code": {"inline_string": code},
+        "default_cluster": "us-1",
+    }
+    table(tree)["cluster_specifier_plugins"][0]["extension"]["typed_config"] = config
+
+
+@case("BPD028", "metadata")
+def _(tree: Tree) -> None:
+    kind = f"{EXTENSIONS}matching.common_inputs.network.v3.DynamicMetadataInput"
+    config = {"@type": kind, "filter": "borderpost", "path": [{"key": "cluster"}]}
+    matcher(tree)["matcher_tree"]["input"]["typed_config"] = config
+
+
+def _action_header(tree: Tree) -> None:
+    action(tree)["cluster_header"] = "x-region"
+
+
+CASES.append(Case("BPD029", "other-header", _action_header, "header"))
+
+
+@case("BPD030", "original-destination", base="header")
+def _(tree: Tree) -> None:
+    one = {
+        "name": "PassthroughCluster",
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "1s",
+    }
+    one["original_dst_lb_config"] = {"use_http_header": True}  # type: ignore[assignment]
+    clusters(tree).append(one)
+
+
+@case("BPD030", "forward-proxy")
+def _(tree: Tree) -> None:
+    cluster(tree, "us-1").pop("type")
+    cluster(tree, "us-1").pop("load_assignment")
+    cluster(tree, "us-1")["lb_policy"] = "CLUSTER_PROVIDED"
+    cache = {"name": "cache", "dns_lookup_family": "V4_ONLY"}
+    cluster(tree, "us-1")["cluster_type"] = {
+        "name": "envoy.clusters.dynamic_forward_proxy",
+        "typed_config": {
+            "@type": f"{EXTENSIONS}clusters.dynamic_forward_proxy.v3.ClusterConfig",
+            "dns_cache_config": cache,
+        },
+    }
+
+
+setting("BPD031", "unnamed", route, {"name": None})
+setting(
+    "BPD031", "unknown", route, {"name": "other"}, expected=Expected(regions=REGIONS, routes=frozenset({"inference"}))
+)
+setting("BPD032", "kept", table, {"request_headers_to_remove": None})
+
+# BPD033 to BPD037: clusters
+
+
+def aggregate(tree: Tree, name: str, members: list[str]) -> None:
+    """Turn a region's cluster into an aggregate; its own endpoints go on under another name."""
+    leaf = copy.deepcopy(cluster(tree, name))
+    leaf["name"] = f"{name}-leaf"
+    own = cluster(tree, name)
+    for key in ("type", "load_assignment", "circuit_breakers"):
+        own.pop(key)
+    own["lb_policy"] = "CLUSTER_PROVIDED"
+    own["cluster_type"] = {
+        "name": "envoy.clusters.aggregate",
+        "typed_config": {
+            "@type": f"{EXTENSIONS}clusters.aggregate.v3.ClusterConfig",
+            "clusters": [leaf["name"], *members],
+        },
+    }
+    clusters(tree).append(leaf)
+
+
+@case("BPD033", "aggregate")
+def _(tree: Tree) -> None:
+    aggregate(tree, "eu-1", ["us-1"])
+
+
+def _endpoints(tree: Tree, name: str) -> list[Tree]:
+    found: list[Tree] = cluster(tree, name)["load_assignment"]["endpoints"]
+    return found
+
+
+@case("BPD034", "priorities", also=("BPD035",))
+def _(tree: Tree) -> None:
+    _endpoints(tree, "eu-1").append({**copy.deepcopy(_endpoints(tree, "us-1")[0]), "priority": 1})
+
+
+@case("BPD034", "localities", also=("BPD035",))
+def _(tree: Tree) -> None:
+    _endpoints(tree, "eu-1")[0]["locality"] = {"region": "eu"}
+    _endpoints(tree, "eu-1").append({**copy.deepcopy(_endpoints(tree, "us-1")[0]), "locality": {"region": "us"}})
+
+
+@case("BPD035", "shared")
+def _(tree: Tree) -> None:
+    cluster(tree, "eu-1")["load_assignment"]["endpoints"] = copy.deepcopy(_endpoints(tree, "us-1"))
+
+
+@case("BPD036", "pruned")
+def _(tree: Tree) -> None:
+    clusters(tree).remove(cluster(tree, "ae-1"))
+
+
+@case("BPD036", "pruned-known", base="header", expected=KNOWN)
+def _(tree: Tree) -> None:
+    clusters(tree).remove(cluster(tree, "ae-1"))
+
+
+def _far(tree: Tree, address: str, socket: Tree | None) -> None:
+    endpoint = _endpoints(tree, "us-1")[0]["lb_endpoints"][0]["endpoint"]
+    endpoint["address"]["socket_address"]["address"] = address
+    if socket is not None:
+        cluster(tree, "us-1")["transport_socket"] = socket
+
+
+@case("BPD037", "clear")
+def _(tree: Tree) -> None:
+    _far(tree, "8.8.8.8", None)
+
+
+@case("BPD037", "clear-name")
+def _(tree: Tree) -> None:
+    _far(tree, "inference.us-east-1.example.com", None)
+
+
+@case("BPD037", "no-authority")
+def _(tree: Tree) -> None:
+    _far(tree, "8.8.8.8", over_tls())
+
+
+@case("BPD037", "any-name")
+def _(tree: Tree) -> None:
+    _far(tree, "10.1.1.1", over_tls(trusted_ca={"filename": "/etc/ca.pem"}))
+
+
+# BPD038 to BPD040: second sendings
+
+PREVIOUS_PRIORITIES = {
+    "name": "envoy.retry_priorities.previous_priorities",
+    "typed_config": {
+        "@type": f"{EXTENSIONS}retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+        "update_frequency": 1,
+    },
+}
+
+
+def retries(tree: Tree) -> Tree:
+    """Return the first route's retry policy."""
+    found: Tree = action(tree)["retry_policy"]
+    return found
+
+
+setting("BPD038", "priorities", retries, {"retry_priority": PREVIOUS_PRIORITIES})
+setting("BPD038", "refresh", retries, {"refresh_cluster_on_retry": {}})
+setting("BPD038", "host", host, {"retry_policy": {"retry_on": "5xx", "retry_priority": PREVIOUS_PRIORITIES}})
+setting("BPD038", "cluster", lambda tree: http_options(tree, "eu-1"), {"retry_policy": {"retry_on": "5xx"}})
+_MIRROR = [{"cluster": "us-1"}]
+setting("BPD039", "route", action, {"request_mirror_policies": _MIRROR})
+setting("BPD039", "host", host, {"request_mirror_policies": _MIRROR})
+setting("BPD039", "table", table, {"request_mirror_policies": _MIRROR})
+setting("BPD039", "cluster", lambda tree: http_options(tree, "eu-1"), {"request_mirror_policies": _MIRROR})
+setting("BPD040", "policy", action, {"internal_redirect_policy": {"max_internal_redirects": 1}})
+setting("BPD040", "action", action, {"internal_redirect_action": "HANDLE_INTERNAL_REDIRECT"})
+
+# BPD041 to BPD044: beside our filter
+
+
+@case("BPD041", "generic-name")
+def _(tree: Tree) -> None:
+    entry(tree)["name"] = "envoy.filters.http.ext_proc"
+
+
+@case("BPD041", "second")
+def _(tree: Tree) -> None:
+    other = copy.deepcopy(entry(tree)["typed_config"])
+    other["grpc_service"] = {"envoy_grpc": {"cluster_name": "other"}}
+    del other["mutation_rules"]
+    clusters(tree).append({**copy.deepcopy(cluster(tree, "borderpost")), "name": "other"})
+    before_ours(tree, "other.ext_proc", other)
+
+
+@case("BPD041", "twins")
+def _(tree: Tree) -> None:
+    config = {"@type": f"{FILTER}cors.v3.Cors"}
+    before_ours(tree, PROC, config)
+
+
+LUA = f"{FILTER}lua.v3.Lua"
+
+
+@case("BPD042", "lua")
+def _(tree: Tree) -> None:
+    code = "function envoy_on_request(h) h:headers():replace('x-borderpost-cluster', 'us-1') h:clearRouteCache() end"
+    after_ours(tree, "other.lua", {"@type": LUA, "default_source_code": {"inline_string": code}})
+
+
+@case("BPD042", "processor", also=("BPD041",))
+def _(tree: Tree) -> None:
+    other = copy.deepcopy(entry(tree)["typed_config"])
+    other["grpc_service"] = {"envoy_grpc": {"cluster_name": "other"}}
+    clusters(tree).append({**copy.deepcopy(cluster(tree, "borderpost")), "name": "other"})
+    after_ours(tree, "other.ext_proc", other)
+
+
+@case("BPD042", "authz")
+def _(tree: Tree) -> None:
+    config = {"@type": f"{FILTER}ext_authz.v3.ExtAuthz", "grpc_service": {"envoy_grpc": {"cluster_name": "other"}}}
+    clusters(tree).append({**copy.deepcopy(cluster(tree, "borderpost")), "name": "other"})
+    after_ours(tree, "other.ext_authz", config)
+
+
+@case("BPD043", "rbac", base="matched")
+def _(tree: Tree) -> None:
+    before_ours(tree, "envoy.filters.http.rbac", {"@type": f"{FILTER}rbac.v3.RBAC"})
+    everybody = {"permissions": [{"any": True}], "principals": [{"any": True}]}
+    config = {
+        "@type": f"{FILTER}rbac.v3.RBACPerRoute",
+        "rbac": {"rules": {"action": "DENY", "policies": {"all": everybody}}},
+    }
+    override(lambda one: routes(one)[1], config, "envoy.filters.http.rbac")(tree)
+
+
+def _router() -> Tree:
+    return {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{FILTER}router.v3.Router"}}
+
+
+setting("BPD044", "own-chain", manager, {"upgrade_configs": [{"upgrade_type": "websocket", "filters": [_router()]}]})
+setting("BPD044", "websocket", manager, {"upgrade_configs": [{"upgrade_type": "websocket"}]})
+setting("BPD044", "route", action, {"upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]})
+
+
+@case("BPD044", "connect")
+def _(tree: Tree) -> None:
+    one = copy.deepcopy(route(tree))
+    one["name"] = "tunnel"
+    one["match"] = {"connect_matcher": {}}
+    routes(tree).insert(0, one)
+
+
+# BPD045 to BPD049: running it
+
+
+@case("BPD045", "everywhere")
+def _(tree: Tree) -> None:
+    tree["admin"]["address"]["socket_address"]["address"] = "0.0.0.0"
+
+
+@case("BPD045", "pod")
+def _(tree: Tree) -> None:
+    tree["admin"]["address"]["socket_address"]["address"] = "::"
+
+
+FILE_LOG = f"{EXTENSIONS}access_loggers.file.v3.FileAccessLog"
+
+
+def file_log(path: str, **log_format: object) -> Tree:
+    """Return an access log."""
+    return {"name": "log", "typed_config": {"@type": FILE_LOG, "path": path, **log_format}}
+
+
+setting("BPD046", "default", manager, {"access_log": [file_log("/dev/null")]}, base="log")
+setting(
+    "BPD046",
+    "address",
+    manager,
+    {"access_log": [file_log("/dev/null", log_format={"json_format": {"client": "%DOWNSTREAM_REMOTE_ADDRESS%"}})]},
+    base="log",
+)
+setting(
+    "BPD046",
+    "token",
+    manager,
+    {"access_log": [file_log("/dev/null", log_format={"json_format": {"token": "%REQ(AUTHORIZATION)%"}})]},
+    base="log",
+)
+setting(
+    "BPD046",
+    "grpc",
+    manager,
+    {
+        "access_log": [
+            {
+                "name": "als",
+                "typed_config": {
+                    "@type": f"{EXTENSIONS}access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+                    "common_config": {
+                        "log_name": "all",
+                        "transport_api_version": "V3",
+                        "grpc_service": {"envoy_grpc": {"cluster_name": "borderpost"}},
+                    },
+                },
+            }
+        ]
+    },
+    base="log",
+)
+
+
+def limiting(tree: Tree, **more: object) -> None:
+    """Put a rate-limit filter into the chain, whose service is Borderpost's cluster."""
+    config = {
+        "@type": f"{FILTER}ratelimit.v3.RateLimit",
+        "domain": "inference",
+        "timeout": "0.2s",
+        "failure_mode_deny": True,
+        "rate_limit_service": {
+            "grpc_service": {"envoy_grpc": {"cluster_name": "borderpost"}},
+            "transport_api_version": "V3",
+        },
+        **more,
+    }
+    before_ours(tree, "envoy.filters.http.ratelimit", {k: v for k, v in config.items() if v is not None})
+
+
+PER_ROUTE_LIMITS = f"{FILTER}ratelimit.v3.RateLimitPerRoute"
+_DESCRIPTOR = [{"generic_key": {"descriptor_value": "tokens"}}]
+
+
+@case("BPD047", "open")
+def _(tree: Tree) -> None:
+    limiting(tree, failure_mode_deny=None)
+    action(tree)["rate_limits"] = [{"actions": _DESCRIPTOR}]
+
+
+@case("BPD047", "endless")
+def _(tree: Tree) -> None:
+    limiting(tree, timeout="0s")
+
+
+@case("BPD048", "bare")
+def _(tree: Tree) -> None:
+    limiting(tree)
+    limits = [{"actions": _DESCRIPTOR, "apply_on_stream_done": True}]
+    override(route, {"@type": PER_ROUTE_LIMITS, "rate_limits": limits}, "envoy.filters.http.ratelimit")(tree)
+
+
+@case("BPD048", "ignored")
+def _(tree: Tree) -> None:
+    limiting(tree)
+    action(tree)["rate_limits"] = [{"actions": _DESCRIPTOR, "hits_addend": {"number": 5}}]
+
+
+@case("BPD048", "route-done")
+def _(tree: Tree) -> None:
+    limiting(tree)
+    action(tree)["rate_limits"] = [{"actions": _DESCRIPTOR, "apply_on_stream_done": True}]
+
+
+@case("BPD049", "unseen-endpoints")
+def _(tree: Tree) -> None:
+    one = cluster(tree, "eu-1")
+    del one["load_assignment"]
+    one["type"] = "EDS"
+    one["eds_cluster_config"] = {"eds_config": {"path_config_source": {"path": "/run/envoy/eds.json"}}}
+
+
+@case("BPD049", "unseen-filter")
+def _(tree: Tree) -> None:
+    chain(tree).insert(
+        0,
+        {
+            "name": "later",
+            "config_discovery": {
+                "config_source": {"path_config_source": {"path": "/run/envoy/ecds.json"}},
+                "type_urls": [f"{FILTER}cors.v3.Cors"],
+            },
+        },
+    )
+
+
+@case("BPD049", "unseen-routes")
+def _(tree: Tree) -> None:
+    config = copy.deepcopy(manager(tree))
+    config["rds"] = {
+        "route_config_name": "later",
+        "config_source": {"path_config_source": {"path": "/run/envoy/rds.json"}},
+    }
+    config.pop("route_config")
+    tree["static_resources"]["listeners"].append(copy.deepcopy(tree["static_resources"]["listeners"][0]))
+    second = tree["static_resources"]["listeners"][1]
+    second["name"] = "second"
+    second["filter_chains"][0]["filters"][0]["typed_config"] = config

@@ -1,0 +1,79 @@
+"""Each rule of the doctor: found where a rendered bootstrap is spoiled, silent where it is as rendered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borderpost.reports.finding import Finding
+from borderpost_base.json_source import load_json
+from borderpost_envoy.doctor import CHECKS, RULES, UNKNOWN, Expected, Source, examine, read_configuration, read_file
+from support import doctor_spoils, doctor_spoils_beyond
+from support.doctor_cases import BASES, CASES, REGIONS, Case, rendered
+
+ROOT = Path(__file__).resolve().parents[2]
+assert doctor_spoils, doctor_spoils_beyond
+KNOWN = Expected(regions=REGIONS)
+
+
+def examined(tree: Any, expected: Expected = UNKNOWN) -> list[Finding]:
+    """Return what the doctor says of plain data."""
+    document = load_json(json.dumps(tree, indent=1).encode(), "envoy.json")
+    return examine(read_configuration(Source(document, "envoy.json")), expected)
+
+
+def codes(findings: Iterable[Finding]) -> set[str]:
+    return {finding.rule.id for finding in findings}
+
+
+@pytest.mark.parametrize("one", CASES, ids=lambda one: one.id)
+def test_a_spoiled_bootstrap_is_found_out(one: Case) -> None:
+    findings = examined(one.spoiled(), one.expected)
+    assert codes(findings) == {one.rule, *one.also}
+    for finding in findings:
+        assert finding.line is not None
+        assert finding.line > 0
+        assert finding.subject
+        assert finding.message.endswith(".") or "refused an update" in finding.message
+        assert finding.message[0].isupper() or finding.message.startswith("`")
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("expected", [UNKNOWN, KNOWN], ids=["alone", "known"])
+def test_its_mended_twin_is_in_order(base: str, expected: Expected) -> None:
+    known = (
+        Expected(regions={name: name for name in ("eu-1", "us-1")}) if base == "far" and expected is KNOWN else expected
+    )
+    assert examined(rendered(base), known) == []
+
+
+def test_every_rule_has_a_failing_example() -> None:
+    assert sorted({one.rule for one in CASES}) == sorted(RULES)
+    assert len({one.id for one in CASES}) == len(CASES)
+
+
+def test_every_rule_has_its_texts_and_its_section() -> None:
+    page = (ROOT / "docs/reference/doctor-rules.md").read_text(encoding="utf-8")
+    for name, check in CHECKS.items():
+        rule = check.rule
+        assert name == rule.id
+        assert rule.title[0].islower() or rule.title.startswith(("Envoy", "Borderpost"))
+        assert not rule.title.endswith(".")
+        assert rule.why.endswith(".")
+        assert rule.mend.endswith(".")
+        assert check.source.startswith("https://www.envoyproxy.io/docs/envoy/v1.40.0/")
+        assert check.look.__doc__
+        assert f"## {rule.id}\n" in page
+    assert len({check.rule.title for check in CHECKS.values()}) == len(CHECKS)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "envoy/rendered").glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_is_rendered_is_in_order(path: Path) -> None:
+    groups = {"atlantic": frozenset({"eu-central-1", "us-east-1"})}
+    regions = {name: name for name in ("eu-central-1", "us-east-1")}
+    expected = Expected(regions=regions, groups=groups) if "failover" in path.stem else UNKNOWN
+    assert examine(read_configuration(read_file(path)), expected) == []
