@@ -13,17 +13,16 @@ from typing import Any
 
 import pytest
 
+from borderpost.demo.istio.scenery import HOST, region_host
 from borderpost_envoy import RouteStyle, Via
 from support.client import Header
 from support.istio_byhand import (
-    HOST,
     added,
     at_filter,
     before_the_router,
     on_every_route,
     patch_of,
     region_cluster,
-    region_host,
     service_entry,
 )
 from support.istio_lab import GATEWAY, resource

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from borderpost.demo.istio.scenery import HOST
 from borderpost_envoy import RouteStyle, Via
-from support.istio_byhand import HOST, region_cluster
+from support.istio_byhand import region_cluster
 from support.istio_wiring import MeshWiring, meshed
 from support.wiring import REGIONS
 

@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from borderpost.demo.istio.scenery import HOST, region_host
 from support.envoy_process import connection_manager
 from support.istio_lab import GATEWAY, resource
 
-HOST = "inference.example"
-"""The host that clients ask for."""
 _MANAGER = "envoy.filters.network.http_connection_manager"
 _MANAGER_FIELDS = (
     "early_header_mutation_extensions",
     "common_http_protocol_options",
     "path_with_escaped_slashes_action",
 )
-
-
-def region_host(region: str) -> str:
-    """Return the host of a region's servers."""
-    return f"{region}.{HOST}"
 
 
 def region_cluster(region: str) -> str:

@@ -12,13 +12,10 @@ thread, once a module: it takes a third of a second, and a change arrives in a t
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +23,20 @@ import pytest
 import yaml
 
 from borderpost.demo.children import free_port
-from borderpost.demo.istio.gateway_node import LABELS, NAMESPACE, gateway_bootstrap
+from borderpost.demo.istio import istioctl
+from borderpost.demo.istio.delivered import Delivered, read_delivered
+from borderpost.demo.istio.gateway_node import NAMESPACE, gateway_bootstrap
 from borderpost.demo.istio.istiod import Istiod
+from borderpost.demo.istio.scenery import GATEWAY as INGRESS
+from borderpost.demo.istio.scenery import gateway, resource
 from borderpost.demo.istio.tools import IstioTools, cached_tools, istio_tools
 from support.client import Reply, send
 from support.envoy_process import EnvoyProcess
 
-GATEWAY = f"{NAMESPACE}/ingress"
+__all__ = ["GATEWAY", "NAMESPACE", "Delivered", "Lab", "istio_lab", "lab_tools", "resource"]
+
+GATEWAY = f"{NAMESPACE}/{INGRESS}"
 """What a VirtualService names in `gateways`."""
-KNOWN_WARNING = "exposes internal implementation details"
-"""What `istioctl validate` says of every EnvoyFilter, and the only warning that none of ours may be free of."""
-_HEADINGS = ("is valid", "has warnings:")
-"""Ends of lines of `istioctl validate` that name a file and no finding."""
 _SETTLE_S = 30.0
 _POLL_S = 0.02
 _MARKER = "00-marker.yaml"
@@ -49,28 +48,6 @@ def lab_tools() -> IstioTools:
     if cached_tools() is None and shutil.which("go") is None:
         pytest.skip("needs Go to build istiod (`make istio-tools`)")
     return istio_tools(print)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What Envoy runs with that came from the control plane, each kind by name, as its config dump shows it."""
-
-    listeners: Mapping[str, Mapping[str, Any]]
-    routes: Mapping[str, Mapping[str, Any]]
-    """Route configurations."""
-    clusters: Mapping[str, Mapping[str, Any]]
-    refused: tuple[str, ...]
-    """Why Envoy refused what it was sent, while it goes on with what it had."""
-
-    def manager(self, port: int) -> Mapping[str, Any]:
-        """Return the HTTP connection manager of the listener on a port."""
-        (chain,) = self.listeners[f"0.0.0.0_{port}"]["filter_chains"]
-        manager: Mapping[str, Any] = chain["filters"][-1]["typed_config"]
-        return manager
-
-    def routes_of(self, port: int) -> list[Mapping[str, Any]]:
-        """Return every route of the port's route configuration, host by host in order."""
-        return [route for host in self.routes[f"http.{port}"]["virtual_hosts"] for route in host.get("routes", ())]
 
 
 class Lab:
@@ -141,11 +118,17 @@ class Lab:
 
     def validate(self, resources: str | Sequence[Mapping[str, Any]]) -> list[str]:
         """Return what `istioctl validate` finds, errors and warnings, but for the one that every EnvoyFilter gets."""
-        return validate(self.tools, self.directory, resources)
+        return istioctl.validate(self.tools, self._file("validated.yaml", resources))
 
     def analyze(self, resources: str | Sequence[Mapping[str, Any]]) -> list[str]:
         """Return what `istioctl analyze` finds in these resources and the gateway's."""
-        return analyze(self.tools, self.directory, [_text(_gateways(self.port, self.marker_port)), _text(resources)])
+        gateways = self._file("gateways.yaml", _gateways(self.port, self.marker_port))
+        return istioctl.analyze(self.tools, gateways, self._file("analyzed.yaml", resources))
+
+    def _file(self, name: str, resources: str | Sequence[Mapping[str, Any]]) -> Path:
+        file = self.directory / name
+        file.write_text(resources if isinstance(resources, str) else yaml.safe_dump_all(resources, sort_keys=False))
+        return file
 
 
 @contextmanager
@@ -163,67 +146,10 @@ def istio_lab(
             yield lab
 
 
-def read_delivered(dump: Mapping[str, Any]) -> Delivered:
-    """Read Envoy's config dump; entries that hold only an error are refusals."""
-    parts = {part["@type"].rpartition(".")[2]: part for part in dump["configs"]}
-    listeners = parts.get("ListenersConfigDump", {}).get("dynamic_listeners", [])
-    clusters = parts.get("ClustersConfigDump", {}).get("dynamic_active_clusters", [])
-    routes = parts.get("RoutesConfigDump", {}).get("dynamic_route_configs", [])
-    return Delivered(
-        {one["name"]: one["active_state"]["listener"] for one in listeners if "active_state" in one},
-        {one["route_config"]["name"]: one["route_config"] for one in routes if "route_config" in one},
-        {one["cluster"]["name"]: one["cluster"] for one in clusters if "cluster" in one},
-        tuple(one["error_state"]["details"] for one in (*listeners, *clusters, *routes) if "error_state" in one),
-    )
-
-
-def validate(tools: IstioTools, directory: Path, resources: str | Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what `istioctl validate` finds, errors and warnings, but for the one that every EnvoyFilter gets."""
-    file = directory / "validate.yaml"
-    file.write_text(_text(resources))
-    done = _istioctl(tools, "validate", "-f", str(file))
-    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
-    found = [line for line in lines if line and KNOWN_WARNING not in line and not line.endswith(_HEADINGS)]
-    assert found or done.returncode == 0, lines
-    return found
-
-
-def analyze(tools: IstioTools, directory: Path, texts: Sequence[str]) -> list[str]:
-    """Return what `istioctl analyze` finds in these texts without a cluster."""
-    file = directory / "analyze.yaml"
-    file.write_text("\n---\n".join(texts))
-    done = _istioctl(tools, "analyze", "--all-namespaces", "--use-kube=false", "--output", "json", str(file))
-    lines = done.stdout.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("["))
-    passed_over = [line for line in lines[:start] if line]  # files that it could not read
-    found = [f"{one['code']} {one['origin']}: {one['message']}" for one in json.loads("\n".join(lines[start:]))]
-    return passed_over + [line for line in found if KNOWN_WARNING not in line]
-
-
-def _istioctl(tools: IstioTools, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([tools.istioctl, *words], capture_output=True, text=True, timeout=60, check=False)
-
-
-def _text(resources: str | Sequence[Mapping[str, Any]]) -> str:
-    return resources if isinstance(resources, str) else yaml.safe_dump_all(resources, sort_keys=False)
-
-
 def _gateways(port: int, marker_port: int) -> list[dict[str, Any]]:
-    return [_gateway("ingress", port), _gateway("marker", marker_port)]
-
-
-def _gateway(name: str, port: int) -> dict[str, Any]:
-    server = {"port": {"number": port, "name": f"http-{name}", "protocol": "HTTP"}, "hosts": ["*"]}
-    return resource("Gateway", name, {"selector": dict(LABELS), "servers": [server]})
+    return [gateway(port), gateway(marker_port, name="marker")]
 
 
 def _marker(domain: str) -> dict[str, Any]:
     http = [{"name": "marker", "directResponse": {"status": 204}}]
     return resource("VirtualService", "marker", {"hosts": [domain], "gateways": [f"{NAMESPACE}/marker"], "http": http})
-
-
-def resource(
-    kind: str, name: str, spec: Mapping[str, Any], *, api: str = "networking.istio.io/v1", namespace: str = NAMESPACE
-) -> dict[str, Any]:
-    """Return one resource of Istio's."""
-    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": dict(spec)}

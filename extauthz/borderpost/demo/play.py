@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
+from typing import Any
 
 from borderpost.demo.acts import basis_falls, failover, silence, spoofs, suspension, travellers
 from borderpost.demo.evidence import evidence
+from borderpost.demo.istio.acts import delivery, interference
+from borderpost.demo.istio.stage import MeshStage
+from borderpost.demo.istio.tools import istio_tools
 from borderpost.demo.stage import Stage
 from borderpost.demo.telling import Story, Teller
 from borderpost.demo.travellers import AE, DE, UNKNOWN, US
 
+_Act = Callable[[Any, Story], None]
+_ACTS: tuple[_Act, ...] = (travellers, failover, suspension, basis_falls, spoofs, silence, evidence)
+_MESH_ACTS: tuple[_Act, ...] = (delivery, travellers, spoofs, interference, silence, evidence)
 
-def play(teller: Teller) -> int:
+
+def play(teller: Teller, *, istio: bool) -> int:
     """Play all acts; return 0 if every claim came true, else 1."""
     story = Story(teller)
+    stage = _stage(story.say, istio=istio)
     started = time.monotonic()
-    story.say("Setting the stage: five regions, Borderpost, Envoy 1.40 …")
-    with Stage() as stage:
+    front = "Istio's control plane, " if istio else ""
+    story.say(f"Setting the stage: five regions, Borderpost, {front}Envoy 1.40 …")
+    with stage:
         story.say(f"Ready after {time.monotonic() - started:.1f} s.")
-        for act in (travellers, failover, suspension, basis_falls, spoofs, silence, evidence):
+        for act in _MESH_ACTS if istio else _ACTS:
             act(stage, story)
         return story.end(time.monotonic() - started)
 
 
-def stay(teller: Teller) -> int:
+def stay(teller: Teller, *, istio: bool) -> int:
     """Set the stage, print what to try, and leave it until Ctrl-C or SIGTERM; return 0."""
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job begins with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
-    with Stage() as stage:
+    with _stage(teller.data, istio=istio) as stage:
         for line in _invitation(stage):
             teller.data(line)
         teller.stdout.flush()
@@ -42,10 +53,20 @@ def stay(teller: Teller) -> int:
         return 1
 
 
+def _stage(say: Callable[[str], None], *, istio: bool) -> Stage:
+    """Return the stage, not yet set; building istiod is told by `say`. Raises BP1450, BP1451, BP1452."""
+    return MeshStage(istio_tools(say)) if istio else Stage()
+
+
 def _invitation(stage: Stage) -> list[str]:
     url = f"http://127.0.0.1:{stage.envoy.port}/v1/chat/completions"
     ask = f'curl -si {url} -d \'{{"model":"example-7b","messages":[]}}\''
     token = stage.issuer.token(residency="DE")
+    files = (
+        [f"ls {stage.istiod.live}  # what istiod delivers: change a file and see"]
+        if isinstance(stage, MeshStage)
+        else []
+    )
     return [
         "The stage is set. The hop in front of Envoy is you: x-forwarded-for says who the client is.",
         "",
@@ -62,6 +83,7 @@ def _invitation(stage: Stage) -> list[str]:
         f"borderpost verify {stage.audit}",
         f"curl -s http://127.0.0.1:{stage.service.admin_port}/metrics",
         f"# legal events: `borderpost events --help`, with --config {stage.config} and the keys beside it",
+        *files,
         "",
         "Ctrl-C ends it.",
     ]

@@ -78,11 +78,14 @@ def configuration(ports: Mapping[str, int], *, admin_port: int) -> dict[str, Any
     }
 
 
-def write_configuration(directory: Path, ports: Mapping[str, int], *, admin_port: int) -> Path:
-    """Write the configuration and an events file without events; return the configuration's path."""
+def write_configuration(
+    directory: Path, ports: Mapping[str, int], *, admin_port: int, more: Mapping[str, Any] | None = None
+) -> Path:
+    """Write the configuration, with `more` sections, and an events file without events; return the former's path."""
     write_events(directory, [])
     path = directory / "borderpost.yaml"
-    path.write_text(yaml.safe_dump(configuration(ports, admin_port=admin_port), sort_keys=False))
+    sections = {**configuration(ports, admin_port=admin_port), **(more or {})}
+    path.write_text(yaml.safe_dump(sections, sort_keys=False))
     return path
 
 

@@ -71,13 +71,23 @@ class Stage(SetUp):
         jwks = self.directory / "jwks.json"
         jwks.write_text(self.issuer.jwks())
         admin_port = free_port()
-        self.config = write_configuration(self.directory, self.regions.ports, admin_port=admin_port)
+        self.config = write_configuration(
+            self.directory, self.regions.ports, admin_port=admin_port, more=self._sections()
+        )
         sign_events_instead(self.config)
         for name in SIGNERS:
             self._events_command("keygen", name, "--directory", str(self.directory))
         self.service = self._undo.enter_context(BorderpostProcess(self.config, admin_port=admin_port))
         self.access_log = self.directory / "access.log"
-        self.envoy = self._undo.enter_context(EnvoyProcess(self._bootstrap(jwks), self.directory))
+        self.envoy = self._undo.enter_context(self._gateway(jwks))
+
+    def _sections(self) -> Mapping[str, Any]:
+        """Return what this stage's configuration has besides what every stage's has."""
+        return {}
+
+    def _gateway(self, jwks: Path) -> EnvoyProcess:
+        """Start what clients connect to."""
+        return EnvoyProcess(self._bootstrap(jwks), self.directory)
 
     def _bootstrap(self, jwks: Path) -> dict[str, Any]:
         """Render Envoy's bootstrap by the command that operators use."""

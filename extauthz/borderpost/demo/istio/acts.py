@@ -1,0 +1,115 @@
+"""What is shown in the mesh beside the acts of every stage: the delivery, and another team that interferes."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from borderpost.demo.istio.gateway_node import LABELS, NAMESPACE
+from borderpost.demo.istio.scenery import GATEWAY, region_host, resource
+from borderpost.demo.istio.stage import MeshStage
+from borderpost.demo.stage import Asked
+from borderpost.demo.telling import Story
+from borderpost.demo.travellers import DE, EU
+from borderpost_base.names import EXT_PROC_FILTER
+from borderpost_envoy import SERVER_CLUSTER
+
+_SETTLE_S = 15.0
+_OUTSIDER = "us-east-1"
+
+
+def delivery(stage: MeshStage, story: Story) -> None:
+    """Show what was rendered, and that the control plane has delivered it."""
+    story.act("Istio's control plane delivers what we render")
+    kinds = Counter(str(one["kind"]) for one in stage.rendered)
+    story.table(("rendered", "objects"), [(kind, str(count)) for kind, count in sorted(kinds.items())])
+    warnings = stage.warnings()
+    story.claim("istioctl validate has nothing to say", not warnings, warnings)
+    delivered = stage.delivered()
+    story.claim(
+        f"Envoy has taken all that istiod {stage.tools.version} sent it",
+        not delivered.refused and not stage.istiod.troubles(),
+        [*delivered.refused, *stage.istiod.troubles()],
+    )
+    manager = delivered.manager(stage.envoy.port)
+    filters = [str(one["name"]) for one in manager["http_filters"]]
+    story.claim(
+        f"{EXT_PROC_FILTER} stands in the gateway's listener, before the router",
+        EXT_PROC_FILTER in filters[:-1] and filters[-1] == "envoy.filters.http.router",
+        filters,
+    )
+    story.claim(
+        "what clients say in our headers is taken away before any filter",
+        "early_header_mutation_extensions" in manager,
+        sorted(manager),
+    )
+    regions = {name for name in delivered.clusters if name.endswith(tuple(map(region_host, stage.regions.ports)))}
+    story.claim(
+        f"a cluster for each of {len(stage.regions.ports)} regions, and one for Borderpost",
+        len(regions) == len(stage.regions.ports) and SERVER_CLUSTER in delivered.clusters,
+        sorted(delivered.clusters),
+    )
+
+
+def interference(stage: MeshStage, story: Story) -> None:
+    """Have another team add what leaks elsewhere; what is not decided still goes nowhere."""
+    story.act("Another team interferes")
+    outside = stage.regions.counts[_OUTSIDER]
+    everything = [{"route": [{"destination": {"host": region_host(_OUTSIDER)}}]}]
+    spec = {"hosts": ["*"], "gateways": [GATEWAY], "http": everything}
+    stage.others([resource("VirtualService", "everything", spec)])
+    arrived = _eventually(lambda: region_host(_OUTSIDER) in str(_routes_of_any_host(stage)))
+    answer = stage.ask(DE)
+    story.claim(
+        f"its VirtualService sends every host to {_OUTSIDER}: a German request still goes to {answer.region}",
+        arrived and answer.region in EU,
+        _seen(answer),
+    )
+    stage.others([_switched_off()])
+    arrived = _eventually(lambda: "disabled" in str(stage.delivered().routes))
+    refused = stage.ask(DE, (("x-borderpost-cluster", f"outbound|80||{region_host(_OUTSIDER)}"),))
+    story.claim(
+        "its EnvoyFilter switches our filter off on every route: nothing is served, whatever the client says",
+        arrived and refused.region is None and refused.status in (404, 503),
+        _seen(refused),
+    )
+    stage.others([])
+    back = stage.ask_until(DE, lambda one: one.region in EU, within_s=_SETTLE_S)
+    story.claim("taken away again: the gateway serves as before", back[-1].region in EU, _seen(back[-1]))
+    unasked = {id(one) for one in (refused, *back) if one.decision is None}
+    stage.asked[:] = [one for one in stage.asked if id(one) not in unasked]  # the record cannot hold them
+    story.claim(
+        f"{_OUTSIDER} saw none of it", stage.regions.counts[_OUTSIDER] == outside, stage.regions.counts[_OUTSIDER]
+    )
+
+
+def _routes_of_any_host(stage: MeshStage) -> Sequence[Mapping[str, Any]]:
+    hosts = stage.delivered().routes[f"http.{stage.envoy.port}"]["virtual_hosts"]
+    return [host for host in hosts if "*" in host["domains"]]
+
+
+def _switched_off() -> dict[str, Any]:
+    """Return an EnvoyFilter that disables our filter on every route of our host."""
+    off = {"@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute", "disabled": True}
+    patch = {
+        "applyTo": "HTTP_ROUTE",
+        "match": {"context": "GATEWAY"},
+        "patch": {"operation": "MERGE", "value": {"typed_per_filter_config": {EXT_PROC_FILTER: off}}},
+    }
+    spec = {"workloadSelector": {"labels": dict(LABELS)}, "configPatches": [patch], "priority": 100}
+    return resource("EnvoyFilter", "off", spec, api="networking.istio.io/v1alpha3", namespace=NAMESPACE)
+
+
+def _eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + _SETTLE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _seen(one: Asked) -> str:
+    return f"{one.status} {one.region or '-'}"
