@@ -11,10 +11,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from render_chart import HELM
 
 SOURCES = {
     "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.7",
     "h2spec": "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible",
+    "helm": HELM,
+    "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0",
+    "kustomize": "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1",
     "grpcurl": "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3",
     "ghz": "github.com/bojand/ghz/cmd/ghz@v0.93.0",
     "opa": "github.com/open-policy-agent/opa@v1.22.0",

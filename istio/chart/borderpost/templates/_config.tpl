@@ -20,6 +20,7 @@ Helm reads YAML 1.1, so only texts and numbers are taken from it: no place, no l
 {{- $runtime := $parsed.runtime | default dict }}
 {{- $admin := $parsed.admin | default dict }}
 {{- $counters := $parsed.counters | default dict }}
+{{- $istio := $parsed.istio | default dict }}
 {{- if ne (toString ($server.listen | default "unix")) "unix" }}
 {{- fail (printf "config: server.listen is %v: beside Envoy in one pod it is `unix`" $server.listen) }}
 {{- end }}
@@ -35,6 +36,27 @@ Helm reads YAML 1.1, so only texts and numbers are taken from it: no place, no l
 {{- if gt (add (len (toString $audit.log)) (len (include "borderpost.name" .)) 7) 128 }}
 {{- fail (printf "config: audit.log is too long: with a pod's name behind it, `%v` has more than 128 characters" $audit.log) }}
 {{- end }}
+{{- if and $istio (ne (toString $istio.namespace) .Release.Namespace) }}
+{{- fail (printf "config: istio.namespace is %v, and the release goes to %s: what is rendered would find no pods" $istio.namespace .Release.Namespace) }}
+{{- end }}
+{{- if and $istio.service_account (ne $istio.service_account (include "borderpost.name" .)) }}
+{{- fail (printf "config: istio.service_account is %v, and the pods' account is %s" $istio.service_account (include "borderpost.name" .)) }}
+{{- end }}
+{{- if and $istio .Values.gateway.labels }}
+{{- fail "gateway.labels: the configuration's istio.workload says which labels the pods have; leave them out here" }}
+{{- end }}
+{{- if and $istio (not (kindIs "invalid" .Values.gateway.trustedProxies)) }}
+{{- fail "gateway.trustedProxies: the configuration's istio.trusted_proxies says how many; leave it out here" }}
+{{- end }}
+{{- if and $istio .Values.disruptionBudget.enabled }}
+{{- fail "disruptionBudget.enabled: `borderpost render istio` makes a PodDisruptionBudget too, and Kubernetes evicts no pod that has two" }}
+{{- end }}
+{{- if and $istio .Values.networkPolicy.enabled }}
+{{- fail "networkPolicy.enabled: `borderpost render istio` makes a NetworkPolicy too, and what two of them allow adds up" }}
+{{- end }}
+{{- if and $istio (not $istio.workload) }}
+{{- fail "config: istio.workload is not set: it says which labels the pods have" }}
+{{- end }}
 {{- $workers := int ($server.workers | default 1) }}
 {{- $drain := ternary $server.drain_s 5 (hasKey $server "drain_s") | float64 | ceil | int }}
 workers: {{ $workers }}
@@ -43,6 +65,11 @@ log: {{ $audit.log | quote }}
 adminPort: {{ int ($admin.port | default 9464) }}
 adminLoopback: {{ has (toString ($admin.host | default "127.0.0.1")) (list "127.0.0.1" "::1" "localhost") }}
 {{- /* Keys that only a new process takes (BP0608): when they change, pods are replaced; all else is taken as it runs. */}}
+labels: {{ $istio.workload | default .Values.gateway.labels | default (dict "istio" "ai-gateway") | toJson }}
+trustedProxies: {{ int ($istio.trusted_proxies | default .Values.gateway.trustedProxies | default 0) }}
+{{- /* What the section `istio` gives the pods is made by `borderpost render istio`. */}}
+disruptionBudget: {{ ternary (not $istio) .Values.disruptionBudget.enabled (kindIs "invalid" .Values.disruptionBudget.enabled) }}
+networkPolicy: {{ ternary (not $istio) .Values.networkPolicy.enabled (kindIs "invalid" .Values.networkPolicy.enabled) }}
 restart: {{ list (dict "server" $server) (dict "audit" $audit) (dict "runtime" $runtime) (dict "admin" $admin) | toJson | sha256sum | quote }}
 {{- end }}
 

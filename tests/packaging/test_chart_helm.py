@@ -1,0 +1,186 @@
+"""The chart through helm itself, its overlays through Istio's own chart and kustomize, and all of it by kubeconform."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from render_chart import CASES, CHART, MANIFESTS, arguments_of, cases, render
+
+from support.go_tools import go_tool
+from support.kube_schemas import documents, unfit
+from support.pod_security import violations
+
+ROOT = Path(__file__).resolve().parents[2]
+_TIMEOUT_S = 600
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def helm() -> list[str]:
+    return [str(go_tool("helm"))]
+
+
+@pytest.mark.parametrize("case", cases(ROOT))
+def test_the_chart_lints_and_renders_what_is_recorded(helm: list[str], case: str, tmp_path: Path) -> None:
+    words = [*helm, "lint", "--strict", *arguments_of(ROOT, case)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[ERROR]" not in done.stdout
+    assert "[WARNING]" not in done.stdout
+    text = render(helm, ROOT, case)
+    assert text == (ROOT / CASES / case / MANIFESTS).read_text(), "python tools/render_chart.py writes it anew"
+    for kubernetes in ("1.29", "1.37"):
+        assert unfit(text, tmp_path, kubernetes) == []
+
+
+REFUSALS = {
+    "evidence.storage is emptyDir: the record of every decision would die with its pod": [
+        "--set", "evidence.storage=emptyDir",
+    ],
+    "at '/evidence/storage'": ["--set", "evidence.storage=hostPath"],
+    "image.repository is not set": ["--set", "image.repository="],
+    "gateway.labels: the configuration's istio.workload says": ["--set", "gateway.labels.istio=x"],
+    "gateway.trustedProxies: the configuration's istio.trusted_proxies": ["--set", "gateway.trustedProxies=0"],
+    "disruptionBudget.enabled: `borderpost render istio` makes": ["--set", "disruptionBudget.enabled=true"],
+    "networkPolicy.enabled: `borderpost render istio` makes": ["--set", "networkPolicy.enabled=true"],
+    "istio.namespace is istio-ingress, and the release goes to elsewhere": ["--namespace", "elsewhere"],
+}  # fmt: skip
+"""What is said, and what is asked of the plain case to hear it."""
+
+CONFIG_REFUSALS = {
+    "config: runtime.directory is /run/borderpost/state": ("/run/borderpost-state/run", "/run/borderpost/state"),
+    "config: audit.directory is run/audit": ("/var/lib/borderpost/audit", "run/audit"),
+    "config: counters.directory is /tmp/c": ("/var/lib/borderpost/counters", "/tmp/c"),
+    "config: audit.log is not set": ("  log: gateway.example.com/borderpost ", "  # "),
+    "config: audit.log is too long": ("gateway.example.com/borderpost ", "g" * 115 + " "),
+    "config: istio.workload is not set": ("workload: {istio: ai-gateway}", "workload: {}"),
+    "config: istio.service_account is other": ("  gateways: [inference]", "  service_account: other"),
+}
+"""What is said, and what of the plain configuration is written otherwise."""
+
+
+CONFIGS = {
+    "config is not set": "",
+    "config is no YAML mapping": "[]",
+    "config: server.listen is tcp": "server: {listen: tcp}",
+    "config: server.directory is not set": "here: {country: DE}",
+    "config: server.directory is /tmp/x": "server: {directory: /tmp/x}",
+    "config: server.directory is /run/borderpost: in the pod it lies below": "server: {directory: /run/borderpost}",
+    "config: server.directory is /run/borderpost/../x": "server: {directory: /run/borderpost/../x}",
+}
+"""What is said, and the whole configuration."""
+
+
+@pytest.mark.parametrize("said", REFUSALS)
+def test_the_chart_refuses(helm: list[str], said: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        render(helm, ROOT, "plain", *REFUSALS[said])
+    assert said in caught.value.stderr
+
+
+@pytest.mark.parametrize("said", CONFIGS)
+def test_the_chart_refuses_what_is_no_configuration_for_a_pod(helm: list[str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "borderpost.yaml").write_text(CONFIGS[said])
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        render(helm, ROOT, "plain", "--set-file", f"config={tmp_path / 'borderpost.yaml'}")
+    assert said in caught.value.stderr
+
+
+@pytest.mark.parametrize("said", CONFIG_REFUSALS)
+def test_the_chart_refuses_a_configuration_that_would_not_fit_the_pod(
+    helm: list[str], said: str, tmp_path: Path
+) -> None:
+    before, after = CONFIG_REFUSALS[said]
+    text = (ROOT / CASES / "plain/borderpost.yaml").read_text()
+    assert before in text
+    (tmp_path / "borderpost.yaml").write_text(text.replace(before, after))
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        render(helm, ROOT, "plain", "--set-file", f"config={tmp_path / 'borderpost.yaml'}")
+    assert said in caught.value.stderr
+
+
+def test_a_restart_is_asked_for_where_only_a_new_process_takes_the_change(helm: list[str], tmp_path: Path) -> None:
+    text = (ROOT / CASES / "plain/borderpost.yaml").read_text()
+
+    def restart(changed: str) -> str:
+        (tmp_path / "borderpost.yaml").write_text(changed)
+        found = documents(render(helm, ROOT, "plain", "--set-file", f"config={tmp_path / 'borderpost.yaml'}"))
+        (pods,) = [one for one in found if one["kind"] == "StatefulSet"]
+        return str(pods["spec"]["template"]["metadata"]["annotations"]["borderpost/restart"])
+
+    before = restart(text)
+    assert restart(text.replace("us-east-1: {country: US}", "us-east-1: {country: CA}")) == before
+    assert restart(text.replace("peer_users", "workers: 2\n  peer_users")) != before
+    assert restart(text.replace("host: 0.0.0.0", "host: 0.0.0.0, port: 9500")) != before
+
+
+@pytest.mark.parametrize("path", ["argo-cd/application.yaml", "flux/borderpost.yaml"])
+def test_examples_of_pipelines_render(helm: list[str], path: str, tmp_path: Path) -> None:
+    for document in documents((ROOT / "istio/examples" / path).read_text()):
+        spec = document["spec"]
+        values = spec.get("values") or next((s["helm"]["valuesObject"] for s in spec.get("sources", [])[:1]), None)
+        if values is not None:
+            break
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    words = [*helm, "template", "borderpost", str(ROOT / CHART), "--namespace", "istio-ingress"]
+    words += ["--kube-version", "1.31.0", "--values", str(tmp_path / "values.yaml")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    assert done.returncode == 0, done.stderr
+    assert unfit(done.stdout, tmp_path) == []
+
+
+def test_istio_s_own_chart_takes_the_sidecar(helm: list[str], tmp_path: Path) -> None:
+    go = shutil.which("go")
+    assert go is not None
+    for name in ("go.mod", "go.sum"):
+        shutil.copy(ROOT / "istio/lab" / name, tmp_path)
+    words = [go, "list", "-f", "{{.Module.Dir}}", "istio.io/istio/pkg/version"]
+    environment = {**os.environ, "GOFLAGS": "-mod=mod", "GOWORK": "off"}
+    told = subprocess.run(words, capture_output=True, check=True, text=True, env=environment, cwd=tmp_path)
+    chart = Path(told.stdout.strip()) / "manifests/charts/gateway"
+    values = ROOT / "istio/chart/values-for-istio-gateway-chart.yaml"
+    words = [*helm, "template", "ai-gateway", str(chart), "--namespace", "istio-ingress"]
+    words += ["--kube-version", "1.31.0", "--values", str(values)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    assert done.returncode == 0, done.stderr
+    assert unfit(done.stdout, tmp_path) == []
+    (pods,) = [one for one in documents(done.stdout) if one["kind"] == "Deployment"]
+    pod: dict[str, Any] = pods["spec"]["template"]["spec"]
+    assert violations(pod) == []
+    assert [box["name"] for box in pod["initContainers"]] == ["borderpost"]
+    assert {"name": "borderpost-socket", "mountPath": "/run/borderpost", "readOnly": True} in pod["containers"][0][
+        "volumeMounts"
+    ]
+
+
+@pytest.mark.parametrize("folder", ["base", "example"])
+def test_kustomize_builds_what_the_chart_would(folder: str, tmp_path: Path) -> None:
+    words = [str(go_tool("kustomize")), "build", str(ROOT / "istio/kustomize" / folder)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    assert done.returncode == 0, done.stderr
+    assert unfit(done.stdout, tmp_path) == []
+    found = {(one["kind"], one["metadata"]["name"]): one for one in documents(done.stdout)}
+    plain = {
+        (one["kind"], one["metadata"]["name"]): one
+        for one in documents((ROOT / "istio/manifests/borderpost.yaml").read_text())
+    }
+    assert found.keys() == plain.keys()
+    pods = found["StatefulSet", "borderpost"]
+    assert violations(pods["spec"]["template"]["spec"]) == []
+    assert found["ConfigMap", "borderpost-config"]["data"] == {
+        "borderpost.yaml": (ROOT / "istio/kustomize" / folder / "borderpost.yaml").read_text()
+    }
+    if folder == "base":
+        assert {key: one.get("spec") for key, one in found.items()} == {
+            key: one.get("spec") for key, one in plain.items()
+        }
+    else:
+        assert {one["metadata"]["namespace"] for one in found.values()} == {"ai-gateway"}
+        assert found["RoleBinding", "borderpost"]["subjects"][0]["namespace"] == "ai-gateway"
