@@ -9,7 +9,7 @@ from envoy_data_plane.envoy.config.listener import v3 as listener
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm
 from envoy_data_plane.google import protobuf
 
-from borderpost_envoy.clusters import listener_socket, region_cluster, server_cluster, socket_address
+from borderpost_envoy.clusters import listener_socket, own_cluster, region_cluster, server_cluster, socket_address
 from borderpost_envoy.connections import MANAGER, connection_manager, metadata_namespace
 from borderpost_envoy.failover import failover_cluster
 from borderpost_envoy.filters import http_filters
@@ -27,6 +27,7 @@ def bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
             clusters=[
                 server_cluster(plan),
                 *(region_cluster(region, named=bool(plan.failover)) for region in plan.regions),
+                *(own_cluster(one) for one in plan.observed if one.endpoints),
                 *(failover_cluster(group.cluster, plan.leaves(group)) for group in plan.failover),
             ],
         ),

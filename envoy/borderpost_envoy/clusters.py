@@ -18,6 +18,7 @@ from borderpost_envoy.plan import (
     GatewayPlan,
     HostPort,
     ListenerTls,
+    OwnRoute,
     RegionCluster,
     UnixSocket,
     UpstreamTls,
@@ -40,12 +41,20 @@ def server_cluster(plan: GatewayPlan) -> cluster.Cluster:
     There is no success-rate outlier detection either: every ext_proc stream ends in a reset, which counts
     as no success.
     """
+    connect_timeout_ms = min(250, plan.message_timeout_ms)
+    return grpc_cluster(SERVER_CLUSTER, plan.servers, connect_timeout_ms=connect_timeout_ms, speaks=plan.server_tls)
+
+
+def grpc_cluster(
+    name: str, servers: tuple[UnixSocket | HostPort, ...], *, connect_timeout_ms: int, speaks: UpstreamTls | None
+) -> cluster.Cluster:
+    """Return the cluster of a service that Envoy itself asks by gRPC."""
     return cluster.Cluster(
-        name=SERVER_CLUSTER,
-        type=_discovery([where for where in plan.servers if isinstance(where, HostPort)]),
-        connect_timeout=timedelta(milliseconds=min(250, plan.message_timeout_ms)),
+        name=name,
+        type=_discovery([where for where in servers if isinstance(where, HostPort)]),
+        connect_timeout=timedelta(milliseconds=connect_timeout_ms),
         lb_policy=cluster.ClusterLbPolicy.LEAST_REQUEST,
-        load_assignment=_assignment(SERVER_CLUSTER, plan.servers, hostname=""),
+        load_assignment=_assignment(name, servers, hostname=""),
         circuit_breakers=cluster.CircuitBreakers(
             thresholds=[
                 cluster.CircuitBreakersThresholds(
@@ -65,7 +74,7 @@ def server_cluster(plan: GatewayPlan) -> cluster.Cluster:
                 )
             )
         },
-        transport_socket=_upstream_socket(plan.server_tls, alpn=["h2"]) if plan.server_tls else None,
+        transport_socket=_upstream_socket(speaks, alpn=["h2"]) if speaks is not None else None,
     )
 
 
@@ -75,16 +84,25 @@ def region_cluster(region: RegionCluster, *, named: bool = False) -> cluster.Clu
     `named` has each endpoint say its region in metadata, for what is logged and told of an answer.
     """
     metadata = protobuf.Struct.from_dict({REGION_KEY: region.region}) if named else None
+    told = core.Metadata(filter_metadata={METADATA_NAMESPACE: metadata}) if metadata is not None else None
+    return _upstream_cluster(region.cluster, region.endpoints, region.tls, told)
+
+
+def own_cluster(own: OwnRoute) -> cluster.Cluster:
+    """Return the cluster of an observed route, where its requests go whatever the law says."""
+    return _upstream_cluster(own.cluster, own.endpoints, own.tls, None)
+
+
+def _upstream_cluster(
+    name: str, endpoints: tuple[HostPort, ...], speaks: UpstreamTls | None, metadata: core.Metadata | None
+) -> cluster.Cluster:
     return cluster.Cluster(
-        name=region.cluster,
-        type=_discovery(region.endpoints),
+        name=name,
+        type=_discovery(endpoints),
         connect_timeout=timedelta(seconds=2),
         lb_policy=cluster.ClusterLbPolicy.LEAST_REQUEST,
         load_assignment=_assignment(
-            region.cluster,
-            region.endpoints,
-            hostname=region.tls.sni if region.tls is not None else "",
-            metadata=core.Metadata(filter_metadata={METADATA_NAMESPACE: metadata}) if metadata is not None else None,
+            name, endpoints, hostname=speaks.sni if speaks is not None else "", metadata=metadata
         ),
         circuit_breakers=cluster.CircuitBreakers(
             thresholds=[
@@ -95,7 +113,7 @@ def region_cluster(region: RegionCluster, *, named: bool = False) -> cluster.Clu
                 )
             ]
         ),
-        transport_socket=_upstream_socket(region.tls, alpn=[]) if region.tls is not None else None,
+        transport_socket=_upstream_socket(speaks, alpn=[]) if speaks is not None else None,
     )
 
 

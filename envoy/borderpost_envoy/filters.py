@@ -34,6 +34,7 @@ from borderpost_base.names import (
     HEADER_PREFIX,
     JWT_NAMESPACE,
     METADATA_NAMESPACE,
+    OBSERVE_FILTER,
 )
 from borderpost_envoy.plan import SERVER_CLUSTER, EnvoyPlan, GatewayPlan, Via
 
@@ -50,6 +51,8 @@ _CERTIFICATE_ATTRIBUTES = (
     "connection.dns_san_peer_certificate",
 )
 """Sent where client certificates are asked for; Envoy gives the first name of each kind."""
+_CLUSTER_ATTRIBUTE = "xds.cluster_name"
+"""Where an observed request goes. Known when we are told of it, unlike where our answer is to name the cluster."""
 
 
 def http_filters(plan: EnvoyPlan) -> list[hcm.HttpFilter]:
@@ -68,7 +71,32 @@ def own_filters(plan: GatewayPlan) -> list[hcm.HttpFilter]:
     else:
         chain.append((_CLIENT_FILTER, _client_header()))
         chain.append((EXT_AUTHZ_FILTER, _ext_authz(plan)))
-    return [_filter(name, message) for name, message in chain]
+    return [*(_filter(name, message) for name, message in chain if plan.routes), *observing_filters(plan)]
+
+
+def observing_filters(plan: GatewayPlan) -> list[hcm.HttpFilter]:
+    """Return the filter that tells us of requests on observed routes, off wherever a route does not turn it on.
+
+    It is ext_proc whichever door enforces: only there does Envoy not even wait for an answer.
+    """
+    if not plan.observed:
+        return []
+    told = hcm.HttpFilter(name=OBSERVE_FILTER, typed_config=protobuf.Any.pack(_observing(plan)), disabled=True)
+    return [told]
+
+
+def observed_only(plan: GatewayPlan) -> dict[str, protobuf.Any]:
+    """Return what makes a route an observed one, by filter: those that enforce are off, the one that tells us is on."""
+    filters: dict[str, Message] = {}
+    if plan.routes:
+        if plan.via is Via.EXT_PROC:
+            filters[EXT_PROC_FILTER] = ext_proc.ExtProcPerRoute(disabled=True)
+        else:
+            filters[EXT_AUTHZ_FILTER] = ext_authz.ExtAuthzPerRoute(disabled=True)
+        if plan.bodies is not None:
+            filters[_BUFFER_FILTER] = buffer.BufferPerRoute(disabled=True)
+    filters[OBSERVE_FILTER] = ext_proc.ExtProcPerRoute(overrides=ext_proc.ExtProcOverrides())
+    return {name: protobuf.Any.pack(message) for name, message in filters.items()}
 
 
 def _filter(name: str, message: Message) -> hcm.HttpFilter:
@@ -133,6 +161,23 @@ def _ext_proc(plan: GatewayPlan) -> ext_proc.ExternalProcessor:
             receiving_namespaces=ext_proc.MetadataOptionsMetadataNamespaces(untyped=[METADATA_NAMESPACE]),
         ),
         route_cache_action=ext_proc.ExternalProcessorRouteCacheAction.CLEAR,
+    )
+
+
+def _observing(plan: GatewayPlan) -> ext_proc.ExternalProcessor:
+    """Return a filter that waits for nothing and changes nothing: `observability_mode` takes no answer."""
+    certificate = _CERTIFICATE_ATTRIBUTES if plan.asks_for_certificates else ()
+    return ext_proc.ExternalProcessor(
+        grpc_service=_grpc_service(plan, timeout=None),
+        failure_mode_allow=True,
+        observability_mode=True,
+        processing_mode=_processing_mode(with_body=False),
+        request_attributes=list(dict.fromkeys((*plan.attributes, *certificate, _CLUSTER_ATTRIBUTE))),
+        stat_prefix="borderpost_observe",
+        forward_rules=ext_proc.HeaderForwardingRules(allowed_headers=_exactly(plan.headers_read)),
+        metadata_options=ext_proc.MetadataOptions(
+            forwarding_namespaces=ext_proc.MetadataOptionsMetadataNamespaces(untyped=[plan.jwt_namespace]),
+        ),
     )
 
 
@@ -228,7 +273,11 @@ def _mutation_rules() -> mutation.HeaderMutationRules:
 
 def _headers_read(plan: GatewayPlan) -> match.ListStringMatcher:
     ours = (CLIENT_HEADER,) if plan.via is Via.EXT_AUTHZ else ()
-    names = dict.fromkeys((*(name.lower() for name in plan.headers_read), *ours))
+    return _exactly((*plan.headers_read, *ours))
+
+
+def _exactly(headers: tuple[str, ...]) -> match.ListStringMatcher:
+    names = dict.fromkeys(name.lower() for name in headers)
     return match.ListStringMatcher(patterns=[match.StringMatcher(exact=name) for name in names])
 
 

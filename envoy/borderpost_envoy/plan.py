@@ -137,6 +137,25 @@ class RoutePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ObservedRoute:
+    """A route of the operator's own of which we are only told. It leads where it led before; no law is kept on it."""
+
+    name: str
+    """Under `observe.routes`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRoute(ObservedRoute):
+    """An observed route that is rendered here, too."""
+
+    prefix: str
+    cluster: str
+    endpoints: tuple[HostPort, ...] = ()
+    """Of a cluster of its own; empty where the cluster is a region's."""
+    tls: UpstreamTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JwtProvider:
     """A token issuer whose verified payload becomes evidence. A token that fails verification is 401."""
 
@@ -195,11 +214,13 @@ class GatewayPlan:
     """Bodies that are sent to us; None sends headers only."""
     failover: tuple[FailoverCluster, ...] = ()
     """Groups of regions that stand in for each other; none lets no retry leave a region."""
+    observed: tuple[ObservedRoute, ...] = ()
+    """Routes that are only observed, beside `routes`."""
 
     def __post_init__(self) -> None:
-        _need(bool(self.regions), "a plan needs at least one region")
+        _need(bool(self.regions) or not self.routes, "a plan needs at least one region")
         _need(bool(self.servers), "a plan needs at least one socket of Borderpost")
-        _need(bool(self.routes), "a plan needs at least one route")
+        _need(bool(self.routes or self.observed), "a plan needs at least one route")
         _need(bool(self.hosts), "a plan needs at least one host (`*` for all)")
         _need(self.trusted_hops >= 0, "trusted_hops is a count")
         _need(self.message_timeout_ms > 0, "a message timeout of 0 would never end a request")
@@ -207,6 +228,10 @@ class GatewayPlan:
         _distinct("cluster", [r.cluster for r in self.regions] + groups + [SERVER_CLUSTER])
         _distinct("region", [r.region for r in self.regions])
         _distinct("route", [r.name for r in self.routes])
+        _distinct("observed route", [r.name for r in self.observed])
+        both = sorted({r.name for r in self.routes} & {r.name for r in self.observed})
+        if both:
+            raise BorderpostError("BP1442", f"route `{both[0]}` is among those that are enforced, and observed")
         unknown = sorted({*(self.bodies.routes if self.bodies else ())} - {route.name for route in self.routes})
         _need(not unknown, f"bodies of `{unknown[0] if unknown else ''}` are to be sent, which is no route")
         for region in self.regions:
@@ -243,12 +268,35 @@ class EnvoyPlan(GatewayPlan):
     jwt_providers: tuple[JwtProvider, ...] = ()
     jwt_payload_key: str = "payload"
     """Key of the payload in jwt_authn's metadata; must equal `evidence.token.payload_key`."""
+    observed: tuple[OwnRoute, ...] = ()
 
     def __post_init__(self) -> None:
         GatewayPlan.__post_init__(self)  # `super()` does not know a class with slots before Python 3.14
         _distinct("JWT provider", [p.name for p in self.jwt_providers])
         for region in self.regions:
             _need(bool(region.endpoints), f"region `{region.region}` has no endpoint")
+        taken = [region.cluster for region in self.regions] + [group.cluster for group in self.failover]
+        _distinct("cluster", [one.cluster for one in self.observed if one.endpoints] + taken + [SERVER_CLUSTER])
+        for own in self.observed:
+            known = bool(own.endpoints) or own.cluster in {region.cluster for region in self.regions}
+            _need(known, f"observed route `{own.name}` leads to `{own.cluster}`, which has no endpoint")
+        self.ordered_routes()
+
+    def ordered_routes(self) -> list[RoutePlan | OwnRoute]:
+        """Return every route in the order in which Envoy tries them: the enforced in theirs, an observed one before the
+        first that would take its requests. Raises BP1442 where an observed one would take those of an enforced one."""
+        ordered: list[RoutePlan | OwnRoute] = list(self.routes)
+        for own in sorted(self.observed, key=lambda one: len(one.prefix)):
+            covers = (at for at, other in enumerate(ordered) if own.prefix.startswith(other.prefix))
+            ordered.insert(next(covers, len(ordered)), own)
+        for at, own in enumerate(ordered):
+            if isinstance(own, RoutePlan):
+                continue
+            taken = [x for x in ordered[at + 1 :] if isinstance(x, RoutePlan) and x.prefix.startswith(own.prefix)]
+            if taken:
+                detail = f"observed route `{own.name}` takes the requests of `{taken[0].name}`, which is enforced"
+                raise BorderpostError("BP1442", detail)
+        return ordered
 
     @property
     def asks_for_certificates(self) -> bool:

@@ -20,12 +20,13 @@ from borderpost_base.names import (
     CLUSTER_HEADER,
     DECISION_HEADER,
     METADATA_NAMESPACE,
+    OBSERVE_KEY,
     REGION_HEADER,
     REGION_KEY,
     ROUTE_KEY,
 )
-from borderpost_envoy.filters import HOST_SELECTIONS_MAX, PREVIOUS_HOSTS, headers_only
-from borderpost_envoy.plan import EnvoyPlan, GatewayPlan, RoutePlan, RouteStyle
+from borderpost_envoy.filters import HOST_SELECTIONS_MAX, PREVIOUS_HOSTS, headers_only, observed_only
+from borderpost_envoy.plan import EnvoyPlan, GatewayPlan, OwnRoute, RoutePlan, RouteStyle
 
 SPECIFIER = "borderpost.regions"
 SERVED_REGION = f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:{REGION_KEY})%"
@@ -46,12 +47,15 @@ def route_configuration(plan: EnvoyPlan, namespace: str) -> route.RouteConfigura
             route.VirtualHost(
                 name="borderpost",
                 domains=list(plan.hosts),
-                routes=[region_route(plan, one) for one in plan.routes],
+                routes=[
+                    region_route(plan, one) if isinstance(one, RoutePlan) else _own_route(plan, one)
+                    for one in plan.ordered_routes()
+                ],
             )
         ],
         request_headers_to_remove=list(REMOVED_HEADERS),
         response_headers_to_add=told_headers(plan, namespace),
-        cluster_specifier_plugins=[allow_list(plan)] if plan.route_style is RouteStyle.MATCHER else [],
+        cluster_specifier_plugins=[allow_list(plan)] if plan.routes and plan.route_style is RouteStyle.MATCHER else [],
     )
 
 
@@ -65,6 +69,18 @@ def region_route(plan: GatewayPlan, one: RoutePlan) -> route.Route:
     found = _named(plan, one)
     found.route = action
     return found
+
+
+def _own_route(plan: EnvoyPlan, one: OwnRoute) -> route.Route:
+    """Return a route of the operator's own, of which we are only told: it leads to its own cluster."""
+    own = {ROUTE_KEY: one.name, OBSERVE_KEY: True}
+    return route.Route(
+        name=one.name,
+        match=route.RouteMatch(prefix=one.prefix),
+        route=route.RouteAction(cluster=one.cluster, timeout=timedelta(0), auto_host_rewrite=one.tls is not None),
+        metadata=core.Metadata(filter_metadata={METADATA_NAMESPACE: protobuf.Struct.from_dict(own)}),
+        typed_per_filter_config=observed_only(plan),
+    )
 
 
 def cluster_routes(plan: GatewayPlan, one: RoutePlan) -> list[route.Route]:

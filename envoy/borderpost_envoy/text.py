@@ -18,6 +18,8 @@ REASONS: Mapping[tuple[str, ...], str] = {
     ("path_with_escaped_slashes_action",): "One path has one spelling, so a route's floor cannot be stepped around.",
     ("payload_in_metadata",): "Verified claims travel as metadata, which no client can write.",
     ("failure_mode_allow",): "No answer, no route.",
+    ("observability_mode",): "Envoy tells us of the request and waits for nothing: it goes its own way.",
+    ("typed_per_filter_config", "borderpost.observe"): "Only observed: no law is kept on this route.",
     ("status_on_error",): "What the caller sees when Borderpost cannot answer.",
     ("message_timeout",): "The bound that counts: ext_proc ignores a timeout on grpc_service.",
     ("mutation_rules",): "Our answers may set these headers and no others; anything else is an error.",
@@ -30,7 +32,7 @@ REASONS: Mapping[tuple[str, ...], str] = {
     ("request_body_mode",): "Envoy holds the request until its whole body is here and we have decided by it.",
     ("with_request_body",): "Envoy holds the request until its whole body is here and we have decided by it.",
     ("max_request_bytes",): "A longer body is 413, as it is for us: nobody decides by a part.",
-    ("typed_per_filter_config",): "Bodies of this route are not read: they pass as they come.",
+    ("typed_per_filter_config", "borderpost.body"): "Bodies of this route are not read: they pass as they come.",
     ("clear_route_cache",): "The route is chosen again, with the decision.",
     ("route_cache_action",): "The route is chosen again, with the decision.",
     ("grpc_service", "retry_policy"): "Only where no answer can have been given; the bound above still holds.",
@@ -46,38 +48,45 @@ REASONS: Mapping[tuple[str, ...], str] = {
     ("max_retries",): "Envoy's default lets three requests at a time be retried.",
     ("circuit_breakers",): "Envoy's default of 1024 open requests would refuse bursts.",
 }
-"""Comment before a key, by the last parts of its path."""
+"""Comment before a key, by the last parts of its path; the last part may be `key=value`."""
 
+_NEVER_IN_THE_WAY = "Only observed: whatever is wrong with us must not reach a request."
+"""Before a `failure_mode_allow` that is true."""
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*\Z")
 _NOT_STRINGS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
-_REASONS_LENGTH_MAX = max(map(len, REASONS))
+_LENGTH_MAX = 3
+"""Parts of a path by which a comment is found at most."""
+_WORD_CHARACTERS_MAX = 64
+"""Longest value that a comment can be about."""
+
+Reasons = Mapping[tuple[str, ...], str]
 
 
-def yaml_text(data: Mapping[str, Any], *, header: str) -> str:
-    """Return the data as YAML in its own order, `header` as comment lines on top."""
-    lines = [*(f"# {line}" for line in header.splitlines()), *_mapping(data, ())]
+def yaml_text(data: Mapping[str, Any], *, header: str, reasons: Reasons = REASONS) -> str:
+    """Return the data as YAML in its own order, `header` as comment lines on top, each of the `reasons` at its key."""
+    lines = [*(f"# {line}".rstrip() for line in header.splitlines()), *_mapping(data, (), reasons)]
     return "\n".join(lines) + "\n"
 
 
-def _mapping(data: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+def _mapping(data: Mapping[str, Any], path: tuple[str, ...], reasons: Reasons) -> Iterator[str]:
     for key, value in data.items():
         here = (*path, key)
-        reason = _reason(here)
+        reason = _reason(here, reasons) or (_reason((*path, f"{key}={value}"), reasons) if _is_word(value) else None)
         if reason is not None:
             yield f"# {reason}"
         if isinstance(value, Mapping) and value:
             yield f"{_scalar(key)}:"
-            yield from (f"  {line}" for line in _mapping(value, here))
+            yield from (f"  {line}" for line in _mapping(value, here, reasons))
         elif isinstance(value, list) and value:
             yield f"{_scalar(key)}:"
-            yield from _sequence(value, here)
+            yield from _sequence(value, here, reasons)
         else:
             yield f"{_scalar(key)}: {_scalar(value)}"
 
 
-def _sequence(items: list[Any], path: tuple[str, ...]) -> Iterator[str]:
+def _sequence(items: list[Any], path: tuple[str, ...], reasons: Reasons) -> Iterator[str]:
     for item in items:
-        lines = list(_mapping(item, path)) if isinstance(item, Mapping) and item else [_scalar(item)]
+        lines = list(_mapping(item, path, reasons)) if isinstance(item, Mapping) and item else [_scalar(item)]
         # A comment goes above the dash, so that `- ` is followed by the first key.
         while lines[0].startswith("# "):
             yield lines.pop(0)
@@ -85,11 +94,15 @@ def _sequence(items: list[Any], path: tuple[str, ...]) -> Iterator[str]:
         yield from (f"  {line}" for line in lines[1:])
 
 
-def _reason(path: tuple[str, ...]) -> str | None:
-    for length in range(1, min(len(path), _REASONS_LENGTH_MAX) + 1):
-        if path[-length:] in REASONS:
-            return REASONS[path[-length:]]
+def _reason(path: tuple[str, ...], reasons: Reasons) -> str | None:
+    for length in range(1, min(len(path), _LENGTH_MAX) + 1):
+        if path[-length:] in reasons:
+            return reasons[path[-length:]]
     return None
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and len(value) < _WORD_CHARACTERS_MAX
 
 
 def _scalar(value: Any) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from borderpost.cli.output import COULD_NOT_RUN, Output
 
 Actions = Mapping[str, tuple[str, str]]
-"""Each action: the module of the package that holds `configure_NAME` and `run_NAME`, and its line in the overview."""
+"""Each action: the module of the package that holds `configure_NAME` and `run_NAME` (with `_` for `-`), and its line
+in the overview."""
 
 
 def configure_actions(parser: argparse.ArgumentParser, package: str, actions: Actions) -> None:
@@ -18,7 +19,8 @@ def configure_actions(parser: argparse.ArgumentParser, package: str, actions: Ac
     known = parser.add_subparsers(dest="action", metavar="ACTION", title="actions")
     for name, (module_name, line) in actions.items():
         module = importlib.import_module(f"{package}.{module_name}")
-        configured = getattr(module, f"configure_{name}")
+        suffix = name.replace("-", "_")
+        configured = getattr(module, f"configure_{suffix}")
         action = known.add_parser(
             name,
             help=line,
@@ -26,7 +28,7 @@ def configure_actions(parser: argparse.ArgumentParser, package: str, actions: Ac
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         configured(action)
-        action.set_defaults(handler=getattr(module, f"run_{name}"))
+        action.set_defaults(handler=getattr(module, f"run_{suffix}"))
     parser.set_defaults(overview=parser.format_help)
 
 

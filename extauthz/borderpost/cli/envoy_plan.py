@@ -7,7 +7,7 @@ Borderpost cannot disagree; what only Envoy needs (endpoints, listener, certific
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         FailoverCluster,
         HostPort,
         ListenerTls,
+        OwnRoute,
         RegionCluster,
         RoutePlan,
         UnixSocket,
@@ -32,21 +33,26 @@ if TYPE_CHECKING:
 
 def make_plan(loaded: Loaded, arguments: argparse.Namespace) -> EnvoyPlan:
     """Return the plan. Raises BorderpostError BP0004 for options that do not fit, BP09xx for a plan that cannot be."""
-    from borderpost.facts import needed_attributes, needed_headers
+    from borderpost.facts import needed_attributes
     from borderpost.policy.schema import TokenSource
     from borderpost_envoy import EnvoyPlan, HostPort, JwtProvider, RouteStyle, Via
 
     evidence = loaded.config.evidence
     token = evidence.token or TokenSource()
+    prefixes = _observed_prefixes(loaded.config, arguments.observe)
+    routes = _routes(loaded.config, arguments.route, prefixes)
+    regions = _regions(loaded, arguments, needed=bool(routes))
+    observed = _observed(loaded.config, arguments, prefixes, regions)
     return EnvoyPlan(
         listen=HostPort.parse(arguments.listen),
         servers=servers_of(loaded.config),
-        regions=_regions(loaded, arguments),
-        headers_read=(*needed_headers(evidence, loaded.config.tenants), *_body_headers(loaded.config)),
+        regions=regions,
+        headers_read=headers_of(loaded.config),
         attributes=needed_attributes(evidence, loaded.config.tenants),
         via=Via(arguments.via),
         route_style=RouteStyle(arguments.route_style),
-        routes=_routes(loaded.config, arguments.route),
+        routes=routes,
+        observed=observed,
         admin=None if arguments.admin == "none" else HostPort.parse(arguments.admin),
         trusted_hops=arguments.trusted_hops,
         message_timeout_ms=arguments.message_timeout_ms,
@@ -56,7 +62,7 @@ def make_plan(loaded: Loaded, arguments: argparse.Namespace) -> EnvoyPlan:
         access_log=arguments.access_log,
         jwt_namespace=token.namespace,
         jwt_payload_key=token.payload_key,
-        bodies=_bodies(loaded.config),
+        bodies=bodies_of(loaded.config),
         failover=failover_clusters(loaded.config),
     )
 
@@ -82,23 +88,30 @@ def failover_clusters(config: Config) -> tuple[FailoverCluster, ...]:
     return tuple(FailoverCluster(group.cluster or name, group.regions) for name, group in config.failover.items())
 
 
-def _bodies(config: Config) -> BodyPlan | None:
-    """Return which bodies Envoy is to send; None where none are read."""
+def bodies_of(config: Config) -> BodyPlan | None:
+    """Return which bodies Envoy is to send; None where none are read. Those of observed routes it never sends."""
     from borderpost_envoy import BodyPlan
 
-    return BodyPlan(config.payload.bytes_max, config.payload.routes) if config.payload.read else None
+    routes = tuple(name for name in config.payload.routes if name not in config.observe.routes)
+    if not config.payload.read or (config.payload.routes and not routes):
+        return None
+    return BodyPlan(config.payload.bytes_max, routes)
 
 
-def _body_headers(config: Config) -> tuple[str, ...]:
-    """Return the headers by which a body is read; none where none are read."""
+def headers_of(config: Config) -> tuple[str, ...]:
+    """Return the request headers that decisions need: those of evidence, and where bodies are read, theirs."""
+    from borderpost.facts import needed_headers
+
+    own = needed_headers(config.evidence, config.tenants)
     if not config.payload.read:
-        return ()
+        return tuple(own)
     from borderpost.payload.model import HEADERS
 
-    return HEADERS
+    return (*own, *HEADERS)
 
 
-def _regions(loaded: Loaded, arguments: argparse.Namespace) -> tuple[RegionCluster, ...]:
+def _regions(loaded: Loaded, arguments: argparse.Namespace, *, needed: bool) -> tuple[RegionCluster, ...]:
+    """Return the regions that have an endpoint: all of them where any route is enforced."""
     from borderpost_envoy import HostPort, RegionCluster, UpstreamTls
 
     endpoints: dict[str, list[HostPort]] = {}
@@ -106,7 +119,7 @@ def _regions(loaded: Loaded, arguments: argparse.Namespace) -> tuple[RegionClust
         endpoints.setdefault(region, []).append(HostPort.parse(address))
     names = dict(_known_pairs("--upstream-tls", arguments.upstream_tls, loaded.regions))
     bare = sorted(set(loaded.regions) - set(endpoints))
-    if bare:
+    if bare and needed:
         raise BorderpostError("BP0004", f"no --upstream for: {', '.join(bare)}", place=Place("--upstream"))
     return tuple(
         RegionCluster(
@@ -116,20 +129,66 @@ def _regions(loaded: Loaded, arguments: argparse.Namespace) -> tuple[RegionClust
             tls=UpstreamTls(sni=names[region]) if region in names else None,
         )
         for region, spec in loaded.regions.items()
+        if region in endpoints
     )
 
 
-def _routes(config: Config, given: Iterable[str]) -> tuple[RoutePlan, ...]:
-    """Return the routes: those of `--route`, each known to the configuration if that names any; else one for all."""
+def _routes(config: Config, given: Iterable[str], observed: Mapping[str, str]) -> tuple[RoutePlan, ...]:
+    """Return the routes that are enforced: those of `--route`, each known to the configuration if that names any; else
+    one for all that is not observed."""
     from borderpost_envoy import RoutePlan
 
-    placed = _known_pairs("--route", given, config.routes) if config.routes else pairs("--route", given)
-    unplaced = sorted(set(config.routes) - {name for name, _ in placed})
-    if unplaced and (placed or len(config.routes) > 1):
+    known = sorted(set(config.routes) - set(config.observe.routes))
+    for name, _ in pairs("--route", given):
+        if name in config.observe.routes:
+            raise BorderpostError("BP1442", f"`{name}` is under `observe.routes`", place=Place("--route"))
+    placed = _known_pairs("--route", given, known) if config.routes else pairs("--route", given)
+    unplaced = sorted(set(known) - {name for name, _ in placed})
+    if unplaced and (placed or len(known) > 1):
         raise BorderpostError("BP0004", f"no --route for: {', '.join(unplaced)}", place=Place("--route"))
     if placed:
         return tuple(RoutePlan(name=name, prefix=prefix) for name, prefix in placed)
-    return (RoutePlan(name=unplaced[0]) if unplaced else RoutePlan(),)
+    if unplaced:
+        return (RoutePlan(name=unplaced[0]),)
+    return () if RoutePlan().prefix in observed.values() else (RoutePlan(),)
+
+
+def _observed_prefixes(config: Config, given: Iterable[str]) -> dict[str, str]:
+    """Return the prefix of each observed route. Raises BP1442 for a route that is not, BP0004 for one left out."""
+    prefixes = dict(pairs("--observe", given))
+    for name in prefixes:
+        if name not in config.observe.routes:
+            detail = f"`{name}` is not under `observe.routes`, so it is enforced"
+            raise BorderpostError("BP1442", detail, place=Place("--observe"))
+    missing = sorted(set(config.observe.routes) - set(prefixes))
+    if missing:
+        raise BorderpostError("BP0004", f"no --observe for: {', '.join(missing)}", place=Place("--observe"))
+    return prefixes
+
+
+def _observed(
+    config: Config, arguments: argparse.Namespace, prefixes: Mapping[str, str], regions: Iterable[RegionCluster]
+) -> tuple[OwnRoute, ...]:
+    """Return the observed routes, each with the cluster where its requests go: its own, or that of its region."""
+    from borderpost_envoy import HostPort, OwnRoute, UpstreamTls
+
+    endpoints: dict[str, list[HostPort]] = {}
+    for name, address in _known_pairs("--observed-upstream", arguments.observed_upstream, prefixes):
+        endpoints.setdefault(name, []).append(HostPort.parse(address))
+    names = dict(_known_pairs("--observed-upstream-tls", arguments.observed_upstream_tls, endpoints))
+    clusters = {region.region: region for region in regions}
+    found = []
+    for name, prefix in prefixes.items():
+        region = clusters.get(config.observe.routes[name].region or "")
+        if name in endpoints:
+            tls = UpstreamTls(sni=names[name]) if name in names else None
+            found.append(OwnRoute(name, prefix, f"own-{name}", tuple(endpoints[name]), tls))
+        elif region is not None:
+            found.append(OwnRoute(name, prefix, region.cluster, tls=region.tls))
+        else:
+            detail = f"nobody says where requests on `{name}` go: it has no region with an --upstream either"
+            raise BorderpostError("BP0004", detail, place=Place("--observed-upstream"))
+    return tuple(found)
 
 
 def _known_pairs(option: str, given: Iterable[str], known: Iterable[str]) -> list[tuple[str, str]]:

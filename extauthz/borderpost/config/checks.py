@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from borderpost.config.accounts import group_id, user_id
 from borderpost.config.feeds import secret_mistakes
+from borderpost.config.istio import cluster_name, istio_mistakes
 from borderpost.config.model import Config
 from borderpost.config.observe import observe_mistakes
 from borderpost.config.payload import payload_mistakes
@@ -14,8 +15,8 @@ from borderpost.policy.check import check_region_defaults
 from borderpost.policy.compile import compile_policy
 from borderpost.policy.own_processors import check_own_processors
 from borderpost.policy.schema import RegionSpec
-from borderpost_base.errors import BorderpostError
 from borderpost.regions.failover import mistakes as failover_mistakes
+from borderpost_base.errors import BorderpostError
 from borderpost_base.yaml_source import KeyPath, YamlDocument, dotted
 
 
@@ -30,6 +31,7 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
         for path, error in (
             *mistakes,
             *secret_mistakes(config.events.feeds),
+            *istio_mistakes(config.istio, config.regions, config.routes),
             *payload_mistakes(config.payload, config.routes, bundle),
             *observe_mistakes(config.observe, config.routes, config.regions),
         )
@@ -62,20 +64,21 @@ def _clusters(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
     """Find clusters that would stand for two regions: what the law allows one, Envoy could give to the other."""
     owners: dict[str, str] = {}
     for name, region in config.regions.items():
-        cluster = region.cluster or name
+        cluster = cluster_name(config.istio, name, region)
         if cluster in owners:
             detail = f"regions `{owners[cluster]}` and `{name}` share the cluster `{cluster}`"
             yield ("regions", name, "cluster"), BorderpostError("BP0108", detail)
         owners.setdefault(cluster, name)
 
 
-def _tenant_names(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
-    """Find certificate names that would prove two tenants."""
 def _failover(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
     """Find failover groups that would stand for something else than their regions."""
-    return failover_mistakes(config.failover, {name: spec.cluster or name for name, spec in config.regions.items()})
+    clusters = {name: cluster_name(config.istio, name, spec) for name, spec in config.regions.items()}
+    return failover_mistakes(config.failover, clusters)
 
 
+def _tenant_names(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
+    """Find certificate names that would prove two tenants."""
     owners: dict[str, str] = {}
     for name, tenant in config.tenants.items():
         for index, san in enumerate(tenant.san):

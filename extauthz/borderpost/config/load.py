@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from borderpost.config.checks import cross_checks, own_processor_checks
 from borderpost.config.event_list import load_events
+from borderpost.config.istio import cluster_name
 from borderpost.config.model import Config
 from borderpost.config.overrides import apply_flags, apply_variables
 from borderpost.config.pack_signatures import pack_signers, signature_files
@@ -117,7 +118,7 @@ def _read(
 
 def _filled(name: str, spec: RegionSpec, config: Config) -> RegionSpec:
     """Return a region with its defaults written out."""
-    update: dict[str, Any] = {"cluster": spec.cluster or name}
+    update: dict[str, Any] = {"cluster": cluster_name(config.istio, name, spec)}
     if spec.retention == "unknown":
         update["retention"] = config.region_defaults.retention
     if spec.telemetry == "unknown":

@@ -9,6 +9,7 @@ from pydantic import Field
 from borderpost.audit.config import AuditSpec
 from borderpost.config.counters import CountersSection
 from borderpost.config.events import EventsSection
+from borderpost.config.istio import IstioSection
 from borderpost.config.keys import config_keys
 from borderpost.config.observe import ObserveSection
 from borderpost.config.operation import AnswersSpec, RuntimeSpec
@@ -88,18 +89,22 @@ class Config(StrictModel):
     ranking: RankingSpec = RankingSpec()
     """How a region is chosen among those that the law allows."""
 
-    audit: AuditSpec = AuditSpec()
-    """Where the record is kept."""
-
-    server: ServerSpec = ServerSpec()
     failover: dict[Identifier, FailoverGroup] = Field(default={}, max_length=FAILOVER_GROUPS_MAX)
     """Groups of regions that stand in for each other, by id; none by default, because a retry in another region is a
     second transfer. A group's cluster is answered only for requests that may go to each of its regions."""
 
+    audit: AuditSpec = AuditSpec()
+    """Where the record is kept."""
+
+    server: ServerSpec = ServerSpec()
     """Where Envoy reaches the workers."""
 
     answers: AnswersSpec = AnswersSpec()
     """What callers are told beside the status."""
+
+    istio: IstioSection | None = None
+    """The Istio ingress gateway that asks Borderpost, for `borderpost render istio`; null where there is none. With it
+    the regions' clusters are named as istiod names them."""
 
     runtime: RuntimeSpec = RuntimeSpec()
     """What the steward and its workers share on this machine."""

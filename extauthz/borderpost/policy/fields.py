@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from borderpost.policy import codes
 from borderpost_base.errors import BorderpostError
+from borderpost_base.limits import CLUSTER_NAME_BYTES_MAX
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -117,7 +118,7 @@ def _nfc(value: str) -> str:
     return unicodedata.normalize("NFC", value)
 
 
-ClusterName = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+ClusterName = Annotated[str, StringConstraints(pattern=rf"^[\x21-\x7e]{{1,{CLUSTER_NAME_BYTES_MAX}}}$")]
 """Name of an Envoy cluster: visible ASCII, the pipes of Istio's names included."""
 Code = Annotated[str, checked(_code), WithJsonSchema({"type": "string", "pattern": codes.PATTERN})]
 """A country, subdivision or sub-country jurisdiction."""

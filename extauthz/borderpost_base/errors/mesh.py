@@ -68,6 +68,12 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Name an empty directory, or one that holds nothing but what was rendered into it.",
     ),
     ErrorSpec(
+        "BP1411",
+        "claims are read where Istio does not put them",
+        "A RequestAuthentication leaves a token's claims in one fixed place of the request's metadata.",
+        "Leave out `namespace` and `payload_key` of `evidence.token`.",
+    ),
+    ErrorSpec(
         "BP1420",
         "failover group of other regions than it may have",
         "A failover group names a region that the catalogue does not have, or one region twice.",

@@ -1,11 +1,4 @@
-"""Write Envoy's configuration: a full bootstrap that cannot leak, with the reasons beside the settings.
-
-What the configuration knows is taken from it; what only Envoy needs is given here.
-
-    borderpost render envoy --via ext_proc --listen 0.0.0.0:8080 \\
-        --upstream eu-central-1=10.0.1.5:8000 --upstream us-east-1=10.1.1.5:8000 > envoy.yaml
-    envoy --mode validate -c envoy.yaml
-"""
+"""The action `envoy`: a full bootstrap that cannot leak, with the reasons beside the settings."""
 
 from __future__ import annotations
 
@@ -17,9 +10,15 @@ from borderpost.cli.output import CLEAN, Output
 _PAIR = ("CERTIFICATE", "KEY")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("what", choices=("envoy",), help="what to render")
+def configure_envoy(parser: argparse.ArgumentParser) -> None:
+    """Write Envoy's configuration: a full bootstrap that cannot leak, with the reasons beside the settings.
+
+    What the configuration knows is taken from it; what only Envoy needs is given here.
+
+        borderpost render envoy --via ext_proc --listen 0.0.0.0:8080 \\
+            --upstream eu-central-1=10.0.1.5:8000 --upstream us-east-1=10.1.1.5:8000 > envoy.yaml
+        envoy --mode validate -c envoy.yaml
+    """
     parser.add_argument("--via", choices=("ext_proc", "ext_authz"), default="ext_proc", help="the door Envoy asks by")
     parser.add_argument(
         "--route", action="append", default=[], metavar="NAME=PREFIX",
@@ -33,6 +32,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--upstream-tls", action="append", default=[], metavar="REGION=NAME",
         help="speak TLS to a region, whose certificate must have this name",
+    )  # fmt: skip
+    parser.add_argument(
+        "--observe", action="append", default=[], metavar="NAME=PREFIX",
+        help="a route under `observe.routes`: each is told to Borderpost, and goes its own way",
+    )  # fmt: skip
+    parser.add_argument(
+        "--observed-upstream", action="append", default=[], metavar="NAME=HOST:PORT",
+        help="an endpoint where an observed route leads (default: those of its region, `observe.routes.NAME.region`)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--observed-upstream-tls", action="append", default=[], metavar="NAME=NAME",
+        help="speak TLS to where an observed route leads, whose certificate must have this name",
     )  # fmt: skip
     parser.add_argument("--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="where clients connect")
     parser.add_argument("--admin", default="127.0.0.1:9901", metavar="HOST:PORT", help="Envoy's admin, or `none`")
@@ -59,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace, output: Output) -> int:
+def run_envoy(arguments: argparse.Namespace, output: Output) -> int:
     """Print the bootstrap as YAML, or with --json as the JSON that Envoy reads too."""
     loaded = load(arguments)
     from borderpost.cli.envoy_plan import make_plan

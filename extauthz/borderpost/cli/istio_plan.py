@@ -1,0 +1,122 @@
+"""From a configuration and the command line to the plan that an Istio gateway's objects are rendered from."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from borderpost.cli.envoy_plan import bodies_of, failover_clusters, headers_of, servers_of
+from borderpost_base.errors import BorderpostError, Place
+from borderpost_base.names import JWT_NAMESPACE
+
+if TYPE_CHECKING:
+    from borderpost.config.istio import IstioSection
+    from borderpost.config.load import Loaded
+    from borderpost.config.model import Config
+    from borderpost.policy.schema import TokenSource
+    from borderpost_envoy import RoutePlan, UpstreamTls
+    from borderpost_istio import IstioPlan, MeshRegion
+
+_PAYLOAD_KEY = "payload"
+"""Key under which Istio has Envoy leave a token's payload (istio/istio, `convertToEnvoyJwtConfig`)."""
+
+
+def make_istio_plan(loaded: Loaded, arguments: argparse.Namespace) -> IstioPlan:
+    """Return the plan. Raises BorderpostError BP1406 without a section `istio`, BP14xx and BP09xx for a plan that
+    cannot be."""
+    from borderpost.facts import needed_attributes
+    from borderpost.policy.schema import TokenSource
+    from borderpost_envoy import RouteStyle, Via
+    from borderpost_istio import IstioPlan
+
+    config = loaded.config
+    section = config.istio
+    if section is None:
+        raise BorderpostError("BP1406", "there is no section `istio`", place=Place(str(loaded.path), key="istio"))
+    token = config.evidence.token or TokenSource()
+    _check_tokens(section, token)
+    return IstioPlan(
+        servers=servers_of(config),
+        regions=_regions(loaded, section),
+        headers_read=headers_of(config),
+        attributes=needed_attributes(config.evidence, config.tenants),
+        via=Via(arguments.via),
+        route_style=RouteStyle(arguments.route_style),
+        routes=_routes(config, section),
+        hosts=section.hosts,
+        trusted_hops=section.trusted_proxies,
+        message_timeout_ms=section.message_timeout_ms,
+        server_tls=_server_tls(config, section),
+        jwt_namespace=token.namespace,
+        access_log=section.access_log,
+        bodies=bodies_of(config),
+        failover=failover_clusters(config),
+        version=section.version,
+        namespace=section.namespace,
+        workload=section.workload,
+        gateways=section.gateways,
+        service_account=section.service_account,
+        trust_domain=section.trust_domain,
+        client_certificates=section.client_certificates,
+        tokens=section.tokens,
+        rate_limit=section.rate_limit,
+        egress=section.egress,
+        unavailable_max=section.unavailable_max,
+    )
+
+
+def _check_tokens(section: IstioSection, token: TokenSource) -> None:
+    if section.tokens and (token.namespace, token.payload_key) != (JWT_NAMESPACE, _PAYLOAD_KEY):
+        detail = f"claims are read at `{token.namespace}:{token.payload_key}`, Istio puts them at "
+        raise BorderpostError(
+            "BP1411", f"{detail}`{JWT_NAMESPACE}:{_PAYLOAD_KEY}`", place=Place(key="evidence.token.namespace")
+        )
+
+
+def _regions(loaded: Loaded, section: IstioSection) -> tuple[MeshRegion, ...]:
+    from borderpost.config.istio import cluster_name, subset_name
+    from borderpost_istio import MeshRegion
+
+    return tuple(
+        MeshRegion(
+            region=name,
+            cluster=cluster_name(section, name, spec),
+            spec=section.regions[name],
+            subset=subset_name(name) if section.regions[name].labels is not None else "",
+        )
+        for name, spec in loaded.regions.items()
+    )
+
+
+def _routes(config: Config, section: IstioSection) -> tuple[RoutePlan, ...]:
+    """Return the routes: those of the section, else one for everything, by the name of the only one that has law."""
+    from borderpost_envoy import RoutePlan
+
+    if not section.routes:
+        names = tuple(config.routes)
+        return (RoutePlan(name=names[0]) if names else RoutePlan(),)
+    return tuple(
+        RoutePlan(
+            name=each.name,
+            prefix=each.prefix,
+            timeout_ms=each.timeout_ms,
+            idle_timeout_ms=each.idle_timeout_ms,
+            connect_retries=each.connect_retries,
+        )
+        for each in section.routes
+    )
+
+
+def _server_tls(config: Config, section: IstioSection) -> UpstreamTls | None:
+    """Return how Envoy reaches workers that listen on TCP with TLS."""
+    from borderpost_envoy import UpstreamTls
+
+    if config.server.tls is None:
+        return None
+    trust = section.server
+    if trust is None:
+        detail = "`server.tls` is set, so the gateway needs certificates to reach Borderpost"
+        raise BorderpostError("BP1406", detail, place=Place(key="istio.server"))
+    return UpstreamTls(
+        sni=trust.name or config.server.host, ca=trust.ca, certificate=trust.certificate, private_key=trust.key
+    )

@@ -1,0 +1,26 @@
+"""Write configuration that cannot leak: of a plain Envoy, or of an Istio ingress gateway.
+
+What the configuration knows is taken from it, so that what is rendered and Borderpost cannot disagree.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from borderpost.cli.actions import Actions, configure_actions, run_action
+from borderpost.cli.output import Output
+
+ACTIONS: Actions = {
+    "envoy": ("envoy", "the whole bootstrap of an Envoy"),
+    "istio": ("istio", "the objects of Kubernetes that make an Istio ingress gateway ask Borderpost"),
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add what can be rendered, with its arguments."""
+    configure_actions(parser, __name__, ACTIONS)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Render what was asked for."""
+    return run_action("render", arguments, output)

@@ -1,0 +1,68 @@
+"""From a plan to objects, and from objects to YAML: one stream, or one file a kind."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+
+from borderpost_base.errors import BorderpostError
+from borderpost_envoy.text import yaml_text
+from borderpost_istio.kinds import KubeObject, as_data
+from borderpost_istio.plan import IstioPlan
+from borderpost_istio.reasons import HEADERS, REASONS
+from borderpost_istio.sizes import check_sizes
+
+
+def render_objects(plan: IstioPlan) -> list[KubeObject]:
+    """Return every object of a gateway, in the order in which they are best applied: what refuses comes first.
+
+    Raises BorderpostError BP0901 where envoy-data-plane is not installed, BP14xx for what cannot be rendered.
+    """
+    try:
+        with warnings.catch_warnings():
+            # envoy-data-plane declares its models in a way that pydantic has since deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from borderpost_istio.patches import envoy_filters  # half a second of imports, only when rendering
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith(("envoy_data_plane", "betterproto2")):
+            raise
+        raise BorderpostError("BP0901", f"the module `{error.name}` is missing") from error
+    from borderpost_istio.access import access_objects
+    from borderpost_istio.hosts import virtual_services
+    from borderpost_istio.operations import operation_objects
+    from borderpost_istio.services import destination_rules, service_entries
+
+    objects: list[KubeObject] = [
+        *access_objects(plan),
+        *operation_objects(plan),
+        *destination_rules(plan),
+        *service_entries(plan),
+        *envoy_filters(plan),
+        *virtual_services(plan),
+    ]
+    check_sizes(objects)
+    return objects
+
+
+def to_stream(objects: Sequence[KubeObject]) -> str:
+    """Return the objects as one YAML stream, with the reasons beside the settings."""
+    return "".join(f"---\n{_document(each)}" for each in objects)
+
+
+def to_files(objects: Sequence[KubeObject]) -> Mapping[str, str]:
+    """Return the objects as YAML by file name: one a kind, numbered in the order in which they are best applied."""
+    by_kind: dict[str, list[KubeObject]] = {}
+    for each in objects:
+        by_kind.setdefault(each.kind, []).append(each)
+    numbered = enumerate(by_kind.items(), 1)
+    return {f"{number:02}-{_file_word(kind)}.yaml": to_stream(same) for number, (kind, same) in numbered}
+
+
+def _document(each: KubeObject) -> str:
+    return yaml_text(as_data(each), header=HEADERS.get(each.kind, ""), reasons=REASONS)
+
+
+def _file_word(kind: str) -> str:
+    """Return a kind as the name of a file: `envoy-filter`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind).lower()
