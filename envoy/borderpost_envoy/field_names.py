@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import re
 import typing
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -56,7 +57,10 @@ def _message(type_name: str) -> type | None:
         return None
     module = f"envoy_data_plane.{found['package'].rstrip('.')}"
     try:
-        loaded = importlib.import_module(module)
+        with warnings.catch_warnings():
+            # envoy-data-plane declares its models in a way that pydantic has since deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            loaded = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name):
             raise
@@ -121,7 +125,9 @@ def _in_value(field: _Field, value: Any, path: tuple[str | int, ...]) -> Iterato
 @functools.cache
 def _fields(message: type) -> dict[str, _Field]:
     """Return the fields of a message by proto name; Python's keywords have an underscore after them there."""
-    hints = typing.get_type_hints(message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # modules that a hint names are imported here
+        hints = typing.get_type_hints(message)
     return {
         field.name.rstrip("_"): _Field(_held(hints[field.name]), typing.get_origin(hints[field.name]) is dict)
         for field in dataclasses.fields(message)

@@ -1,4 +1,4 @@
-"""Manifests with planted mistakes, from tests/data/manifests: each mistake alone, and the clean twin."""
+"""Manifests with planted mistakes, from tests/data/manifests or another folder: each mistake alone, and the clean twin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "manifests"
-_MARKER = re.compile(r"\[\[(?P<rule>BPM\d{3})(?:@(?P<at>[^|]+))?\|(?P<bad>[^|]*)\|(?P<good>.*?)\]\]")
+_MARKER = re.compile(r"\[\[(?P<rule>BP[MD]\d{3})(?:@(?P<at>[^|]+))?\|(?P<bad>[^|]*)\|(?P<good>.*?)\]\]")
 
 
 class Planted(NamedTuple):
@@ -21,31 +21,33 @@ class Planted(NamedTuple):
     """The file with this mistake and no other."""
 
 
-def marked_files() -> list[str]:
+def marked_files(folder: Path = FOLDER) -> list[str]:
     """Return the names of the files that have mistakes."""
-    return sorted(path.name for path in FOLDER.iterdir() if _MARKER.search(path.read_text(encoding="utf-8")))
+    return sorted(path.name for path in folder.iterdir() if _MARKER.search(path.read_text(encoding="utf-8")))
 
 
-def clean(file: str) -> str:
+def clean(file: str, folder: Path = FOLDER) -> str:
     """Return a file without mistakes."""
-    return _rendered(file, None)
+    return _rendered(folder / file, None)
 
 
-def planted() -> list[Planted]:
+def planted(folder: Path = FOLDER) -> list[Planted]:
     """Return every mistake."""
     found = []
-    for file in marked_files():
-        source = (FOLDER / file).read_text(encoding="utf-8")
+    for file in marked_files(folder):
+        source = (folder / file).read_text(encoding="utf-8")
         for index, marker in enumerate(_MARKER.finditer(source)):
-            text = _rendered(file, index)
+            text = _rendered(folder / file, index)
             at = source.count("\n", 0, marker.start())
             if marker["at"] is not None:
-                (at,) = (number for number, line in enumerate(text.splitlines()) if marker["at"] in line)
+                places = [number for number, line in enumerate(text.splitlines()) if marker["at"] in line]
+                assert len(places) == 1, f"{file}: `{marker[0]}` is not told from other lines: {places}"
+                (at,) = places
             found.append(Planted(file, marker["rule"], at + 1, text))
     return found
 
 
-def _rendered(file: str, bad: int | None) -> str:
-    source = (FOLDER / file).read_text(encoding="utf-8")
+def _rendered(path: Path, bad: int | None) -> str:
+    source = path.read_text(encoding="utf-8")
     markers = iter(range(len(_MARKER.findall(source))))
     return _MARKER.sub(lambda marker: marker["bad"] if next(markers) == bad else marker["good"], source)

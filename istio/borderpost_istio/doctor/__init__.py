@@ -24,12 +24,12 @@ from borderpost_istio.doctor.envoy_gateway import GROUP as ENVOY_GATEWAY
 from borderpost_istio.doctor.envoy_gateway import examine_envoy_gateway
 from borderpost_istio.doctor.identity import examine_identity
 from borderpost_istio.doctor.loaded import dump_of, examine_loaded
-from borderpost_istio.doctor.mesh import GATEWAY_API, NETWORKING, SECURITY, Mesh
+from borderpost_istio.doctor.mesh import Mesh
 from borderpost_istio.doctor.mesh_config import MeshSettings, examine_settings
 from borderpost_istio.doctor.our_patches import examine_our_patches
 from borderpost_istio.doctor.pods import examine_pods
 from borderpost_istio.doctor.priority import examine_priority
-from borderpost_istio.doctor.reading import finding
+from borderpost_istio.doctor.reading import GATEWAY_API, NETWORKING, SECURITY, finding
 from borderpost_istio.doctor.routes import examine_routes
 from borderpost_istio.doctor.routing import Routing
 from borderpost_istio.doctor.rules import RULES, patches, platform, traffic

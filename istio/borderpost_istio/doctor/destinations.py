@@ -9,10 +9,11 @@ from borderpost.manifests.objects import Object, selects
 from borderpost.manifests.tree import Node
 from borderpost.reports.finding import Finding
 from borderpost_base.names import CLUSTER_HEADER
-from borderpost_istio.doctor.mesh import NETWORKING, Mesh
+from borderpost_istio.doctor.mesh import Mesh
 from borderpost_istio.doctor.mesh_config import MeshSettings
 from borderpost_istio.doctor.reading import (
     CLUSTER_DOMAIN,
+    NETWORKING,
     covers,
     everything,
     field,
@@ -186,10 +187,11 @@ def _open(one: Object, named: list[tuple[Node, list[str]]]) -> Iterator[Finding]
 
 
 def _mixed(one: Object, named: list[tuple[Node, list[str]]], mesh: Mesh) -> Iterator[Finding]:
-    hosts = [host for _, found in named for host in found]
-    if len(named) > 1 and len({*hosts}) > 1:
+    exact = [node for node, _ in named if not (node.text or "").startswith("*")]
+    hosts = [(node.text or "").lower() for node in exact]
+    if len({*hosts}) > 1:
         detail = f"{', '.join(f'`{host}`' for host in hosts)} are different regions and share their endpoints."
-        yield finding(rules.REGIONS_MIXED, detail, named[1][0], one)
+        yield finding(rules.REGIONS_MIXED, detail, exact[1], one)
     places: dict[str, Node] = {}
     for node in _endpoints(one, mesh):
         locality = node.get("locality")
@@ -207,7 +209,7 @@ def _mixed(one: Object, named: list[tuple[Node, list[str]]], mesh: Mesh) -> Iter
         shared = {host for host in hosts for node in other.spec.below("hosts") if (node.text or "").lower() == host}
         if shared:
             detail = f"{other.subject} gives `{min(shared)}` endpoints too; istiod puts them together."
-            yield finding(rules.REGIONS_MIXED, detail, named[0][0], one)
+            yield finding(rules.REGIONS_MIXED, detail, exact[0], one)
 
 
 def _endpoints(one: Object, mesh: Mesh) -> Iterator[Node]:

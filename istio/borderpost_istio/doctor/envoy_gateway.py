@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from borderpost.manifests.objects import Object
 from borderpost.manifests.tree import Node
 from borderpost.reports.finding import Finding
-from borderpost_istio.doctor.mesh import GATEWAY_API, Mesh
+from borderpost_istio.doctor.mesh import Mesh
 from borderpost_istio.doctor.mesh_config import embedded
-from borderpost_istio.doctor.reading import finding, present
+from borderpost_istio.doctor.reading import GATEWAY_API, finding, present
 from borderpost_istio.doctor.routing import Routing
 from borderpost_istio.doctor.rules import patches
 from borderpost_istio.doctor.rules.platform import FALLBACK, POLICY_WITHOUT_EFFECT

@@ -7,9 +7,9 @@ from collections.abc import Container, Iterator
 from borderpost.manifests.objects import Object
 from borderpost.manifests.tree import Node
 from borderpost.reports.finding import Finding
-from borderpost_istio.doctor.mesh import SECURITY, Mesh
+from borderpost_istio.doctor.mesh import Mesh
 from borderpost_istio.doctor.mesh_config import MeshSettings, is_our_provider
-from borderpost_istio.doctor.reading import CLUSTER_DOMAIN, covers, finding, labels_of, present, texts_of
+from borderpost_istio.doctor.reading import CLUSTER_DOMAIN, SECURITY, covers, finding, labels_of, present, texts_of
 from borderpost_istio.doctor.routing import Routing
 from borderpost_istio.doctor.rules import platform as rules
 

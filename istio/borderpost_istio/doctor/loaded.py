@@ -19,8 +19,8 @@ from borderpost_envoy.doctor.configuration import read_configuration
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.model import Configuration
 from borderpost_envoy.doctor.sources import Source
-from borderpost_istio.doctor.mesh import NETWORKING, Mesh, Patch
-from borderpost_istio.doctor.reading import field, finding
+from borderpost_istio.doctor.mesh import Mesh, Patch
+from borderpost_istio.doctor.reading import NETWORKING, field, finding
 from borderpost_istio.doctor.rules.platform import NOT_LOADED
 
 _DURATION: Final = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)s")

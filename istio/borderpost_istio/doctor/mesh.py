@@ -10,12 +10,10 @@ from borderpost.manifests.objects import Inventory, Object
 from borderpost.manifests.tree import Node
 from borderpost_base.names import CLUSTER_HEADER, EXT_AUTHZ_FILTER, EXT_PROC_FILTER
 from borderpost_envoy.plan import SERVER_CLUSTER
-from borderpost_istio.doctor.reading import ClusterName, cluster_name, everything, field, labels_of
+from borderpost_istio.doctor.http_routes import Routes, read_routes
+from borderpost_istio.doctor.reading import NETWORKING, ClusterName, cluster_name, everything, field, labels_of
 from borderpost_istio.doctor.setting import Setting
 
-NETWORKING = "networking.istio.io"
-SECURITY = "security.istio.io"
-GATEWAY_API = "gateway.networking.k8s.io"
 OUR_FILTERS = frozenset({EXT_PROC_FILTER, EXT_AUTHZ_FILTER})
 
 
@@ -148,13 +146,22 @@ class Mesh:
 
     @functools.cached_property
     def region_hosts(self) -> dict[str, set[ClusterName]]:
-        """Return the hosts of regions in lower case, with their clusters."""
+        """Return the hosts of regions in lower case, with their clusters: those that a decision may lead to."""
         found: dict[str, set[ClusterName]] = {}
         for text in self.region_clusters:
             name = cluster_name(text)
             if name is not None:
                 found.setdefault(name.host, set()).add(name)
+        for routes in self.routes:
+            for entry in routes.entries:
+                for one in entry.destinations if entry.by_header else ():
+                    found.setdefault(one.host, set()).add(ClusterName(one.host, 0, one.subset))
         return found
+
+    @functools.cached_property
+    def routes(self) -> list[Routes]:
+        """Return everything that routes HTTP requests, at whatever gateway."""
+        return list(read_routes(self.inventory))
 
 
 def patches_of(one: Object) -> Iterator[Node]:

@@ -14,8 +14,8 @@ from typing import Final
 from borderpost.manifests.objects import Object
 from borderpost.manifests.tree import Node
 from borderpost.reports.finding import Finding
-from borderpost_istio.doctor.mesh import GATEWAY_API, NETWORKING, Mesh, Patch
-from borderpost_istio.doctor.reading import field, finding, labels_of, present
+from borderpost_istio.doctor.mesh import Mesh, Patch
+from borderpost_istio.doctor.reading import GATEWAY_API, NETWORKING, field, finding, labels_of, present
 from borderpost_istio.doctor.routing import Routing, matches_configuration, matches_route, matches_virtual_host
 from borderpost_istio.doctor.rules import patches as rules
 from borderpost_istio.doctor.rules.platform import NOT_EXAMINED
@@ -223,13 +223,13 @@ def _route_matching(patch: Patch, routing: Routing) -> Iterator[Finding]:
     if patch.apply_to == "VIRTUAL_HOST" and patch.operation in _ADDS:
         return
     reached = [host for host in hosts if matches_virtual_host(wanted, host)]
-    if not reached:
+    if not reached and routing.virtual_hosts:
         key, node = _said(wanted.get("vhost"), "name", "domain_name")
         names = [host.name for host in hosts] if key == "name" else [name for host in hosts for name in host.domains]
         yield _nothing(patch, node, "virtual host", node.text or "", names)
         return
     route = wanted.get("vhost", "route")
-    if patch.apply_to != "HTTP_ROUTE" or not present(route) or patch.operation == "ADD":
+    if not reached or patch.apply_to != "HTTP_ROUTE" or not present(route) or patch.operation == "ADD":
         return
     routes = [(host, entry, name) for host in reached for _, entry in host.routes for name in entry.names]
     if not any(matches_route(patch, *one) for one in routes):

@@ -41,7 +41,7 @@ def _order(one: Object, root: str) -> tuple[int, bool, str, str]:
 
 
 def _changes(patch: Patch) -> bool:
-    if patch.apply_to == "HTTP_FILTER":
+    if patch.apply_to == "HTTP_FILTER" and patch.operation != "INSERT_FIRST":  # which comes before ours after all
         kind = Message(patch.value).typed("typed_config")[0]
         return kind.rpartition(".")[2] in _CHANGERS or (patch.operation == "MERGE")
     return patch.apply_to in _MERGED and patch.operation == "MERGE"

@@ -11,6 +11,9 @@ from borderpost.manifests.tree import Node
 from borderpost.reports.finding import Finding, Level, Rule
 from borderpost_envoy.doctor.message import Message
 
+NETWORKING = "networking.istio.io"
+SECURITY = "security.istio.io"
+GATEWAY_API = "gateway.networking.k8s.io"
 CLUSTER_DOMAIN = ".svc.cluster.local"
 _CLUSTER = re.compile(r"outbound\|(?P<port>\d+)\|(?P<subset>[^|]*)\|(?P<host>[^|\s]+)\Z")
 

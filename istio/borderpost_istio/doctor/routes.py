@@ -8,9 +8,10 @@ from borderpost.manifests.objects import Object
 from borderpost.manifests.tree import Node
 from borderpost.reports.finding import Finding, Level
 from borderpost_base.names import HEADER_PREFIX
+from borderpost_istio.doctor.http_routes import Entry, Routes
 from borderpost_istio.doctor.mesh import Mesh
 from borderpost_istio.doctor.reading import covers, finding, present
-from borderpost_istio.doctor.routing import Entry, Routes, Routing
+from borderpost_istio.doctor.routing import Routing
 from borderpost_istio.doctor.rules import traffic as rules
 from borderpost_istio.doctor.rules.patches import HEADER_SET, SECOND_EXT_PROC
 

@@ -1,4 +1,4 @@
-"""Routes of HTTP hosts as one shape, whoever writes them: VirtualService, HTTPRoute or GRPCRoute.
+"""What routes at a gateway, and which of it follows the decision.
 
 Which virtual hosts and route names istiod makes of them is its `buildGatewayHTTPRouteConfig` (istio/istio 1.29,
 pilot/pkg/networking/core/gateway.go): a virtual host is `host:port` with the port of the Gateway's server; of hosts
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from borderpost.manifests.objects import Object
 from borderpost.manifests.tree import Node
-from borderpost_base.names import CLUSTER_HEADER
-from borderpost_istio.doctor.mesh import GATEWAY_API, NETWORKING, Mesh, Patch, routes_by_us
-from borderpost_istio.doctor.reading import covers, field, full_host, labels_of, present
+from borderpost_istio.doctor.http_routes import Entry, Routes
+from borderpost_istio.doctor.mesh import Mesh, Patch, routes_by_us
+from borderpost_istio.doctor.reading import NETWORKING, covers, field, labels_of, present
 
 _HTTP = frozenset({"HTTP", "HTTP2", "GRPC", "HTTPS", "TLS", "HBONE"})
 
@@ -42,39 +41,6 @@ class Server(NamedTuple):
         return f"https.{self.port}.{self.port_name}.{self.gateway.name}.{self.gateway.namespace}"
 
 
-class Destination(NamedTuple):
-    """Where a route sends requests, or copies of them."""
-
-    node: Node
-    host: str
-    subset: str
-    weight: int
-
-
-class Entry(NamedTuple):
-    """One rule of a host's routes."""
-
-    node: Node
-    name: str | None
-    names: tuple[str, ...]
-    """The names that its Envoy routes carry: one a match."""
-    by_header: bool
-    """Whether each match asks for a value of our header."""
-    destinations: tuple[Destination, ...]
-    mirrors: tuple[Destination, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Routes:
-    """An object that routes HTTP requests of some hosts at some gateways."""
-
-    owner: Object
-    hosts: tuple[tuple[str, Node], ...]
-    gateways: frozenset[str]
-    """`kind/namespace/name` of what it is bound to."""
-    entries: tuple[Entry, ...]
-
-
 class VirtualHost(NamedTuple):
     """A virtual host as istiod builds it."""
 
@@ -89,9 +55,7 @@ class Routing:
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
-        self.all = [*map(_virtual_service, mesh.of(NETWORKING, "VirtualService"))]
-        for kind in ("HTTPRoute", "GRPCRoute"):
-            self.all += map(_http_route, mesh.of(GATEWAY_API, kind))
+        self.all = mesh.routes
 
     @functools.cached_property
     def servers(self) -> tuple[Server, ...]:
@@ -255,91 +219,3 @@ def _servers(gateway: Object) -> Iterator[Server]:
             hosts,
             protocol in ("HTTPS", "TLS"),
         )
-
-
-def _virtual_service(one: Object) -> Routes:
-    gateways = {
-        f"Gateway/{name}" if "/" in name else f"Gateway/{one.namespace}/{name}"
-        for name in (node.text or "" for node in one.spec.below("gateways"))
-        if name != "mesh"
-    }
-    return Routes(
-        one,
-        tuple((node.text.lower(), node) for node in one.spec.below("hosts") if node.text is not None),
-        frozenset(gateways),
-        tuple(_virtual_service_entry(node, one.namespace) for node in one.spec.below("http")),
-    )
-
-
-def _virtual_service_entry(node: Node, namespace: str) -> Entry:
-    matches = list(node.below("match"))
-    name = node.get("name").text
-    names = [f"{name or ''}.{match.get('name').text}" if match.get("name").text else (name or "") for match in matches]
-    mirrors = [node.get("mirror")] if present(node.get("mirror")) else []
-    mirrors += [mirror.get("destination") for mirror in node.below("mirrors")]
-    return Entry(
-        node,
-        name,
-        tuple(names or [name or ""]),
-        bool(matches) and all(_asks_value(match.get("headers", CLUSTER_HEADER)) for match in matches),
-        tuple(_destination(route.get("destination"), route, namespace) for route in node.below("route")),
-        tuple(_destination(mirror, mirror, namespace) for mirror in mirrors),
-    )
-
-
-def _asks_value(node: Node) -> bool:
-    """Say whether a header match asks for one value, or for one of a pattern that is not everything."""
-    regex = node.get("regex").text
-    return any(node.get(kind).text for kind in ("exact", "prefix")) or (regex is not None and regex not in (".*", ".+"))
-
-
-def _destination(node: Node, weighed: Node, namespace: str) -> Destination:
-    weight = weighed.get("weight").text
-    host = full_host(node.get("host").text or "", namespace)
-    subset = node.get("subset").text or ""
-    return Destination(node, host, subset, int(weight) if weight is not None and weight.isdigit() else 100)
-
-
-def _http_route(one: Object) -> Routes:
-    parents = [
-        f"{ref.get('kind').text or 'Gateway'}.api/{ref.get('namespace').text or one.namespace}/{ref.get('name').text}"
-        for ref in one.spec.below("parentRefs")
-        if ref.get("kind").text != "Service"
-    ]
-    hosts = tuple((node.text.lower(), node) for node in one.spec.below("hostnames") if node.text is not None)
-    return Routes(
-        one,
-        hosts or ((("*", one.node.get("metadata", "name")),) if parents else ()),
-        frozenset(parents),
-        tuple(_http_entry(node, one.namespace) for node in one.spec.below("rules")),
-    )
-
-
-def _http_entry(node: Node, namespace: str) -> Entry:
-    matches = list(node.below("matches"))
-    references = list(node.below("backendRefs"))
-    filters = [item for holder in (node, *references) for item in holder.below("filters")]
-    mirrors = [item.get("requestMirror", "backendRef") for item in filters if present(item.get("requestMirror"))]
-    asked = bool(matches) and all(
-        any(
-            (header.get("name").text or "").lower() == CLUSTER_HEADER and header.get("type").text in (None, "Exact")
-            for header in match.below("headers")
-        )
-        for match in matches
-    )
-    name = node.get("name").text
-    return Entry(
-        node,
-        name,
-        (name or "",),
-        asked,
-        tuple(_backend(reference, namespace) for reference in references),
-        tuple(_backend(mirror, namespace) for mirror in mirrors),
-    )
-
-
-def _backend(node: Node, namespace: str) -> Destination:
-    kind, name = node.get("kind").text or "Service", node.get("name").text or ""
-    host = name.lower() if kind == "Hostname" else full_host(name, node.get("namespace").text or namespace)
-    weight = node.get("weight").text
-    return Destination(node.get("name"), host, "", int(weight) if weight is not None and weight.isdigit() else 1)
