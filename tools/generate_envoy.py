@@ -12,6 +12,7 @@ from borderpost_envoy import (
     HostPort,
     JwtProvider,
     ListenerTls,
+    OwnRoute,
     RegionCluster,
     RoutePlan,
     RouteStyle,
@@ -57,6 +58,14 @@ _BODIES: dict[str, Any] = {
     "routes": (RoutePlan("files", prefix="/v1/files/"), RoutePlan("chat")),
     "bodies": BodyPlan(262_144, ("chat",)),
 }
+_OBSERVED: dict[str, Any] = {
+    **_PLAIN,
+    "routes": (RoutePlan("rest"),),
+    "observed": (
+        OwnRoute("chat", "/v1/chat/", "us-east-1", tls=UpstreamTls("inference.us-east-1.example.com")),
+        OwnRoute("files", "/v1/files/", "own-files", (HostPort("192.0.2.99", 8000),)),
+    ),
+}
 PLANS: dict[str, EnvoyPlan] = {
     "ext_proc": EnvoyPlan(**_PLAIN),
     "ext_authz": EnvoyPlan(**_PLAIN, via=Via.EXT_AUTHZ),
@@ -66,6 +75,8 @@ PLANS: dict[str, EnvoyPlan] = {
     "ext_proc-bodies": EnvoyPlan(**_BODIES),
     "ext_authz-bodies": EnvoyPlan(**_BODIES, via=Via.EXT_AUTHZ),
     "ext_proc-failover": EnvoyPlan(**_PLAIN, failover=(FailoverCluster("atlantic", ("eu-central-1", "us-east-1")),)),
+    "ext_proc-observed": EnvoyPlan(**_OBSERVED),
+    "ext_authz-observed": EnvoyPlan(**_OBSERVED, via=Via.EXT_AUTHZ),
     "ext_proc-tcp": EnvoyPlan(
         **{
             **_PLAIN,
