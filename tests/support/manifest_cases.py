@@ -1,4 +1,4 @@
-"""Manifests with planted mistakes, from tests/data/manifests or another folder: each mistake alone, and the clean twin."""
+"""Manifests with planted mistakes, of tests/data/manifests or another folder: each alone, and the clean twin."""
 
 from __future__ import annotations
 
