@@ -45,7 +45,7 @@ HOST_SELECTIONS_MAX = 20
 _RETRY_BASE = timedelta(milliseconds=10)
 _CLIENT_FILTER = "borderpost.client"
 _BUFFER_FILTER = "borderpost.body"
-_CERTIFICATE_ATTRIBUTES = (
+CERTIFICATE_ATTRIBUTES = (
     "connection.mtls",
     "connection.uri_san_peer_certificate",
     "connection.dns_san_peer_certificate",
@@ -146,7 +146,7 @@ def _client_header() -> header_mutation.HeaderMutation:
 
 
 def _ext_proc(plan: GatewayPlan) -> ext_proc.ExternalProcessor:
-    certificate = _CERTIFICATE_ATTRIBUTES if plan.asks_for_certificates else ()
+    certificate = CERTIFICATE_ATTRIBUTES if plan.asks_for_certificates else ()
     return ext_proc.ExternalProcessor(
         grpc_service=_grpc_service(plan, timeout=None),
         status_on_error=_unavailable(),
@@ -166,7 +166,7 @@ def _ext_proc(plan: GatewayPlan) -> ext_proc.ExternalProcessor:
 
 def _observing(plan: GatewayPlan) -> ext_proc.ExternalProcessor:
     """Return a filter that waits for nothing and changes nothing: `observability_mode` takes no answer."""
-    certificate = _CERTIFICATE_ATTRIBUTES if plan.asks_for_certificates else ()
+    certificate = CERTIFICATE_ATTRIBUTES if plan.asks_for_certificates else ()
     return ext_proc.ExternalProcessor(
         grpc_service=_grpc_service(plan, timeout=None),
         failure_mode_allow=True,

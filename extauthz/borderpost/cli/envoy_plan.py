@@ -41,7 +41,7 @@ def make_plan(loaded: Loaded, arguments: argparse.Namespace) -> EnvoyPlan:
     token = evidence.token or TokenSource()
     prefixes = _observed_prefixes(loaded.config, arguments.observe)
     routes = _routes(loaded.config, arguments.route, prefixes)
-    regions = _regions(loaded, arguments, needed=bool(routes))
+    regions = region_clusters(loaded, arguments, needed=bool(routes))
     observed = _observed(loaded.config, arguments, prefixes, regions)
     return EnvoyPlan(
         listen=HostPort.parse(arguments.listen),
@@ -110,7 +110,7 @@ def headers_of(config: Config) -> tuple[str, ...]:
     return (*own, *HEADERS)
 
 
-def _regions(loaded: Loaded, arguments: argparse.Namespace, *, needed: bool) -> tuple[RegionCluster, ...]:
+def region_clusters(loaded: Loaded, arguments: argparse.Namespace, *, needed: bool) -> tuple[RegionCluster, ...]:
     """Return the regions that have an endpoint: all of them where any route is enforced."""
     from borderpost_envoy import HostPort, RegionCluster, UpstreamTls
 

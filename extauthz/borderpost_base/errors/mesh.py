@@ -86,6 +86,12 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Remove one of them, or change its order.",
     ),
     ErrorSpec(
+        "BP1422",
+        "cannot be rendered for Envoy Gateway",
+        "Envoy Gateway has no way to say this, or none that keeps the law.",
+        "Change what the message names, or render for plain Envoy or Istio.",
+    ),
+    ErrorSpec(
         "BP1440",
         "routes are observed, not enforced",
         "Requests on these routes are recorded as they would have been decided, and go wherever Envoy sends them: no "
