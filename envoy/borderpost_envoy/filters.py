@@ -58,7 +58,8 @@ _CLUSTER_ATTRIBUTE = "xds.cluster_name"
 def http_filters(plan: EnvoyPlan) -> list[hcm.HttpFilter]:
     """Return the chain in order. The router is last and finds a cluster only if our answer named one."""
     tokens = [_filter(JWT_NAMESPACE, _jwt_authn(plan))] if plan.jwt_providers else []
-    return [*tokens, *own_filters(plan), _filter("envoy.filters.http.router", router.Router())]
+    enforcing = own_filters(plan) if plan.routes else []
+    return [*tokens, *enforcing, *observing_filters(plan), _filter("envoy.filters.http.router", router.Router())]
 
 
 def own_filters(plan: GatewayPlan) -> list[hcm.HttpFilter]:
@@ -71,7 +72,7 @@ def own_filters(plan: GatewayPlan) -> list[hcm.HttpFilter]:
     else:
         chain.append((_CLIENT_FILTER, _client_header()))
         chain.append((EXT_AUTHZ_FILTER, _ext_authz(plan)))
-    return [*(_filter(name, message) for name, message in chain if plan.routes), *observing_filters(plan)]
+    return [_filter(name, message) for name, message in chain]
 
 
 def observing_filters(plan: GatewayPlan) -> list[hcm.HttpFilter]:
@@ -96,6 +97,19 @@ def observed_only(plan: GatewayPlan) -> dict[str, protobuf.Any]:
         if plan.bodies is not None:
             filters[_BUFFER_FILTER] = buffer.BufferPerRoute(disabled=True)
     filters[OBSERVE_FILTER] = ext_proc.ExtProcPerRoute(overrides=ext_proc.ExtProcOverrides())
+    return {name: protobuf.Any.pack(message) for name, message in filters.items()}
+
+
+def switched_on(plan: GatewayPlan) -> dict[str, protobuf.Any]:
+    """Return what turns the filters that ask us on for one route, by filter, where they are off for all others."""
+    filters: dict[str, Message] = {}
+    if plan.bodies is not None:
+        filters[_BUFFER_FILTER] = buffer.BufferPerRoute(buffer=buffer.Buffer(max_request_bytes=plan.bodies.bytes_max))
+    if plan.via is Via.EXT_PROC:
+        filters[EXT_PROC_FILTER] = ext_proc.ExtProcPerRoute(overrides=ext_proc.ExtProcOverrides())
+    else:
+        filters[_CLIENT_FILTER] = header_mutation.HeaderMutationPerRoute(mutations=header_mutation.Mutations())
+        filters[EXT_AUTHZ_FILTER] = ext_authz.ExtAuthzPerRoute(check_settings=ext_authz.CheckSettings())
     return {name: protobuf.Any.pack(message) for name, message in filters.items()}
 
 

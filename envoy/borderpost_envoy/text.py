@@ -18,6 +18,7 @@ REASONS: Mapping[tuple[str, ...], str] = {
     ("path_with_escaped_slashes_action",): "One path has one spelling, so a route's floor cannot be stepped around.",
     ("payload_in_metadata",): "Verified claims travel as metadata, which no client can write.",
     ("failure_mode_allow",): "No answer, no route.",
+    ("failure_mode_allow=true",): "Only observed: whatever is wrong with Borderpost must not reach a request.",
     ("observability_mode",): "Envoy tells us of the request and waits for nothing: it goes its own way.",
     ("typed_per_filter_config", "borderpost.observe"): "Only observed: no law is kept on this route.",
     ("status_on_error",): "What the caller sees when Borderpost cannot answer.",
@@ -50,8 +51,6 @@ REASONS: Mapping[tuple[str, ...], str] = {
 }
 """Comment before a key, by the last parts of its path; the last part may be `key=value`."""
 
-_NEVER_IN_THE_WAY = "Only observed: whatever is wrong with us must not reach a request."
-"""Before a `failure_mode_allow` that is true."""
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*\Z")
 _NOT_STRINGS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
 _LENGTH_MAX = 3
@@ -71,7 +70,8 @@ def yaml_text(data: Mapping[str, Any], *, header: str, reasons: Reasons = REASON
 def _mapping(data: Mapping[str, Any], path: tuple[str, ...], reasons: Reasons) -> Iterator[str]:
     for key, value in data.items():
         here = (*path, key)
-        reason = _reason(here, reasons) or (_reason((*path, f"{key}={value}"), reasons) if _is_word(value) else None)
+        word = _reason((*path, f"{key}={_scalar(value)}"), reasons) if _is_word(value) else None
+        reason = word or _reason(here, reasons)
         if reason is not None:
             yield f"# {reason}"
         if isinstance(value, Mapping) and value:
@@ -102,7 +102,7 @@ def _reason(path: tuple[str, ...], reasons: Reasons) -> str | None:
 
 
 def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and len(value) < _WORD_CHARACTERS_MAX
+    return value is True or (isinstance(value, str) and len(value) < _WORD_CHARACTERS_MAX)
 
 
 def _scalar(value: Any) -> str:

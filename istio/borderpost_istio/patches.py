@@ -19,7 +19,7 @@ from borderpost_base.names import CLIENT_HEADER, CLUSTER_HEADER, DECISION_HEADER
 from borderpost_envoy.clusters import server_cluster
 from borderpost_envoy.connections import EARLY_MUTATION, MANAGER, connection_manager, metadata_namespace
 from borderpost_envoy.failover import failover_cluster
-from borderpost_envoy.filters import own_filters
+from borderpost_envoy.filters import observed_only, observing_filters, own_filters
 from borderpost_envoy.messages import as_data
 from borderpost_envoy.plan import RoutePlan, RouteStyle
 from borderpost_envoy.routes import REMOVED_HEADERS, allow_list, cluster_routes, region_route, told_headers
@@ -48,6 +48,8 @@ from borderpost_istio.versions import Feature, has
 
 MARKER = PREFIX
 """Name of the route of our VirtualService: it refuses, and shows the virtual hosts that are ours."""
+OBSERVE = "observe"
+"""What the names of EnvoyFilters that only observe have after the prefix: to be deleted apart from the others."""
 ROUTER = "envoy.filters.http.router"
 PRIORITY = 1000
 """Of our EnvoyFilters; later ones come closer to the router and further to the front of the routes."""
@@ -70,13 +72,36 @@ _STEERING = (
 
 def envoy_filters(plan: IstioPlan) -> list[EnvoyFilter]:
     """Return the EnvoyFilters in order of their priority: connections and filters, then routes, split by size."""
+    if not plan.routes:
+        return observing_envoy_filters(plan)
     base = _envoy_filter(plan, PREFIX, PRIORITY, tuple(_base_patches(plan)), referenced=_referenced(plan))
     parts = in_parts(_route_patches(plan))
     routes = [
         _envoy_filter(plan, object_name("routes", *([str(number)] if len(parts) > 1 else [])), PRIORITY + number, part)
         for number, part in enumerate(parts, 1)
     ]
-    return [base, *routes]
+    return [base, *routes, *observing_envoy_filters(plan)]
+
+
+def observing_envoy_filters(plan: IstioPlan) -> list[EnvoyFilter]:
+    """Return what has Envoy tell us of requests on routes of VirtualServices that are not ours, by the routes' names,
+    and changes nothing of these routes; split by size. Nothing where no route is observed."""
+    if not plan.observed:
+        return []
+    cluster = [] if plan.routes else [_patch("CLUSTER", "ADD", as_data(server_cluster(plan)))]
+    told = [
+        _patch("HTTP_FILTER", "INSERT_BEFORE", as_data(each), listener=_listener(ROUTER))
+        for each in observing_filters(plan)
+    ]
+    on = {"typed_per_filter_config": {name: as_data(config) for name, config in observed_only(plan).items()}}
+    named = [
+        RouteConfigurationMatch(vhost=VirtualHostMatch(route=NamedMatch(name=each.name))) for each in plan.observed
+    ]
+    parts = in_parts([*cluster, *told, *(_patch("HTTP_ROUTE", "MERGE", on, routes=match) for match in named)])
+    return [
+        _envoy_filter(plan, object_name(OBSERVE, *([str(number)] if number > 1 else [])), PRIORITY, part)
+        for number, part in enumerate(parts, 1)
+    ]
 
 
 def _envoy_filter(

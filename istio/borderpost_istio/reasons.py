@@ -54,3 +54,18 @@ HEADERS: Mapping[str, str] = {
     "PodDisruptionBudget": MADE,
 }
 """Comment on top of each object, by its kind."""
+
+OBSERVING = "borderpost-observe"
+"""How the names of EnvoyFilters that only observe begin."""
+OBSERVING_HEADER = (
+    f"{MADE}\nOnly observes: Envoy tells Borderpost of requests on these routes and waits for nothing. No law is kept "
+    "on them.\nTo undo it, delete this object."
+)
+OBSERVING_REASONS: Mapping[tuple[str, ...], str] = {
+    **REASONS,
+    ("spec", "priority"): "After other EnvoyFilters: nearest to the router.",
+    ("configPatches", "applyTo=HTTP_ROUTE"): "A route of your own: where it leads stays as it is.",
+    ("disabled",): "Off, but on the routes below.",
+    ("vhost", "route"): "By its name, in whatever virtual host it is.",
+}
+"""The comments in objects that only observe."""

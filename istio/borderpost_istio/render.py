@@ -10,7 +10,7 @@ from borderpost_base.errors import BorderpostError
 from borderpost_envoy.text import yaml_text
 from borderpost_istio.kinds import KubeObject, as_data
 from borderpost_istio.plan import IstioPlan
-from borderpost_istio.reasons import HEADERS, REASONS
+from borderpost_istio.reasons import HEADERS, OBSERVING, OBSERVING_HEADER, OBSERVING_REASONS, REASONS
 from borderpost_istio.sizes import check_sizes
 
 
@@ -33,14 +33,10 @@ def render_objects(plan: IstioPlan) -> list[KubeObject]:
     from borderpost_istio.operations import operation_objects
     from borderpost_istio.services import destination_rules, service_entries
 
-    objects: list[KubeObject] = [
-        *access_objects(plan),
-        *operation_objects(plan),
-        *destination_rules(plan),
-        *service_entries(plan),
-        *envoy_filters(plan),
-        *virtual_services(plan),
-    ]
+    objects: list[KubeObject] = [*envoy_filters(plan)]
+    if plan.routes:
+        regions = (*destination_rules(plan), *service_entries(plan))
+        objects = [*access_objects(plan), *operation_objects(plan), *regions, *objects, *virtual_services(plan)]
     check_sizes(objects)
     return objects
 
@@ -60,6 +56,8 @@ def to_files(objects: Sequence[KubeObject]) -> Mapping[str, str]:
 
 
 def _document(each: KubeObject) -> str:
+    if each.kind == "EnvoyFilter" and each.metadata.name.startswith(OBSERVING):
+        return yaml_text(as_data(each), header=OBSERVING_HEADER, reasons=OBSERVING_REASONS)
     return yaml_text(as_data(each), header=HEADERS.get(each.kind, ""), reasons=REASONS)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from borderpost.config.load import Loaded
     from borderpost.config.model import Config
     from borderpost.policy.schema import TokenSource
-    from borderpost_envoy import RoutePlan, UpstreamTls
+    from borderpost_envoy import ObservedRoute, RoutePlan, UpstreamTls
     from borderpost_istio import IstioPlan, MeshRegion
 
 _PAYLOAD_KEY = "payload"
@@ -42,7 +42,8 @@ def make_istio_plan(loaded: Loaded, arguments: argparse.Namespace) -> IstioPlan:
         attributes=needed_attributes(config.evidence, config.tenants),
         via=Via(arguments.via),
         route_style=RouteStyle(arguments.route_style),
-        routes=_routes(config, section),
+        routes=() if arguments.observe else _routes(config, section),
+        observed=_observed(config, only=arguments.observe),
         hosts=section.hosts,
         trusted_hops=section.trusted_proxies,
         message_timeout_ms=section.message_timeout_ms,
@@ -93,7 +94,7 @@ def _routes(config: Config, section: IstioSection) -> tuple[RoutePlan, ...]:
     from borderpost_envoy import RoutePlan
 
     if not section.routes:
-        names = tuple(config.routes)
+        names = tuple(name for name in config.routes if name not in config.observe.routes)
         return (RoutePlan(name=names[0]) if names else RoutePlan(),)
     return tuple(
         RoutePlan(
@@ -105,6 +106,15 @@ def _routes(config: Config, section: IstioSection) -> tuple[RoutePlan, ...]:
         )
         for each in section.routes
     )
+
+
+def _observed(config: Config, *, only: bool) -> tuple[ObservedRoute, ...]:
+    """Return the routes that are only observed: routes of VirtualServices that are not ours, by their names there."""
+    from borderpost_envoy import ObservedRoute
+
+    if only and not config.observe.routes:
+        raise BorderpostError("BP1442", "`observe.routes` names no route", place=Place("--observe"))
+    return tuple(ObservedRoute(name) for name in config.observe.routes)
 
 
 def _server_tls(config: Config, section: IstioSection) -> UpstreamTls | None:

@@ -8,7 +8,7 @@ from borderpost.config.accounts import group_id, user_id
 from borderpost.config.feeds import secret_mistakes
 from borderpost.config.istio import cluster_name, istio_mistakes
 from borderpost.config.model import Config
-from borderpost.config.observe import observe_mistakes
+from borderpost.config.observe import both_mistakes, observe_mistakes
 from borderpost.config.payload import payload_mistakes
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.check import check_region_defaults
@@ -31,9 +31,10 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
         for path, error in (
             *mistakes,
             *secret_mistakes(config.events.feeds),
-            *istio_mistakes(config.istio, config.regions, config.routes),
+            *istio_mistakes(config.istio, config.regions, _enforced(config)),
             *payload_mistakes(config.payload, config.routes, bundle),
             *observe_mistakes(config.observe, config.routes, config.regions),
+            *both_mistakes(config.observe, config.istio),
         )
     ]
     if bundle is not None:
@@ -58,6 +59,11 @@ def own_processor_checks(
         BorderpostError(error.code, error.detail, place=document.place(path), mend=error.mend)
         for path, error in check_own_processors(compile_policy(bundle, regions), now_us)
     ]
+
+
+def _enforced(config: Config) -> Mapping[str, object]:
+    """Return the routes that are not only observed."""
+    return {name: route for name, route in config.routes.items() if name not in config.observe.routes}
 
 
 def _clusters(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:

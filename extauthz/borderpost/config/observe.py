@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -12,6 +13,9 @@ from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.strict import StrictModel
 from borderpost_base.yaml_source import KeyPath
+
+if TYPE_CHECKING:
+    from borderpost.config.istio import IstioSection
 
 
 class ObservedRoute(StrictModel):
@@ -49,6 +53,24 @@ def observe_mistakes(
     for name, region in section.clusters.items():
         if region not in regions:
             yield ("observe", "clusters", name), check.unknown_name("BP1441", "region", region, regions)
+
+
+def both_mistakes(
+    section: ObserveSection, istio: IstioSection | None
+) -> Iterator[tuple[KeyPath, BorderpostError]]:  # fmt: skip
+    """Find observed routes that an Istio gateway would enforce."""
+    if istio is None or not section.routes:
+        return
+    if istio.whole_gateway:
+        detail = "`hosts` is every host of the gateway, so each of its routes is enforced"
+        yield ("istio", "hosts"), BorderpostError("BP1442", detail, mend="Name the hosts that are to be enforced.")
+    for index, route in enumerate(istio.routes):
+        if route.name in section.routes:
+            detail = f"route `{route.name}` is under `observe.routes`, too"
+            yield (
+                ("istio", "routes", index),
+                BorderpostError("BP1442", detail, mend="Name it in one of them."),
+            )
 
 
 def observe_warning(section: ObserveSection, *, bodies_read: bool) -> BorderpostError | None:

@@ -26,6 +26,10 @@ def configure_istio(parser: argparse.ArgumentParser) -> None:
         "for each region)",
     )  # fmt: skip
     parser.add_argument(
+        "--observe", action="store_true",
+        help="only what has Envoy tell us of requests on the routes under `observe.routes`, and changes no route",
+    )  # fmt: skip
+    parser.add_argument(
         "--output-dir", type=Path, metavar="DIR", help="write one file a kind there, in place of those of earlier times"
     )
     add_config(parser)
