@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from borderpost.manifests.reading import parse_documents
-from borderpost_istio.doctor import DESCRIBED, RULES, SUBJECTS, Setting, examine
+from borderpost_istio.doctor import DESCRIBED, RULES, SUBJECTS, Setting, examine_documents
 from borderpost_istio.doctor.rules.sources import SOURCES, UNSHOWN
 from support.manifest_cases import Planted, clean, marked_files, planted
 
@@ -20,7 +20,7 @@ ELSEWHERE = {"BPD098"}
 
 def found(text: str, file: str) -> set[tuple[str, int | None]]:
     """Return rule and line of what is found; that something was not examined counts only by itself."""
-    findings = set(examine(parse_documents(text.encode(), file), SETTING))
+    findings = set(examine_documents(parse_documents(text.encode(), file), SETTING))
     told = {(finding.rule.id, finding.line) for finding in findings if finding.file == file}
     assert len(told) == len({(finding.rule.id, finding.file, finding.line) for finding in findings})
     return {one for one in told if one[0] != "BPD099"} or told

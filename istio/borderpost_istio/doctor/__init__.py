@@ -1,29 +1,36 @@
 """Finds what leaks in Kubernetes objects: Istio's, the Gateway API's, Envoy Gateway's, and the gateway's pods.
 
-    documents = [document for path in files_in(paths) for document in read_documents(path)]
-    for finding in examine(documents, setting_of(config)):
+    findings, unread = examine([Path("k8s/")], config=config)
+    for finding in findings:
         print(finding.rule.id, finding.file, finding.line, finding.message)
 
 Everything that is asked about is among the objects given, be they files or what `kubectl get -A -o yaml` prints; what
-is missing there is said, never taken for well. `compare` holds a proxy's config dump against what was rendered.
+is missing there is said, never taken for well. With `running` configurations of Envoy, what they hold is compared with
+what EnvoyFilters of ours say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from borderpost.config.model import Config
 from borderpost.manifests.objects import Object, objects_in
-from borderpost.manifests.tree import Document, Node
+from borderpost.manifests.reading import files_in, read_documents
+from borderpost.manifests.tree import Document
 from borderpost.reports.finding import Finding, Rule
+from borderpost_base.errors import BorderpostError
+from borderpost_envoy.doctor.configuration import read_configuration
+from borderpost_envoy.doctor.model import Configuration
 from borderpost_envoy.doctor.sources import Source
 from borderpost_istio.doctor.any_patches import examine_any_patch
 from borderpost_istio.doctor.destinations import examine_destinations
 from borderpost_istio.doctor.envoy_gateway import GROUP as ENVOY_GATEWAY
 from borderpost_istio.doctor.envoy_gateway import examine_envoy_gateway
 from borderpost_istio.doctor.identity import examine_identity
-from borderpost_istio.doctor.loaded import dump_of, examine_loaded
+from borderpost_istio.doctor.loaded import dump_of, examine_loaded, is_proxy_config
 from borderpost_istio.doctor.mesh import Mesh
 from borderpost_istio.doctor.mesh_config import MeshSettings, examine_settings
 from borderpost_istio.doctor.our_patches import examine_our_patches
@@ -34,10 +41,20 @@ from borderpost_istio.doctor.routes import examine_routes
 from borderpost_istio.doctor.routing import Routing
 from borderpost_istio.doctor.rules import RULES, patches, platform, traffic
 from borderpost_istio.doctor.rules.sources import SOURCES, UNSHOWN
-from borderpost_istio.doctor.setting import Setting
+from borderpost_istio.doctor.setting import Setting, setting_of
 from borderpost_istio.doctor.typed_fields import examine_fields
 
-__all__ = ["DESCRIBED", "RULES", "SUBJECTS", "Described", "Setting", "compare", "dump_of", "examine", "is_manifest"]
+__all__ = [
+    "DESCRIBED",
+    "RULES",
+    "SUBJECTS",
+    "Described",
+    "Setting",
+    "compare",
+    "examine",
+    "examine_documents",
+    "setting_of",
+]
 
 SUBJECTS: Final[Mapping[str, tuple[Rule, ...]]] = {
     "EnvoyFilters": patches.RULES,
@@ -73,19 +90,34 @@ DESCRIBED: Final[Mapping[str, Described]] = {
 """Every rule by its id."""
 
 
-def is_manifest(document: Document) -> bool:
-    """Say whether a document holds Kubernetes objects, rather than a configuration of Envoy."""
-    top = Node(document, (), document.data)
-    return any(
-        node.get("kind").text is not None and node.get("apiVersion").text is not None for node in (top, *top.each())
-    )
+def examine(
+    paths: Iterable[Path], *, config: Config | None = None, running: Sequence[Configuration] = ()
+) -> tuple[list[Finding], list[BorderpostError]]:
+    """Examine files and folders (`-` is the standard input), and hold what runs against what EnvoyFilters of ours say.
 
-
-def examine(documents: Iterable[Document], setting: Setting = Setting()) -> Iterator[Finding]:  # noqa: B008
-    """Yield what is found in Kubernetes objects, in no order; the same thing may be told once by several rules.
-
-    Objects of kinds that no rule knows are passed over.
+    Outputs of `istioctl proxy-config … -o json` among the files count as running. Returns what was found, in no order,
+    and the errors of what could not be read, BP0003, BP01xx and BP1230 to BP1232; raises none of them.
     """
+    documents: list[Document] = []
+    outputs: list[Document] = []
+    errors: list[BorderpostError] = []
+    for path in files_in(paths):
+        try:
+            for document in read_documents(path):
+                (outputs if is_proxy_config(document) else documents).append(document)
+        except BorderpostError as error:
+            errors.append(error)
+    setting = setting_of(config) if config is not None else Setting()
+    findings = list(examine_documents(documents, setting))
+    dump = dump_of(outputs)
+    proxies = [*running, *([read_configuration(Source(dump, dump.file))] if dump is not None else [])]
+    for proxy in proxies:
+        findings += compare(documents, proxy, setting)
+    return findings, errors
+
+
+def examine_documents(documents: Iterable[Document], setting: Setting = Setting()) -> Iterator[Finding]:  # noqa: B008
+    """Yield what is found in Kubernetes objects, in no order; of kinds that no rule knows, nothing."""
     known: list[Object] = []
     for one in objects_in(documents, setting.namespace):
         versions = _VERSIONS.get(one.group)
@@ -111,9 +143,13 @@ def examine(documents: Iterable[Document], setting: Setting = Setting()) -> Iter
     yield from examine_envoy_gateway(mesh, routing)
 
 
-def compare(rendered: Iterable[Document], live: Source, setting: Setting = Setting()) -> Iterator[Finding]:  # noqa: B008
-    """Yield what was rendered for Istio and is not in a proxy's config dump. Raises BorderpostError BP1503."""
-    yield from examine_loaded(Mesh(objects_in(rendered, setting.namespace), setting), live)
+def compare(
+    rendered: Iterable[Document],
+    running: Configuration,
+    setting: Setting = Setting(),  # noqa: B008
+) -> Iterator[Finding]:
+    """Yield what EnvoyFilters of ours say and a proxy does not run with."""
+    yield from examine_loaded(Mesh(objects_in(rendered, setting.namespace), setting), running)
 
 
 def _unknown_regions(mesh: Mesh) -> Iterator[Finding]:

@@ -34,14 +34,14 @@ def examine_any_patch(mesh: Mesh, routing: Routing) -> Iterator[Finding]:
     """Yield what patches on protected gateways do that lets requests leak."""
     for patch in mesh.patches:
         if mesh.touches(patch):
-            yield from _filter(patch)
+            yield from _filter(patch, mesh)
             yield from _within(patch, is_ours=mesh.is_ours(patch))
             if not mesh.is_ours(patch):
                 yield from _header(patch)
                 yield from _taken_out(patch, routing)
 
 
-def _filter(patch: Patch) -> Iterator[Finding]:
+def _filter(patch: Patch, mesh: Mesh) -> Iterator[Finding]:
     """Examine an HTTP filter that a patch brings in or changes."""
     if patch.apply_to != "HTTP_FILTER" or patch.operation == "REMOVE":
         return
@@ -50,7 +50,7 @@ def _filter(patch: Patch) -> Iterator[Finding]:
     kind, config = Message(patch.value).typed("typed_config")
     asks = config.get("grpc_service", "envoy_grpc").text("cluster_name")
     if name in OUR_FILTERS or (kind in (_EXT_PROC, _EXT_AUTHZ) and asks == SERVER_CLUSTER):
-        yield from _our_filter(patch, config)
+        yield from _our_filter(patch, config, mesh)
     elif kind == _EXT_PROC or (name == _DEFAULT_NAME and patch.operation in _ADDS):
         detail = f"the filter `{name}` is a second processor in the chain of a protected gateway."
         yield finding(rules.SECOND_EXT_PROC, detail, _named(patch.value), patch.owner)
@@ -64,7 +64,7 @@ def _named(node: Node) -> Node:
     return node.get("name") if present(node.get("name")) else node
 
 
-def _our_filter(patch: Patch, config: Message) -> Iterator[Finding]:
+def _our_filter(patch: Patch, config: Message, mesh: Mesh) -> Iterator[Finding]:
     if config.flag("failure_mode_allow"):
         node = field(config.node, "failure_mode_allow")
         detail = "`failure_mode_allow` is true on the filter of Borderpost."
@@ -72,13 +72,23 @@ def _our_filter(patch: Patch, config: Message) -> Iterator[Finding]:
     modes = config.get("processing_mode")
     skipped = modes.text("request_header_mode") == "SKIP"
     for node, wrong in (
-        (patch.value.get("disabled"), Message(patch.value).flag("disabled")),
+        (patch.value.get("disabled"), Message(patch.value).flag("disabled") and not _turned_on(mesh)),
         (field(config.node, "observability_mode"), config.flag("observability_mode")),
         (field(config.node, "processing_mode", "request_header_mode"), skipped),
     ):
         if wrong:
             detail = f"`{node.path[-1]}: {node.text}` keeps the filter of Borderpost from deciding."
             yield finding(rules.ASKING_DISABLED, detail, node, patch.owner)
+
+
+def _turned_on(mesh: Mesh) -> bool:
+    """Say whether routes of ours turn the filter on, which is off for the other hosts of a shared gateway."""
+    for patch in mesh.patches:
+        if mesh.is_ours(patch) and patch.apply_to in ("HTTP_ROUTE", "VIRTUAL_HOST"):
+            for key, own in Message(patch.value).entries("typed_per_filter_config"):
+                if key in OUR_FILTERS and own.type_name.endswith(".FilterConfig") and not own.flag("disabled"):
+                    return True
+    return False
 
 
 def _within(patch: Patch, *, is_ours: bool) -> Iterator[Finding]:

@@ -36,7 +36,8 @@ def examine_destinations(mesh: Mesh, settings: MeshSettings) -> Iterator[Finding
         hosts = _region_hosts(mesh, full_host(one.spec.get("host").text or "", one.namespace))
         if hosts:
             yield from _locality(one, settings)
-            yield from _subsets(one)
+            if any(not name.subset for host in hosts for name in mesh.region_hosts[host]):
+                yield from _subsets(one)
             yield from _tls(one, mesh, hosts)
     for one in mesh.of(NETWORKING, "ServiceEntry"):
         named = [
@@ -193,7 +194,8 @@ def _mixed(one: Object, named: list[tuple[Node, list[str]]], mesh: Mesh) -> Iter
         detail = f"{', '.join(f'`{host}`' for host in hosts)} are different regions and share their endpoints."
         yield finding(rules.REGIONS_MIXED, detail, exact[1], one)
     places: dict[str, Node] = {}
-    for node in _endpoints(one, mesh):
+    whole = any(not name.subset for host in hosts for name in mesh.region_hosts.get(host, ()))
+    for node in _endpoints(one, mesh) if whole else ():  # else labels keep regions apart
         locality = node.get("locality")
         label = node.get("labels", _REGION_LABEL)
         at = locality if locality.text is not None else label

@@ -15,12 +15,10 @@ from borderpost.manifests.tree import Document, Node
 from borderpost.reports.finding import Finding
 from borderpost_base.errors import Place
 from borderpost_base.yaml_source import KeyPath
-from borderpost_envoy.doctor.configuration import read_configuration
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.model import Configuration
-from borderpost_envoy.doctor.sources import Source
 from borderpost_istio.doctor.mesh import Mesh, Patch
-from borderpost_istio.doctor.reading import NETWORKING, field, finding
+from borderpost_istio.doctor.reading import field, finding
 from borderpost_istio.doctor.rules.platform import NOT_LOADED
 
 _DURATION: Final = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)s")
@@ -28,16 +26,15 @@ _CAMEL: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _DIFFERENCES_MAX = 5
 
 
-def examine_loaded(mesh: Mesh, live: Source) -> Iterator[Finding]:
-    """Yield what was rendered and is not loaded. Raises BorderpostError BP1503 where `live` is no config dump."""
-    configuration = read_configuration(live)
+def examine_loaded(mesh: Mesh, configuration: Configuration) -> Iterator[Finding]:
+    """Yield what EnvoyFilters of ours say and a proxy does not run with."""
     for refused in configuration.refused:
         one = next((patch.owner for patch in mesh.patches if mesh.is_ours(patch)), None)
         if one is not None:
             detail = f"Envoy refused an update of {refused.what} and runs what it had: {refused.reason}"
             yield finding(NOT_LOADED, detail, one.node.get("metadata", "name"), one)
-    for one in mesh.of(NETWORKING, "EnvoyFilter"):
-        for patch in (patch for patch in mesh.patches if patch.owner is one and patch.operation != "REMOVE"):
+    for patch in mesh.patches:
+        if mesh.is_ours(patch) and patch.operation != "REMOVE":
             yield from _one(patch, configuration)
 
 
@@ -142,6 +139,11 @@ def _shown(value: Any) -> str:
     return f"`{text if len(text) <= 80 else text[:77] + '...'}`"
 
 
+def is_proxy_config(document: Document) -> bool:
+    """Say whether a document is what `istioctl proxy-config` prints: a list of listeners, routes or clusters."""
+    return isinstance(document.data, list) and any(_kind(item) is not None for item in document.data)
+
+
 def dump_of(outputs: Iterable[Document]) -> Document | None:
     """Return outputs of `istioctl proxy-config listeners|routes|clusters -o json` as one config dump; None if none is.
 
@@ -171,7 +173,7 @@ def dump_of(outputs: Iterable[Document]) -> Document | None:
 
 
 def _kind(item: Any) -> str | None:
-    if not isinstance(item, dict):
+    if not isinstance(item, dict) or "apiVersion" in item:
         return None
     keys = {_snake(key) for key in item}
     if keys & {"filter_chains", "listener_filters", "default_filter_chain"}:

@@ -14,6 +14,8 @@ from borderpost_istio.doctor.http_routes import Routes, read_routes
 from borderpost_istio.doctor.reading import NETWORKING, ClusterName, cluster_name, everything, field, labels_of
 from borderpost_istio.doctor.setting import Setting
 
+REFERENCED = "envoyfilter.istio.io/referenced-services"
+"""Annotation that keeps clusters from being pruned (istio/istio, `convertToEnvoyFilterWrapper`)."""
 OUR_FILTERS = frozenset({EXT_PROC_FILTER, EXT_AUTHZ_FILTER})
 
 
@@ -152,11 +154,24 @@ class Mesh:
             name = cluster_name(text)
             if name is not None:
                 found.setdefault(name.host, set()).add(name)
+        for text in sorted(self.referenced_hosts):
+            found.setdefault(text, {ClusterName(text, 0, "")})
         for routes in self.routes:
             for entry in routes.entries:
                 for one in entry.destinations if entry.by_header else ():
                     found.setdefault(one.host, set()).add(ClusterName(one.host, 0, one.subset))
         return found
+
+    @functools.cached_property
+    def referenced_hosts(self) -> frozenset[str]:
+        """Return the hosts that EnvoyFilters of ours keep from being pruned: those that routes may lead to."""
+        texts = (
+            one.node.get("metadata", "annotations").get(REFERENCED).text or ""
+            for one in self.of(NETWORKING, "EnvoyFilter")
+            if id(one) in self.our_filters
+        )
+        names = {name.strip().rpartition("/")[2].lower() for text in texts for name in text.split(",")}
+        return frozenset(names - {""})
 
     @functools.cached_property
     def routes(self) -> list[Routes]:
@@ -186,9 +201,9 @@ def _brings_ours(patch: Patch) -> bool:
 def routes_by_us(value: Node) -> bool:
     """Say whether a patch's value has the route follow our header."""
     for node in everything(value):
-        if field(node, "cluster_header").text == CLUSTER_HEADER:
+        if CLUSTER_HEADER in (field(node, "cluster_header").text, field(node, "header_name").text):
             return True
-        if field(node, "header_name").text == CLUSTER_HEADER:
+        if node.path[-2:-1] == ("headers",) and node.get("name").text == CLUSTER_HEADER:
             return True
     return False
 

@@ -221,6 +221,7 @@ def _telemetry(mesh: Mesh) -> Iterator[Finding]:
 def _pruned(mesh: Mesh, settings: MeshSettings, routing: Routing) -> Iterator[Finding]:
     entries = [entry for routes in routing.all for entry in routes.entries]
     named = {destination.host for entry in entries for destination in entry.destinations}
+    named |= mesh.referenced_hosts
     lost = sorted(set(mesh.region_hosts) - named)
     if lost:
         for one, node in settings.istiod_variable(_PRUNING):

@@ -177,13 +177,12 @@ def _operation(patch: Patch) -> Iterator[Finding]:
 
 def _unknowable(patch: Patch, routing: Routing) -> bool:
     """Say whether what the patch would match is not among the files."""
-    if patch.apply_to in ("VIRTUAL_HOST", "HTTP_ROUTE"):
-        return present(field(patch.match, "route_configuration")) and not routing.virtual_hosts
-    if patch.apply_to == "CLUSTER":
-        return False
-    wanted = field(patch.match, "listener")
-    specific = any(present(field(wanted, name)) for name in ("port_number", "name"))
-    return (specific or patch.apply_to == "ROUTE_CONFIGURATION") and present(patch.match) and not routing.servers
+    if routing.knows_gateways:
+        return patch.apply_to in ("VIRTUAL_HOST", "HTTP_ROUTE") and not routing.virtual_hosts
+    routes, listener = field(patch.match, "route_configuration"), patch.match.get("listener")
+    specific = [field(routes, name) for name in ("name", "port_number", "gateway", "port_name")]
+    specific += [field(listener, name) for name in ("name", "port_number")]
+    return any(present(node) for node in specific) or (present(routes.get("vhost")) and not routing.virtual_hosts)
 
 
 def _matching(patch: Patch, mesh: Mesh, routing: Routing) -> Iterator[Finding]:
@@ -207,7 +206,7 @@ def _nothing(patch: Patch, node: Node, what: str, name: str, known: Iterable[str
 def _route_matching(patch: Patch, routing: Routing) -> Iterator[Finding]:
     wanted = field(patch.match, "route_configuration")
     servers = [server for server in routing.servers if matches_configuration(wanted, server)]
-    if not servers and routing.servers:
+    if not servers and routing.knows_gateways:
         key, node = _said(wanted, "name", "port_number", "gateway", "port_name")
         known = {
             "name": [server.route_configuration for server in routing.servers],
@@ -249,12 +248,12 @@ def _listener_matching(patch: Patch, mesh: Mesh, routing: Routing) -> Iterator[F
     wanted = field(patch.match, "listener")
     port = field(wanted, "port_number")
     ports = {str(server.port) for server in routing.servers} | _target_ports(mesh)
-    if port.text not in (None, "0") and port.text not in ports and routing.servers:
+    if port.text not in (None, "0") and port.text not in ports and routing.knows_gateways:
         yield _nothing(patch, port, "listener on port", port.text or "", ports)
         return
     name = wanted.get("name")
     names = {f"0.0.0.0_{number}" for number in ports} | {f"[::]_{number}" for number in ports}
-    if name.text is not None and name.text not in names and routing.servers:
+    if name.text is not None and name.text not in names and routing.knows_gateways:
         yield _nothing(patch, name, "listener", name.text, names)
         return
     chain = field(wanted, "filter_chain")

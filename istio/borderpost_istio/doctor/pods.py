@@ -122,14 +122,19 @@ def _group(one: Object, spec: Node, ours: Node) -> Iterator[Finding]:
 
 
 def _evidence(mesh: Mesh, one: Object, spec: Node, ours: Node) -> Iterator[Finding]:
-    for mount in ours.below("volumeMounts"):
-        path, name = mount.get("mountPath").text or "", mount.get("name").text or ""
-        said = mesh.setting.evidence
-        holds = PurePosixPath(said).is_relative_to(path or "\0") if said else any(w in path + name for w in _EVIDENCE)
+    """Examine the volume of the record: where the configuration says that it is, or what is called so."""
+    said = mesh.setting.evidence
+    mounts = [mount for mount in ours.below("volumeMounts") if _holds_evidence(mount, said)]
+    for mount in mounts:
         volume = _volume_of(spec, mount)
-        if holds and volume is not None and present(volume.get("emptyDir")):
-            detail = f"the volume `{name}` at {path} is an emptyDir."
+        if volume is not None and present(volume.get("emptyDir")):
+            detail = f"the volume `{mount.get('name').text}` at {mount.get('mountPath').text} is an emptyDir."
             yield finding(rules.EVIDENCE_LOST, detail, volume, one)
-    if mesh.setting.evidence is not None and _mount(ours, mesh.setting.evidence) is None:
-        detail = f"no volume is mounted at {mesh.setting.evidence}."
-        yield finding(rules.EVIDENCE_LOST, detail, ours.get("name"), one)
+    if not mounts and said is not None:
+        yield finding(rules.EVIDENCE_LOST, f"no volume is mounted at {said}.", ours.get("name"), one)
+
+
+def _holds_evidence(mount: Node, said: str | None) -> bool:
+    path, name = mount.get("mountPath").text or "", mount.get("name").text or ""
+    is_there = said is not None and path not in ("", "/") and PurePosixPath(said).is_relative_to(path)
+    return is_there or any(word in path + name for word in _EVIDENCE)

@@ -26,6 +26,8 @@ def examine_routes(mesh: Mesh, routing: Routing) -> Iterator[Finding]:
         if not is_protecting:
             yield from _caught(routes, routing)
         for entry in routes.entries:
+            if id(entry) in routing.shielded:
+                continue
             yield from _destinations(routes, entry, routing, is_protecting=is_protecting)
             if is_protecting or _leads_to_region(entry, mesh):
                 yield from _of_protected(routes, entry, routing)

@@ -9,7 +9,7 @@ domains of it; routes carry `http[].name`, and `.name` of the match where there 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import NamedTuple
 
 from borderpost.manifests.objects import Object
@@ -18,6 +18,8 @@ from borderpost_istio.doctor.http_routes import Entry, Routes
 from borderpost_istio.doctor.mesh import Mesh, Patch, routes_by_us
 from borderpost_istio.doctor.reading import NETWORKING, covers, field, labels_of, present
 
+UNKNOWN_PORT = "?"
+"""What stands for the port of a server that is not among the files."""
 _HTTP = frozenset({"HTTP", "HTTP2", "GRPC", "HTTPS", "TLS", "HBONE"})
 
 
@@ -25,10 +27,12 @@ class Server(NamedTuple):
     """One server of a Gateway."""
 
     gateway: Object
+    """Where it is not among the files, an object that is bound to it."""
     key: str
     """How routes refer to the Gateway: `namespace/name`."""
     node: Node
-    port: int
+    port: int | None
+    """None: the Gateway is not among the files, and nothing is known of it but its name."""
     port_name: str
     hosts: tuple[str, ...]
     tls: bool
@@ -60,12 +64,25 @@ class Routing:
     @functools.cached_property
     def servers(self) -> tuple[Server, ...]:
         """Return the HTTP servers of Istio's Gateways that may run on a protected workload, or on any if none is."""
-        return tuple(
-            server
-            for gateway in self.mesh.of(NETWORKING, "Gateway")
-            if self.may_run_on_ours(gateway)
-            for server in _servers(gateway)
-        )
+        gateways = list(self.mesh.of(NETWORKING, "Gateway"))
+        there = {f"Gateway/{gateway.namespace}/{gateway.name}" for gateway in gateways}
+        found = [server for gateway in gateways if self.may_run_on_ours(gateway) for server in _servers(gateway)]
+        missing = {
+            key: routes.owner
+            for routes in self.all
+            for key in sorted(routes.gateways)
+            if key.startswith("Gateway/") and key not in there
+        }
+        found += [
+            Server(owner, key.removeprefix("Gateway/"), owner.node, None, "", ("*",), False)
+            for key, owner in missing.items()
+        ]
+        return tuple(found)
+
+    @property
+    def knows_gateways(self) -> bool:
+        """Say whether some Gateway of a protected workload is among the files."""
+        return any(server.port is not None for server in self.servers)
 
     def may_run_on_ours(self, gateway: Object) -> bool:
         """Say whether a Gateway's selector may take a protected workload."""
@@ -90,29 +107,41 @@ class Routing:
             for host in sorted(of_host, key=_order):
                 by_routes.setdefault(tuple(id(entry) for _, entry in of_host[host]), []).append(host)
             for domains in by_routes.values():
-                name = f"{domains[0]}:{server.port}"
+                name = f"{domains[0]}:{UNKNOWN_PORT if server.port is None else server.port}"
                 found.append(VirtualHost(server, name, tuple(domains), tuple(of_host[domains[0]])))
         return tuple(found)
+
+    def _reached(
+        self, operations: Container[str], wanted: Callable[[Node], bool]
+    ) -> Iterator[tuple[VirtualHost, Entry]]:
+        """Yield what patches of ours on routes reach, of those whose value is as wanted."""
+        ours = [
+            patch
+            for patch in self.mesh.patches
+            if self.mesh.is_ours(patch)
+            and patch.apply_to == "HTTP_ROUTE"
+            and patch.operation in operations
+            and wanted(patch.value)
+        ]
+        for host in self.virtual_hosts:
+            for _, entry in host.routes:
+                if any(matches_route(patch, host, entry, name) for patch in ours for name in entry.names):
+                    yield host, entry
 
     @functools.cached_property
     def patched(self) -> frozenset[int]:
         """Return the entries that EnvoyFilters of ours make follow the header, by id."""
-        ours = [
-            patch
-            for patch in self.mesh.patches
-            if self.mesh.is_ours(patch) and patch.apply_to == "HTTP_ROUTE" and patch.operation == "MERGE"
-        ]
-        ours = [patch for patch in ours if _takes_over(patch.value)]
-        return frozenset(
-            id(entry)
-            for host in self.virtual_hosts
-            for routes, entry in host.routes
-            if any(matches_route(patch, host, entry, name) for patch in ours for name in entry.names)
-        )
+        return frozenset(id(entry) for _, entry in self._reached({"MERGE"}, _takes_over))
+
+    @functools.cached_property
+    def shielded(self) -> frozenset[int]:
+        """Return the entries that no request reaches, by id: a route of ours for every path stands before them."""
+        hosts = {host.name: host for host, _ in self._reached({"INSERT_FIRST"}, _takes_all)}
+        return frozenset(id(entry) for host in hosts.values() for _, entry in host.routes)
 
     def is_asked(self, entry: Entry) -> bool:
-        """Say whether requests of an entry go only where the header says."""
-        return entry.by_header or id(entry) in self.patched
+        """Say whether requests of an entry go only where the header says, or none come to it."""
+        return entry.by_header or id(entry) in self.patched or id(entry) in self.shielded
 
     @functools.cached_property
     def protecting(self) -> list[Routes]:
@@ -158,7 +187,7 @@ def matches_route(patch: Patch, host: VirtualHost, entry: Entry, name: str) -> b
 def matches_configuration(wanted: Node, server: Server) -> bool:
     """Say whether a match names the route configuration of a server."""
     port = field(wanted, "port_number").text
-    return (
+    return server.port is None or (
         wanted.get("name").text in (None, server.route_configuration)
         and field(wanted, "port_name").text in (None, server.port_name)
         and wanted.get("gateway").text in (None, f"{server.gateway.namespace}/{server.gateway.name}")
@@ -169,8 +198,10 @@ def matches_configuration(wanted: Node, server: Server) -> bool:
 def matches_virtual_host(wanted: Node, host: VirtualHost) -> bool:
     """Say whether a match names a virtual host."""
     vhost = wanted.get("vhost")
-    domain = field(vhost, "domain_name").text
-    return vhost.get("name").text in (None, host.name) and (domain is None or domain in host.domains)
+    name, domain = vhost.get("name").text, field(vhost, "domain_name").text
+    if name is not None and host.server.port is None:
+        name = f"{name.rpartition(':')[0]}:{UNKNOWN_PORT}"
+    return name in (None, host.name) and (domain is None or domain in host.domains)
 
 
 def _action(entry: Entry) -> str:
@@ -183,6 +214,14 @@ def _takes_over(value: Node) -> bool:
     """Say whether a route's patch has a destination of its own that follows the decision."""
     action = value.get("route")
     return routes_by_us(action) or present(field(action, "cluster_specifier_plugin"))
+
+
+def _takes_all(value: Node) -> bool:
+    """Say whether a route is for every path and follows the decision, or leads nowhere."""
+    match = value.get("match")
+    narrows = [key for key, _ in match.items() if key != "prefix"]
+    refuses = present(field(value, "direct_response"))
+    return match.get("prefix").text == "/" and not narrows and (refuses or _takes_over(value))
 
 
 def _order(host: str) -> tuple[bool, str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from borderpost.config.istio import cluster_name
+from borderpost.config.model import Config
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -22,3 +25,14 @@ class Setting:
     """The namespace of objects that name none."""
     root_namespace: str = "istio-system"
     """The mesh's root namespace, whose EnvoyFilters hold everywhere."""
+
+
+def setting_of(config: Config) -> Setting:
+    """Return what a configuration says."""
+    istio, directory = config.istio, config.audit.directory
+    return Setting(
+        clusters={cluster_name(istio, region, spec): region for region, spec in config.regions.items()},
+        hosts=istio.hosts if istio is not None else (),
+        trusted_hops=istio.trusted_proxies if istio is not None else None,
+        evidence=str(directory) if directory.is_absolute() else None,
+    )
