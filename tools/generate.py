@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import chart_docs
 import generate_doctor
 import generate_envoy
+import generate_envoy_gateway
 import generate_kubernetes
 import generate_packs
 import generate_policy
@@ -52,6 +53,7 @@ GENERATORS: dict[str, Generator] = {
     "doctor": Generator(generate_doctor.generate, (str(generate_doctor.PAGE),)),
     "schema": Generator(generate_schema.generate, ("docs/reference/schema/*.json",)),
     "envoy": Generator(generate_envoy.generate, ("envoy/rendered/*",)),
+    "envoy-gateway": Generator(generate_envoy_gateway.generate, (f"{generate_envoy_gateway.FOLDER}/*",)),
     "wire": Generator(generate_wire.generate, ("wire/README.md",)),
     "chart": Generator(chart_docs.generate, ()),
     "kubernetes": Generator(generate_kubernetes.generate, ("istio/manifests/*", "istio/kustomize/base/*")),
