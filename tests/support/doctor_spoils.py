@@ -14,6 +14,7 @@ from support.doctor_cases import (
     Case,
     Tree,
     action,
+    after_ours,
     before_ours,
     case,
     chain,
@@ -43,9 +44,12 @@ def route(tree: Tree) -> Tree:
 # BPD001, BPD002: somebody asks
 
 
-@case("BPD001", "filter-gone")
+@case("BPD001", "patch-matched-nothing")
 def _(tree: Tree) -> None:
     chain(tree).remove(entry(tree))
+    table(tree).pop("cluster_specifier_plugins")
+    action(tree).pop("cluster_specifier_plugin")
+    action(tree)["cluster"] = "us-1"
 
 
 def _second_listener(tree: Tree) -> Tree:
@@ -70,7 +74,7 @@ def _(tree: Tree) -> None:
 
 @case("BPD002", "second-listener-same-routes")
 def _(tree: Tree) -> None:
-    _side_manager(tree)
+    del _side_manager(tree)["early_header_mutation_extensions"]
 
 
 @case("BPD002", "tcp-proxy")
@@ -82,9 +86,11 @@ def _(tree: Tree) -> None:
 @case("BPD002", "second-chain")
 def _(tree: Tree) -> None:
     other = copy.deepcopy(listener(tree)["filter_chains"][0])
-    other["filter_chain_match"] = {"source_ports": [1]}
+    other["filter_chain_match"] = {"source_prefix_ranges": [{"address_prefix": "127.0.0.0", "prefix_len": 8}]}
     config = other["filters"][0]["typed_config"]
     config["http_filters"] = config["http_filters"][-1:]
+    config["route_config"].pop("cluster_specifier_plugins")
+    config["route_config"]["virtual_hosts"][0]["routes"] = [{"match": {"prefix": "/"}, "route": {"cluster": "us-1"}}]
     listener(tree)["filter_chains"].append(other)
 
 
@@ -157,6 +163,11 @@ def mode(tree: Tree) -> Tree:
     return found
 
 
+def unbuffered(tree: Tree) -> None:
+    """Take out the filter that bounds bodies."""
+    manager(tree)["http_filters"] = [one for one in chain(tree) if one["name"] != "borderpost.body"]
+
+
 setting("BPD006", "filter", mode, {"request_header_mode": "SKIP"})
 _SKIPPING = {"request_header_mode": "SKIP", "response_header_mode": "SKIP"}
 CASES.append(
@@ -171,26 +182,26 @@ _ANSWERING = {"request_header_mode": "SEND", "response_header_mode": "SEND"}
 CASES.append(
     Case("BPD007", "route", override(route, {"@type": PER_ROUTE, "overrides": {"processing_mode": _ANSWERING}}))
 )
-setting("BPD008", "partial", mode, {"request_body_mode": "BUFFERED_PARTIAL"}, base="bodies")
+
+
+@case("BPD008", "partial", base="bodies")
+def _(tree: Tree) -> None:
+    mode(tree)["request_body_mode"] = "BUFFERED_PARTIAL"
+    unbuffered(tree)
+    listener(tree)["per_connection_buffer_limit_bytes"] = 32_768
+
+
 setting("BPD008", "streamed", mode, {"request_body_mode": "STREAMED"}, base="bodies")
-setting(
-    "BPD008",
-    "authz",
-    door,
-    {"with_request_body": {"max_request_bytes": 4096, "allow_partial_message": True, "pack_as_bytes": True}},
-    base="authz-bodies",
-)
 
 
-@case("BPD008", "no-buffer", base="bodies")
+@case("BPD008", "partial-authz", base="authz-bodies")
 def _(tree: Tree) -> None:
-    manager(tree)["http_filters"] = [one for one in chain(tree) if one["name"] != "borderpost.body"]
+    door(tree)["with_request_body"]["allow_partial_message"] = True
+    unbuffered(tree)
 
 
-@case("BPD008", "no-buffer-authz", base="authz-bodies")
-def _(tree: Tree) -> None:
-    manager(tree)["http_filters"] = [one for one in chain(tree) if one["name"] != "borderpost.body"]
-
+CASES.append(Case("BPD008", "no-buffer", unbuffered, "bodies"))
+CASES.append(Case("BPD008", "no-buffer-authz", unbuffered, "authz-bodies"))
 
 _ELSEWHERE = {"envoy_grpc": {"cluster_name": "other"}}
 CASES.append(Case("BPD009", "proc", override(route, {"@type": PER_ROUTE, "overrides": {"grpc_service": _ELSEWHERE}})))
@@ -249,7 +260,7 @@ def service(tree: Tree) -> Tree:
 
 
 setting("BPD013", "authz-absent", service, {"timeout": None}, base="authz")
-setting("BPD013", "authz-zero", service, {"timeout": "0s"}, base="authz")
+setting("BPD013", "authz-zero", service, {"timeout": "0s", "retry_policy": None}, base="authz")
 setting("BPD014", "proc", door, {"status_on_error": None})
 setting("BPD014", "authz", door, {"status_on_error": None}, base="authz")
 setting("BPD014", "ok", door, {"status_on_error": {"code": "OK"}}, base="authz")
@@ -257,7 +268,6 @@ setting("BPD015", "proc", door, {"forward_rules": None})
 setting("BPD015", "authz", door, {"allowed_headers": None}, base="authz")
 setting("BPD015", "all", door, {"forward_rules": {"allowed_headers": {"patterns": [{"safe_regex": {"regex": ".*"}}]}}})
 setting("BPD016", "joined", door, {"encode_raw_headers": None}, base="authz")
-setting("BPD016", "unchecked", door, {"validate_mutations": None}, base="authz")
 
 # BPD017 to BPD019: the way to Borderpost
 
@@ -352,18 +362,37 @@ def _(tree: Tree) -> None:
 CASES[-1] = Case("BPD020", "internal-only", CASES[-1].spoil, also=("BPD023",))
 
 _SETS = [{"header": {"key": "x-borderpost-cluster", "value": "us-1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]
-setting("BPD021", "route", route, {"request_headers_to_add": _SETS})
-setting("BPD021", "host", host, {"request_headers_to_add": _SETS})
 setting("BPD021", "table", table, {"request_headers_to_add": _SETS})
 
 
-@case("BPD021", "filter")
+@case("BPD021", "route", also=("BPD032",))
 def _(tree: Tree) -> None:
-    config = {
-        "@type": f"{FILTER}header_mutation.v3.HeaderMutation",
-        "mutations": {"request_mutations": [{"append": _SETS[0]}]},
-    }
-    before_ours(tree, "other.team", config)
+    route(tree)["request_headers_to_add"] = _SETS
+    del table(tree)["request_headers_to_remove"]
+
+
+@case("BPD021", "host", also=("BPD032",))
+def _(tree: Tree) -> None:
+    host(tree)["request_headers_to_add"] = _SETS
+    del table(tree)["request_headers_to_remove"]
+
+
+_SETTING = {
+    "@type": f"{FILTER}header_mutation.v3.HeaderMutation",
+    "mutations": {"request_mutations": [{"append": _SETS[0]}]},
+}
+
+
+@case("BPD021", "filter-after")
+def _(tree: Tree) -> None:
+    after_ours(tree, "other.team", _SETTING)
+
+
+@case("BPD021", "filter-before")
+def _(tree: Tree) -> None:
+    code = "function envoy_on_request(handle) handle:clearRouteCache() end"
+    before_ours(tree, "other.lua", {"@type": f"{FILTER}lua.v3.Lua", "default_source_code": {"inline_string": code}})
+    before_ours(tree, "other.team", _SETTING)
 
 
 setting("BPD022", "believed", manager, {"use_remote_address": None})
@@ -390,12 +419,6 @@ def _(tree: Tree) -> None:
     manager(tree)["http_filters"] = [one for one in chain(tree) if one["name"] != "borderpost.client"]
 
 
-@case("BPD022", "authz-appended", base="authz", also=("BPD021",))
-def _(tree: Tree) -> None:
-    config = next(one for one in chain(tree) if one["name"] == "borderpost.client")["typed_config"]
-    config["mutations"]["request_mutations"][0]["append"]["append_action"] = "ADD_IF_ABSENT"
-
-
 def _strip_ours_only(tree: Tree) -> None:
     mutations = manager(tree)["early_header_mutation_extensions"][0]["typed_config"]["mutations"]
     del mutations[1]
@@ -407,10 +430,10 @@ def _(tree: Tree) -> None:
     manager(tree)["internal_address_config"] = {"cidr_ranges": [{"address_prefix": "127.0.0.0", "prefix_len": 8}]}
 
 
-@case("BPD023", "default")
+@case("BPD023", "empty")
 def _(tree: Tree) -> None:
     _strip_ours_only(tree)
-    del manager(tree)["internal_address_config"]
+    manager(tree)["internal_address_config"] = {}
 
 
 setting("BPD024", "absent", manager, {"common_http_protocol_options": None})

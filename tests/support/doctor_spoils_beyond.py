@@ -8,9 +8,11 @@ from borderpost_envoy.doctor import Expected
 from support.doctor_cases import (
     CASES,
     FILTER,
+    PER_ROUTE,
     PROC,
     REGIONS,
     Case,
+    Spoil,
     Tree,
     action,
     after_ours,
@@ -130,8 +132,7 @@ def _(tree: Tree) -> None:
         "lb_policy": "CLUSTER_PROVIDED",
         "connect_timeout": "1s",
     }
-    one["original_dst_lb_config"] = {"use_http_header": True}  # type: ignore[assignment]
-    clusters(tree).append(one)
+    clusters(tree).append({**one, "original_dst_lb_config": {"use_http_header": True, "http_header_name": "x-target"}})
 
 
 @case("BPD030", "forward-proxy")
@@ -176,9 +177,14 @@ def aggregate(tree: Tree, name: str, members: list[str]) -> None:
     clusters(tree).append(leaf)
 
 
+EJECTING = {"consecutive_5xx": 1, "base_ejection_time": "60s", "max_ejection_percent": 100}
+"""An outlier detection that takes an endpoint out at its first 5xx."""
+
+
 @case("BPD033", "aggregate")
 def _(tree: Tree) -> None:
     aggregate(tree, "eu-1", ["us-1"])
+    cluster(tree, "eu-1-leaf")["outlier_detection"] = EJECTING
 
 
 def _endpoints(tree: Tree, name: str) -> list[Tree]:
@@ -189,6 +195,7 @@ def _endpoints(tree: Tree, name: str) -> list[Tree]:
 @case("BPD034", "priorities", also=("BPD035",))
 def _(tree: Tree) -> None:
     _endpoints(tree, "eu-1").append({**copy.deepcopy(_endpoints(tree, "us-1")[0]), "priority": 1})
+    cluster(tree, "eu-1")["outlier_detection"] = EJECTING
 
 
 @case("BPD034", "localities", also=("BPD035",))
@@ -256,8 +263,16 @@ def retries(tree: Tree) -> Tree:
     return found
 
 
-setting("BPD038", "priorities", retries, {"retry_priority": PREVIOUS_PRIORITIES})
-setting("BPD038", "refresh", retries, {"refresh_cluster_on_retry": {}})
+setting("BPD038", "alone", retries, {"retry_priority": PREVIOUS_PRIORITIES})
+
+
+@case("BPD038", "priorities", also=("BPD034", "BPD035"))
+def _(tree: Tree) -> None:
+    _endpoints(tree, "eu-1").append({**copy.deepcopy(_endpoints(tree, "us-1")[0]), "priority": 1})
+    retries(tree).update({"retry_on": "5xx", "retry_priority": PREVIOUS_PRIORITIES})
+
+
+setting("BPD038", "refresh", retries, {"refresh_cluster_on_retry": True})
 setting("BPD038", "host", host, {"retry_policy": {"retry_on": "5xx", "retry_priority": PREVIOUS_PRIORITIES}})
 setting("BPD038", "cluster", lambda tree: http_options(tree, "eu-1"), {"retry_policy": {"retry_on": "5xx"}})
 _MIRROR = [{"cluster": "us-1"}]
@@ -274,6 +289,12 @@ setting("BPD040", "action", action, {"internal_redirect_action": "HANDLE_INTERNA
 @case("BPD041", "generic-name")
 def _(tree: Tree) -> None:
     entry(tree)["name"] = "envoy.filters.http.ext_proc"
+
+
+@case("BPD041", "generic-name-configured", also=("BPD004",))
+def _(tree: Tree) -> None:
+    entry(tree)["name"] = "envoy.filters.http.ext_proc"
+    override(route, {"@type": PER_ROUTE, "disabled": True}, "envoy.filters.http.ext_proc")(tree)
 
 
 @case("BPD041", "second")
@@ -310,7 +331,12 @@ def _(tree: Tree) -> None:
 
 @case("BPD042", "authz")
 def _(tree: Tree) -> None:
-    config = {"@type": f"{FILTER}ext_authz.v3.ExtAuthz", "grpc_service": {"envoy_grpc": {"cluster_name": "other"}}}
+    config = {
+        "@type": f"{FILTER}ext_authz.v3.ExtAuthz",
+        "grpc_service": {"envoy_grpc": {"cluster_name": "other"}},
+        "transport_api_version": "V3",
+        "clear_route_cache": True,
+    }
     clusters(tree).append({**copy.deepcopy(cluster(tree, "borderpost")), "name": "other"})
     after_ours(tree, "other.ext_authz", config)
 
@@ -415,17 +441,33 @@ def limiting(tree: Tree, **more: object) -> None:
         },
         **more,
     }
-    before_ours(tree, "envoy.filters.http.ratelimit", {k: v for k, v in config.items() if v is not None})
+    after_ours(tree, "envoy.filters.http.ratelimit", {k: v for k, v in config.items() if v is not None})
 
 
-PER_ROUTE_LIMITS = f"{FILTER}ratelimit.v3.RateLimitPerRoute"
 _DESCRIPTOR = [{"generic_key": {"descriptor_value": "tokens"}}]
+ONE_EACH = {"actions": _DESCRIPTOR}
+"""A limit that counts each request once."""
+
+
+def limited(*limits: Tree) -> Spoil:
+    """Return what gives the first route limits in RateLimitPerRoute."""
+    config = {"@type": f"{FILTER}ratelimit.v3.RateLimitPerRoute", "rate_limits": list(limits)}
+    return override(route, config, "envoy.filters.http.ratelimit")
 
 
 @case("BPD047", "open")
 def _(tree: Tree) -> None:
     limiting(tree, failure_mode_deny=None)
-    action(tree)["rate_limits"] = [{"actions": _DESCRIPTOR}]
+    limited(ONE_EACH)(tree)
+
+
+@case("BPD047", "too-early")
+def _(tree: Tree) -> None:
+    limiting(tree)
+    limited(ONE_EACH)(tree)
+    early = next(one for one in chain(tree) if one["name"] == "envoy.filters.http.ratelimit")
+    chain(tree).remove(early)
+    chain(tree).insert(0, early)
 
 
 @case("BPD047", "endless")
@@ -436,20 +478,19 @@ def _(tree: Tree) -> None:
 @case("BPD048", "bare")
 def _(tree: Tree) -> None:
     limiting(tree)
-    limits = [{"actions": _DESCRIPTOR, "apply_on_stream_done": True}]
-    override(route, {"@type": PER_ROUTE_LIMITS, "rate_limits": limits}, "envoy.filters.http.ratelimit")(tree)
+    limited(ONE_EACH, {**ONE_EACH, "apply_on_stream_done": True})(tree)
 
 
 @case("BPD048", "ignored")
 def _(tree: Tree) -> None:
     limiting(tree)
-    action(tree)["rate_limits"] = [{"actions": _DESCRIPTOR, "hits_addend": {"number": 5}}]
+    action(tree)["rate_limits"] = [{**ONE_EACH, "hits_addend": {"number": 5}}]
 
 
 @case("BPD048", "route-done")
 def _(tree: Tree) -> None:
     limiting(tree)
-    action(tree)["rate_limits"] = [{"actions": _DESCRIPTOR, "apply_on_stream_done": True}]
+    action(tree)["rate_limits"] = [ONE_EACH, {**ONE_EACH, "apply_on_stream_done": True}]
 
 
 @case("BPD049", "unseen-endpoints")

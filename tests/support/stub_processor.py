@@ -23,6 +23,9 @@ from borderpost_proto import ext_proc_pb2 as proc
 
 PROCESS = "envoy.service.ext_proc.v3.ExternalProcessor"
 CHECK = "envoy.service.auth.v3.Authorization"
+LIMIT = "envoy.service.ratelimit.v3.RateLimitService"
+WITHIN_LIMIT, OVER_LIMIT = b"\x08\x01", b"\x08\x02"
+"""A RateLimitResponse whose `overall_code` (field 1) is OK or OVER_LIMIT."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,10 @@ class StubProcessor:
         self.decide = decide
         self.requests: list[Any] = []
         """Every ProcessingRequest and CheckRequest, in order of arrival."""
+        self.limits: list[bytes] = []
+        """Every RateLimitRequest, as it came."""
+        self.limit_answer: bytes | None = WITHIN_LIMIT
+        """What rate-limit questions are answered; None fails them."""
         self._server: grpc.aio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stub-processor", daemon=True)
@@ -163,6 +170,9 @@ class StubProcessor:
                     },
                 ),
                 grpc.method_handlers_generic_handler(
+                    LIMIT, {"ShouldRateLimit": grpc.unary_unary_rpc_method_handler(self._limit)}
+                ),
+                grpc.method_handlers_generic_handler(
                     CHECK,
                     {
                         "Check": grpc.unary_unary_rpc_method_handler(
@@ -197,6 +207,12 @@ class StubProcessor:
             return act.messages[0]
         await self._misbehave(act, context)
         return None
+
+    async def _limit(self, request: bytes, context: Any) -> bytes:
+        self.limits.append(request)
+        if self.limit_answer is None:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "programmed failure")
+        return self.limit_answer or b""
 
     async def _misbehave(self, act: Act, context: Any) -> None:
         if isinstance(act, Fail):

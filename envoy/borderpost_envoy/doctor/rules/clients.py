@@ -34,22 +34,20 @@ _ESCAPES = ("IMPLEMENTATION_SPECIFIC_DEFAULT", "KEEP_UNCHANGED", *_ESCAPES_REFUS
 def strips_our_headers(scene: Scene) -> Iterator[Hit]:
     """Look for the early removal of our prefix."""
     for manager in scene.guarded:
-        if not any(_removes_prefix(mutation, HEADER_PREFIX) for mutation in _early(manager)):
+        if not strips(manager, HEADER_PREFIX):
             message = f"Headers that begin with `{HEADER_PREFIX}` are not removed before the filters run."
             yield Hit(manager.message, f"listener {manager.label}", message)
 
 
-def _early(manager: Manager) -> Iterator[Message]:
+def strips(manager: Manager, prefix: str) -> bool:
+    """Return True if headers that begin so are taken from every client before the filters run."""
     for extension in manager.message.each("early_header_mutation_extensions"):
         kind, config = extension.typed("typed_config")
-        if kind == _EARLY:
-            yield from config.each("mutations")
-
-
-def _removes_prefix(mutation: Message, prefix: str) -> bool:
-    matcher = mutation.get("remove_on_match", "key_matcher")
-    removed = matcher.text("prefix")
-    return removed is not None and prefix.startswith(removed.lower())
+        for mutation in config.each("mutations") if kind == _EARLY else ():
+            removed = mutation.get("remove_on_match", "key_matcher").text("prefix")
+            if removed is not None and prefix.startswith(removed.lower()):
+                return True
+    return False
 
 
 @check(
@@ -68,7 +66,7 @@ def nobody_else_writes_our_headers(scene: Scene) -> Iterator[Hit]:
         for subject, holder in _holders(manager):
             for added in holder.each("request_headers_to_add"):
                 if _is_ours(key := added.get("header").text("key") or ""):
-                    yield Hit(added, subject, f"`{key}` is set here.")
+                    yield Hit(added, subject, f"`{key}` is set here, towards the region.", Level.WARNING)
         for each in manager.filters:
             for mutation in _written(each, scene, manager):
                 key = mutation.get("append", "header").text("key") or ""
@@ -101,15 +99,12 @@ def _is_ours(key: str) -> bool:
 
 
 def _tells_the_client(mutation: Message) -> bool:
-    """Return True for the one header that the rendered chain writes: the trusted address, over what a client sent."""
-    option = mutation.get("append")
-    header = option.get("header")
-    overwrites = option.text("append_action") in ("OVERWRITE_IF_EXISTS_OR_ADD", "2")
-    value = header.text("value") or ""
-    return (header.text("key") or "").lower() == CLIENT_HEADER and overwrites and value.startswith(_TRUSTED_ADDRESS)
+    """Return True for the one header that the rendered chain writes: the trusted address of the client."""
+    header = mutation.get("append", "header")
+    return (header.text("key") or "").lower() == CLIENT_HEADER and header.text("value") in _TRUSTED_ADDRESSES
 
 
-_TRUSTED_ADDRESS = "%DOWNSTREAM_REMOTE_ADDRESS"
+_TRUSTED_ADDRESSES = ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "%DOWNSTREAM_REMOTE_ADDRESS%")
 
 
 @check(
@@ -160,14 +155,13 @@ def _is_told_the_client(door: Door, scene: Scene) -> bool:
 def nobody_is_internal(scene: Scene) -> Iterator[Hit]:
     """Look for addresses that count as internal."""
     for manager in scene.guarded:
-        if any(_removes_prefix(mutation, "x-envoy-") for mutation in _early(manager)):
+        if strips(manager, "x-envoy-"):
             continue
         internal = manager.message.get("internal_address_config")
         blocks = list(internal.each("cidr_ranges"))
-        if blocks and all(map(_is_nobody, blocks)) and not internal.flag("unix_sockets"):
-            continue
-        message = "Some clients count as internal, and their `x-envoy-` headers are not removed."
-        yield Hit(internal if internal.present else manager.message, f"listener {manager.label}", message)
+        if internal.present and (internal.flag("unix_sockets") or not blocks or not all(map(_is_nobody, blocks))):
+            message = "Some clients count as internal, and their `x-envoy-` headers are not removed."
+            yield Hit(internal, f"listener {manager.label}", message)
 
 
 def _is_nobody(block: Message) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from borderpost.reports.finding import Level, Rule
+from borderpost_base.names import CLUSTER_HEADER, HEADER_PREFIX
 from borderpost_envoy.doctor.checks import EXT_AUTHZ, EXT_PROC, EXT_PROC_API, HTTP_FILTERS, MANAGER, Hit, check
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.model import Leads, Manager, Route
-from borderpost_envoy.doctor.scene import Scene, allowed_clusters
+from borderpost_envoy.doctor.rules.clients import strips
+from borderpost_envoy.doctor.scene import Scene, allowed_clusters, is_law
 from borderpost_envoy.plan import Via
 
 _FRACTIONS = {"HUNDRED": 100.0, "TEN_THOUSAND": 10_000.0, "MILLION": 1_000_000.0}
@@ -49,7 +51,10 @@ def every_way_asks(scene: Scene) -> Iterator[Hit]:
         manager = chain.manager
         if manager is None or scene.doors_of(manager):
             continue
+        closed = strips(manager, HEADER_PREFIX)
         for _, host, route in manager.routes():
+            if closed and is_law(route) and route.header in (None, CLUSTER_HEADER):
+                continue  # nobody can name a cluster here: not the client, and not us
             for cluster in _regions_of(route, scene):
                 subject = f"listener {chain.label}: virtual host {host.name}, route {route.label}"
                 yield Hit(route.message, subject, f"Requests go to {cluster}, and no filter of this listener asks.")

@@ -78,10 +78,11 @@ def _logs(manager: Manager) -> Iterator[Message]:
 @check(
     Rule(
         "BPD047",
-        "without the rate-limit service there are no limits",
+        "rate limits may not hold",
         "`failure_mode_deny` is false unless said: an outage of the service lets everybody through, and since Envoy "
-        "1.38 a timeout of 0s waits for ever.",
-        "Say what is meant: `failure_mode_deny: true`, and a `timeout`.",
+        "1.38 a timeout of 0s waits for ever. Before the decision the route has no cluster yet, and Envoy asks nobody "
+        "(1.40, tried).",
+        "Put the filter behind Borderpost's; say `failure_mode_deny: true` and a `timeout`.",
         Level.WARNING,
     ),
     source=RATE_LIMITS,
@@ -94,6 +95,8 @@ def limits_hold(scene: Scene) -> Iterator[Hit]:
             yield Hit(one.message, subject, "`failure_mode_deny` is not set.")
         if one.config.seconds("timeout") == 0:
             yield Hit(one.message, subject, "`timeout` is 0s, which is no bound.")
+        if one.index < max(door.filter.index for door in scene.doors_of(manager)):
+            yield Hit(one.message, subject, "It stands before Borderpost's filter, so it limits nothing.", Level.ERROR)
 
 
 @check(

@@ -29,7 +29,7 @@ def retries_in_the_region(scene: Scene) -> Iterator[Hit]:
     for subject, policy in _policies(scene):
         if policy.get("retry_priority").present:
             yield Hit(policy, subject, f"`retry_priority` is `{policy.get('retry_priority').text('name')}`.")
-        if policy.has("refresh_cluster_on_retry") and policy.flag("refresh_cluster_on_retry", default=True):
+        if policy.flag("refresh_cluster_on_retry"):
             yield Hit(policy, subject, "`refresh_cluster_on_retry` is set.")
     for cluster in _leaves(scene):
         policy = cluster.http_options.get("retry_policy")
@@ -89,8 +89,8 @@ def mirrors_nothing(scene: Scene) -> Iterator[Hit]:
     Rule(
         "BPD040",
         "an upstream may send a request elsewhere",
-        "With internal redirects Envoy follows an upstream's 3xx with the same body. It asks again with our own header "
-        "already in place, so an answer that fails to come no longer stops it.",
+        "With internal redirects Envoy follows an upstream's 3xx: the prompt is sent a second time, to a host and a "
+        "path that the upstream chose, and so perhaps under another route's law.",
         "Take `internal_redirect_policy` and `internal_redirect_action` out.",
     ),
     source=MANAGEMENT,
