@@ -1,4 +1,5 @@
-"""Write configuration that cannot leak: of a plain Envoy, or of an Istio ingress gateway.
+"""Write configuration that cannot leak: of a plain Envoy, an Istio ingress gateway, or a Gateway of Envoy
+Gateway.
 
 What the configuration knows is taken from it, so that what is rendered and Borderpost cannot disagree.
 """
