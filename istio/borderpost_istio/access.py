@@ -58,14 +58,17 @@ def _tokens(plan: IstioPlan) -> Iterator[RequestAuthentication]:
 
 def _denied(plan: IstioPlan) -> Iterator[AuthorizationPolicy]:
     """Yield what is denied before anybody is asked: methods without a request to decide, and paths of no route."""
+    if not plan.ports:
+        return  # without ports the policy would deny TCP as a whole
+    ports = tuple(map(str, plan.ports))
     paths = tuple(f"{one.prefix}*" for one in plan.routes)
     open_paths = any(one.prefix == "/" for one in plan.routes)
     hosts_of = [None] if plan.whole_gateway else in_parts(plan.hosts, copies=4)
     for number, part in enumerate(hosts_of, 1):
         hosts = tuple(spelt for host in part for spelt in (host, f"{host}:*")) if part is not None else None
-        operations = [OperationMatch(hosts=hosts, methods=_METHODS_DENIED)]
+        operations = [OperationMatch(hosts=hosts, ports=ports, methods=_METHODS_DENIED)]
         if not open_paths:
-            operations.append(OperationMatch(hosts=hosts, not_paths=paths))
+            operations.append(OperationMatch(hosts=hosts, ports=ports, not_paths=paths))
         name = object_name("denied", *([str(number)] if len(hosts_of) > 1 else []))
         yield AuthorizationPolicy(
             metadata=Metadata(name=name, namespace=plan.namespace),

@@ -19,7 +19,7 @@ from borderpost_base.names import CLIENT_HEADER, CLUSTER_HEADER, DECISION_HEADER
 from borderpost_envoy.clusters import server_cluster
 from borderpost_envoy.connections import EARLY_MUTATION, MANAGER, connection_manager, metadata_namespace
 from borderpost_envoy.failover import failover_cluster
-from borderpost_envoy.filters import observed_only, observing_filters, own_filters
+from borderpost_envoy.filters import observed_only, observing_filters, own_filters, switched_on
 from borderpost_envoy.messages import as_data
 from borderpost_envoy.plan import RoutePlan, RouteStyle
 from borderpost_envoy.routes import REMOVED_HEADERS, allow_list, cluster_routes, region_route, told_headers
@@ -192,10 +192,7 @@ def _routes(plan: IstioPlan, one: RoutePlan) -> list[dict[str, Any]]:
 
 def _turned_on(plan: IstioPlan) -> dict[str, Any]:
     """Return what turns our filters on for a route, where they are off for others."""
-    if plan.whole_gateway:
-        return {}
-    on = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
-    return {each.name: dict(on) for each in own_filters(plan)}
+    return {} if plan.whole_gateway else {name: as_data(own) for name, own in switched_on(plan).items()}
 
 
 def _nothing_else() -> dict[str, Any]:

@@ -32,6 +32,8 @@ class IstioPlan(GatewayPlan):
     workload: Mapping[str, str]
     """Labels of the gateway's pods."""
     gateways: tuple[str, ...]
+    ports: tuple[int, ...] = ()
+    """Ports that the gateway's pods listen on for the hosts; none if they are not known."""
     service_account: str | None = None
     trust_domain: str = "cluster.local"
     client_certificates: bool = False

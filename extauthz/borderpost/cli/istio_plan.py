@@ -56,6 +56,7 @@ def make_istio_plan(loaded: Loaded, arguments: argparse.Namespace) -> IstioPlan:
         namespace=section.namespace,
         workload=section.workload,
         gateways=section.gateways,
+        ports=section.ports,
         service_account=section.service_account,
         trust_domain=section.trust_domain,
         client_certificates=section.client_certificates,

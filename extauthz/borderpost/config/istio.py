@@ -135,6 +135,11 @@ class IstioSection(StrictModel):
     """Hosts that Borderpost decides on. `["*"]` takes the whole gateway, whatever host it comes to serve; others leave
     requests to further hosts of the same gateway alone."""
 
+    ports: tuple[Port, ...] = ()
+    """Ports on which the gateway's pods listen for the hosts (container ports, such as 8443). With them an
+    AuthorizationPolicy denies what is no request to decide; none is rendered otherwise, since one without ports would
+    deny all TCP."""
+
     routes: tuple[GatewayRoute, ...] = ()
     """Data paths in order, the first whose prefix fits wins; empty is one for everything. A path that none fits is
     404."""
