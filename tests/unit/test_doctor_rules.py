@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from borderpost.reports.finding import Finding
+from borderpost.reports.finding import Finding, Level
 from borderpost_base.json_source import load_json
 from borderpost_envoy.doctor import CHECKS, RULES, UNKNOWN, Expected, Source, examine, read_configuration, read_file
 from support import doctor_spoils, doctor_spoils_beyond
@@ -73,7 +73,21 @@ def test_every_rule_has_its_texts_and_its_section() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "envoy/rendered").glob("*.yaml")), ids=lambda path: path.stem)
 def test_what_is_rendered_is_in_order(path: Path) -> None:
-    groups = {"atlantic": frozenset({"eu-central-1", "us-east-1"})}
     regions = {name: name for name in ("eu-central-1", "us-east-1")}
-    expected = Expected(regions=regions, groups=groups) if "failover" in path.stem else UNKNOWN
-    assert examine(read_configuration(read_file(path)), expected) == []
+    groups = {"atlantic": frozenset(regions)} if path.stem.endswith("failover") else {}
+    known = Expected(regions=regions, groups=groups, observed=frozenset({"chat", "files"}))
+    expected = known if path.stem.endswith(("failover", "observed")) else UNKNOWN
+    findings = examine(read_configuration(read_file(path)), expected)
+    assert {finding.level for finding in findings} <= {Level.NOTE}
+    assert len(findings) == (2 if path.stem.endswith("observed") else 0)
+
+
+def test_an_observed_route_is_an_error_where_it_should_be_decided() -> None:
+    source = read_configuration(read_file(ROOT / "envoy/rendered/ext_proc-observed.yaml"))
+    regions = {name: name for name in ("eu-central-1", "us-east-1")}
+    decided = examine(source, Expected(regions=regions, observed=frozenset({"chat"})))
+    assert [(one.rule.id, one.level, "route files" in (one.subject or "")) for one in decided] == [
+        ("BPD005", Level.NOTE, False),
+        ("BPD005", Level.ERROR, True),
+    ]
+    assert {one.level for one in examine(source)} == {Level.WARNING}

@@ -24,6 +24,9 @@ class Expected:
     routes: frozenset[str] = frozenset()
     """Names of the routes that the policy knows; empty where it tells none apart."""
 
+    observed: frozenset[str] = frozenset()
+    """Names of routes that are only observed, by the configuration's word."""
+
     @property
     def known(self) -> bool:
         """Return True where a configuration was given."""
@@ -49,4 +52,5 @@ def expected_of(config: Config) -> Expected:
         },
         servers=servers,
         routes=frozenset(config.routes),
+        observed=frozenset(config.observe.routes),
     )

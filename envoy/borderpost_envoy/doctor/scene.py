@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from borderpost_base.names import CLUSTER_HEADER, EXT_AUTHZ_FILTER, EXT_PROC_FILTER
+from borderpost_base.names import CLUSTER_HEADER, EXT_AUTHZ_FILTER, EXT_PROC_FILTER, OBSERVE_FILTER
 from borderpost_envoy.doctor.expected import Expected
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.model import (
@@ -119,7 +119,7 @@ class Scene:
 
     def _is_door(self, each: HttpFilter) -> bool:
         """Return True for a filter of ours: by its name, or by whom it asks."""
-        if each.type not in _DOORS:
+        if each.type not in _DOORS or is_observer(each):
             return False
         if each.name in (EXT_PROC_FILTER, EXT_AUTHZ_FILTER):
             return True
@@ -135,6 +135,16 @@ class Scene:
     def servers(self) -> frozenset[str]:
         """Clusters of Borderpost's workers."""
         return frozenset(door.cluster for door in self.doors if door.cluster is not None) | {SERVER_CLUSTER}
+
+    def observed(self, manager: Manager, route: Route) -> bool:
+        """Return True for a route that is only observed: the observer is turned on for it, and every door is off."""
+        own = dict(route.message.entries("typed_per_filter_config"))
+        watching = own.get(OBSERVE_FILTER)
+        if watching is None or watching.content.flag("disabled"):
+            return False
+        if not any(is_observer(each) for each in manager.filters):
+            return False
+        return all(_is_off(own.get(door.filter.name)) for door in self.doors_of(manager))
 
     def guarded_routes(self) -> Iterator[tuple[Manager, RouteTable, VirtualHost, Route]]:
         """Yield every route of every guarded manager."""
@@ -181,6 +191,15 @@ class Scene:
                     yield from _overrides(route.message, name, told, route)
                     for one in route.action.get("weighted_clusters").each("clusters"):
                         yield from _overrides(one, name, f"{told}, cluster {one.text('name')}", route)
+
+
+def is_observer(each: HttpFilter) -> bool:
+    """Return True for the filter by which routes are only observed: off unless a route turns it on, never obeyed."""
+    return each.name == OBSERVE_FILTER and each.config.flag("observability_mode") and each.message.flag("disabled")
+
+
+def _is_off(override: Message | None) -> bool:
+    return override is not None and override.content.flag("disabled")
 
 
 def _overrides(message: Message, name: str, subject: str, route: Route | None) -> Iterator[Override]:

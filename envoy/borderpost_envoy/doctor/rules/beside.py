@@ -8,7 +8,7 @@ from borderpost.reports.finding import Level, Rule
 from borderpost_envoy.doctor.checks import EXT_PROC, HTTP_FILTERS, UPGRADES, Hit, check
 from borderpost_envoy.doctor.model import HttpFilter, Manager
 from borderpost_envoy.doctor.rules.clients import HEADER_MUTATION
-from borderpost_envoy.doctor.scene import EXT_AUTHZ_TYPE, EXT_PROC_TYPE, Door, Scene, named_in_match
+from borderpost_envoy.doctor.scene import EXT_AUTHZ_TYPE, EXT_PROC_TYPE, Door, Scene, is_observer, named_in_match
 
 _GENERIC_NAME = "envoy.filters.http.ext_proc"
 """The name that Istio's own ext_proc filters have, and by which routes configure them."""
@@ -49,7 +49,7 @@ def is_alone(scene: Scene) -> Iterator[Hit]:
                     twins[0].message, door.subject, f"Another filter of the chain is called `{door.filter.name}`."
                 )
         for one in manager.filters:
-            if one.type == EXT_PROC_TYPE and one.index not in own:
+            if one.type == EXT_PROC_TYPE and one.index not in own and not is_observer(one):
                 subject = f"listener {manager.label}: filter {one.name}"
                 yield Hit(one.message, subject, "It is a second ext_proc in the chain.")
 
@@ -69,6 +69,8 @@ def has_the_last_word(scene: Scene) -> Iterator[Hit]:
         last = max(door.filter.index for door in scene.doors_of(manager))
         for one in manager.filters[last + 1 :]:
             subject = f"listener {manager.label}: filter {one.name}"
+            if is_observer(one):
+                continue
             if one.type in _CHANGERS:
                 yield Hit(one.message, subject, f"It is {one.type.rpartition('.')[2]} and runs after the decision.")
             elif not one.type:

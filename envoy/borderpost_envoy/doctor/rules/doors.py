@@ -108,7 +108,8 @@ def is_never_passed_over(scene: Scene) -> Iterator[Hit]:
         if door.filter.conditional:
             yield Hit(door.filter.message, door.subject, "A matcher decides whether it runs.")
         for each in scene.overrides(door.manager, door.filter.name):
-            if each.disabled or each.config.flag("disabled"):
+            observed = each.route is not None and scene.observed(door.manager, each.route)
+            if (each.disabled or each.config.flag("disabled")) and not observed:
                 yield Hit(each.message, each.subject, f"`{door.filter.name}` is disabled here.")
 
 
@@ -117,13 +118,19 @@ def is_never_passed_over(scene: Scene) -> Iterator[Hit]:
         "BPD005",
         "Borderpost is asked and not obeyed",
         "In observability mode Envoy does not wait for the answer, in shadow mode it ignores it, and a runtime "
-        "fraction lets the rest go unasked.",
+        "fraction lets the rest go unasked. What the configuration observes is told as a note.",
         "Take `observability_mode`, `shadow_mode`, `filter_enabled` and `filter_enabled_metadata` out where law holds.",
     ),
     source=EXT_PROC_API,
 )
 def is_obeyed(scene: Scene) -> Iterator[Hit]:
     """Look for modes in which answers do not bind."""
+    for manager, _, host, route in scene.guarded_routes():
+        if scene.observed(manager, route):
+            subject = f"virtual host {host.name}, route {route.label}"
+            said = "The configuration says so, too." if route.name in scene.expected.observed else _NOT_SAID
+            message = f"It is only observed: no law is kept on it. {said}"
+            yield Hit(route.message, subject, message, _observed_level(scene, route))
     for door in scene.doors:
         config = door.config
         if config.flag("observability_mode"):
@@ -138,6 +145,16 @@ def is_obeyed(scene: Scene) -> Iterator[Hit]:
             whole = _FRACTIONS.get(share.choice("denominator", tuple(_FRACTIONS)), 0.0)
             if (share.number("numerator") or 0.0) < whole or enabled.text("runtime_key"):
                 yield Hit(enabled, door.subject, "`filter_enabled` asks about a part of the requests only.")
+
+
+_NOT_SAID = "No configuration that was given says so."
+
+
+def _observed_level(scene: Scene, route: Route) -> Level:
+    """Return an error where Borderpost means to decide on the route, a note where it means not to."""
+    if is_law(route) or (scene.expected.known and route.name not in scene.expected.observed):
+        return Level.ERROR
+    return Level.NOTE if scene.expected.known else Level.WARNING
 
 
 @check(

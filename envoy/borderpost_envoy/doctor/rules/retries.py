@@ -44,7 +44,7 @@ def _leaves(scene: Scene) -> Iterator[Cluster]:
 
 def _policies(scene: Scene) -> Iterator[tuple[str, Message]]:
     for manager in scene.guarded:
-        for subject, holder in _levels(manager):
+        for subject, holder in _levels(scene, manager):
             for one in (holder.get("retry_policy"), holder.get("retry_policy_typed_config")):
                 if one.present:
                     yield subject, one.content
@@ -54,14 +54,15 @@ def _policies(scene: Scene) -> Iterator[tuple[str, Message]]:
             yield f"cluster {cluster.name}", policy
 
 
-def _levels(manager: Manager) -> Iterator[tuple[str, Message]]:
+def _levels(scene: Scene, manager: Manager) -> Iterator[tuple[str, Message]]:
     """Yield what may hold policies of a manager's routes: tables, hosts, and the actions of routes."""
     for table in manager.tables:
         yield f"routes {table.name}", table.message
         for host in table.hosts:
             yield f"virtual host {host.name}", host.message
             for route in host.routes:
-                yield f"virtual host {host.name}, route {route.label}", route.action
+                if not scene.observed(manager, route):
+                    yield f"virtual host {host.name}, route {route.label}", route.action
 
 
 @check(
@@ -76,7 +77,7 @@ def _levels(manager: Manager) -> Iterator[tuple[str, Message]]:
 )
 def mirrors_nothing(scene: Scene) -> Iterator[Hit]:
     """Look for mirrors at all four levels."""
-    levels = [level for manager in scene.guarded for level in _levels(manager)]
+    levels = [level for manager in scene.guarded for level in _levels(scene, manager)]
     levels += [(f"cluster {cluster.name}", cluster.http_options) for cluster in scene.reachable]
     for subject, holder in levels:
         for name in _MIRRORS:
@@ -101,7 +102,8 @@ def follows_no_redirects(scene: Scene) -> Iterator[Hit]:
         for _, host, route in manager.routes():
             action = route.action
             followed = action.choice("internal_redirect_action", ("PASS_THROUGH_INTERNAL_REDIRECT", "HANDLE"))
-            if action.get("internal_redirect_policy").present or followed.startswith("HANDLE"):
+            redirects = action.get("internal_redirect_policy").present or followed.startswith("HANDLE")
+            if redirects and not scene.observed(manager, route):
                 subject = f"virtual host {host.name}, route {route.label}"
                 yield Hit(route.message, subject, "Redirects of the upstream are followed.")
         for table in manager.tables:

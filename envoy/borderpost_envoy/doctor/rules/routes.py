@@ -29,7 +29,9 @@ _UNBOUND = ("ORIGINAL_DST", "envoy.extensions.clusters.dynamic_forward_proxy.v3.
 )
 def obeys_the_decision(scene: Scene) -> Iterator[Hit]:
     """Look for routes of guarded managers that lead to a region, or beside one, on their own."""
-    for _, _, host, route in scene.guarded_routes():
+    for manager, _, host, route in scene.guarded_routes():
+        if scene.observed(manager, route):
+            continue
         subject = f"virtual host {host.name}, route {route.label}"
         if route.leads is Leads.UNKNOWN:
             yield Hit(route.message, subject, "What it does with requests is none of what is known.")
