@@ -65,7 +65,7 @@ class Observation:
 
     def located(self, gone: Observed, view: View) -> Observed:
         """Return the same request with the region where it went, as far as that is known."""
-        cluster = gone.cluster if gone.cluster is not None and _is_recordable(gone.cluster) else None
+        cluster = gone.cluster if gone.cluster is not None and _is_recordable("cluster", gone.cluster) else None
         region = self._region_of_route.get(gone.route) if gone.route is not None else None
         if region is None and cluster is not None:
             region = self._region_of_cluster(cluster, view)
@@ -139,6 +139,8 @@ def outcome_of(decision: Decision, observed: Observed) -> Outcome:
 def observed_field(decision: Decision, observed: Observed) -> dict[str, Any]:
     """Return a record's `observed`. Raises ProfileError for what no record can hold."""
     told: dict[str, Any] = {}
+    if observed.route is not None and _is_recordable("route", observed.route):
+        told["route"] = observed.route
     if observed.cluster is not None:
         told["cluster"] = observed.cluster
     if observed.region is not None:
@@ -160,9 +162,9 @@ def _unlawful(decision: Decision, region: str) -> str | None:
     return None if law is None or region in law.bases else law.refused.get(region, law.reason)
 
 
-def _is_recordable(cluster: str) -> bool:
+def _is_recordable(name: str, value: str) -> bool:
     try:
-        check_given("decision", {"observed": {"cluster": cluster}})
+        check_given("decision", {"observed": {name: value}})
     except ProfileError:
         return False
     return True

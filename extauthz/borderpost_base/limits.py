@@ -176,8 +176,8 @@ REFUSAL_REASONS_MAX = _limit(
 )
 FEEDS_MAX = _limit("feeds_max", 64, "feeds", "what fires triggers is a handful of sources")
 FEED_MESSAGE_BYTES_MAX = _limit("feed_message_bytes_max", 4096, "bytes", "a value and an instant")
-FEED_SECRET_BYTES_MIN = _limit("feed_secret_bytes_min", 16, "bytes", "128 random bits cannot be guessed")
-FEED_SECRET_BYTES_MAX = _limit("feed_secret_bytes_max", 4096, "bytes", "beyond it the file is no secret")
+SECRET_BYTES_MIN = _limit("secret_bytes_min", 16, "bytes", "128 random bits cannot be guessed")
+SECRET_BYTES_MAX = _limit("secret_bytes_max", 4096, "bytes", "beyond it the file is no secret")
 FEED_AGE_S_MAX = _limit(
     "feed_age_s_max", 300, "seconds", "how far a webhook's message may be from now: what was overheard is worth no more"
 )
@@ -202,6 +202,9 @@ OBSERVED_PENDING_MAX = _limit(
 )
 OBSERVED_CLUSTERS_MAX = _limit(
     "observed_clusters_max", 10_000, "clusters", "of Envoy's; ten for each region that there can be"
+)
+SUMMARY_VALUES_MAX = _limit(
+    "summary_values_max", 10_000, "values", "of one kind that a summary tells apart; the rest is added up as `other`"
 )
 ALARM_INTERVAL_S = _limit(
     "alarm_interval_s", 60, "seconds", "between two lines in the log about one trouble, however many requests have it"

@@ -11,7 +11,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from borderpost import observation as observation_module
-from borderpost.audit.record import parse
 from borderpost.audit.verify import verify
 from borderpost.config.load import load_config
 from borderpost.config.observe import ObserveSection, observe_warning
@@ -24,44 +23,10 @@ from borderpost_base.world import World
 from borderpost_proto import ext_authz_pb2 as authz
 from borderpost_proto import ext_proc_pb2 as proc
 from borderpost_wire.service import StatusCode
-from support.audit import FailingDisk, TestClock, lines_of
+from support.audit import FailingDisk, TestClock
 from support.borderpost_process import merged, small_config, write_config
+from support.observed import OBSERVING, ObservedCall, decisions, put, told
 from support.worker_parts import BRITISH, CHECK, PROCESS, REGIONS, FakeCall, WorkerParts, until, worker_parts
-
-OBSERVING: dict[str, Any] = {
-    "routes": {"chat": {}, "rest": {}},
-    "observe": {"routes": {"chat": {}}, "clusters": {"pool-us": "us-1", "pool-de": "eu-1"}},
-}
-TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-
-class ObservedCall(FakeCall):
-    """A call that may be ended cleanly once it has its answer."""
-
-    finished = False
-
-    def finish(self) -> None:
-        assert self.replies, "a clean end before an answer"
-        self.finished = True
-
-
-def told(
-    *, route: str | None = "chat", cluster: str | None = None, observing: bool = True, address: str = BRITISH,
-    request_id: str = "r-1", **headers: str,
-) -> bytes:  # fmt: skip
-    """Return what Envoy tells of a request by ext_proc."""
-    request = proc.ProcessingRequest(observability_mode=observing)
-    fields = request.attributes["envoy.filters.http.ext_proc"].fields
-    fields["source.address"].string_value = f"{address}:4711"
-    if route is not None:
-        fields["xds.route_name"].string_value = route
-    if cluster is not None:
-        fields["xds.cluster_name"].string_value = cluster
-    for name, value in {"x-request-id": request_id, "traceparent": TRACE, **headers}.items():
-        header = request.request_headers.headers.headers.add()
-        header.key, header.raw_value = name.replace("_", "-"), value.encode()
-    request.request_headers.end_of_stream = True
-    return request.SerializeToString()
 
 
 def checked(*, route: str = "chat", observing: bool = True, address: str = BRITISH) -> bytes:
@@ -74,21 +39,15 @@ def checked(*, route: str = "chat", observing: bool = True, address: str = BRITI
     return request.SerializeToString()
 
 
-def decisions(parts: WorkerParts) -> list[dict[str, Any]]:
-    return [record for record in map(parse, lines_of(parts.audit)) if record["type"] == "decision"]
+def went_of(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what a record tells of where a request went, without the route."""
+    return {name: value for name, value in record.get("observed", {}).items() if name != "route"}
 
 
 async def durable(parts: WorkerParts, count: int) -> list[dict[str, Any]]:
     """Wait until so many decisions are on the disk."""
     await until(lambda: len(decisions(parts)) >= count)
     return decisions(parts)
-
-
-def put(parts: WorkerParts, *messages: bytes, method: str = PROCESS) -> list[ObservedCall]:
-    """Put messages in one batch and return their calls, without waiting for anything."""
-    calls = [ObservedCall(method) for _ in messages]
-    parts.processor.messages(list(zip(calls, messages, strict=True)))
-    return calls
 
 
 @pytest.mark.parametrize(
@@ -115,7 +74,8 @@ def test_where_it_went_and_what_would_have_been_done(
             assert (call.replies, call.finished, call.failed) == ([b""], True, None)
             (record,) = await durable(parts, 1)
             assert record["mode"] == "observe"
-            assert record["observed"] == ({} if went is None else {"cluster": cluster, **went})
+            assert record["observed"]["route"] == "chat"
+            assert went_of(record) == ({} if went is None else {"cluster": cluster, **went})
             if refused is None:
                 assert record["out"]["r"] == "eu-1"
             else:
@@ -152,7 +112,7 @@ def test_over_ext_authz_the_answer_lets_go_and_changes_nothing(tmp_path: Path) -
             assert answer.ok_response == authz.OkHttpResponse()
             assert not answer.HasField("dynamic_metadata")
             (record,) = await durable(parts, 1)
-            assert (record["mode"], record["via"], record["observed"]) == ("observe", "ext_authz", {})
+            assert (record["mode"], record["via"], record["observed"]) == ("observe", "ext_authz", {"route": "chat"})
 
     asyncio.run(main())
 
@@ -187,7 +147,8 @@ def test_an_observing_message_for_an_enforced_route_fails_is_recorded_as_that_an
                     assert call.replies == [] and call.failed is not None
                     assert call.failed[0] is StatusCode.FAILED_PRECONDITION
                 found = await durable(parts, 3)
-            assert [record["observed"] for record in found] == [{"unenforced": True}] * 3
+            assert [went_of(record) for record in found] == [{"unenforced": True}] * 3
+            assert found[0]["observed"].get("route") == route
             assert {record["mode"] for record in found} == {"observe"}
             assert [line["code"] for line in logs if line["log_level"] == "error"] == ["BP1443"]
             assert parts.metrics.misplaced_total.get("unenforced") == 3
@@ -212,7 +173,7 @@ def test_where_nothing_is_observed_every_observing_message_is_an_alarm(tmp_path:
         async with worker_parts(tmp_path) as parts:
             (call,) = put(parts, told())
             assert call.failed is not None
-            assert (await durable(parts, 1))[0]["observed"] == {"unenforced": True}
+            assert went_of((await durable(parts, 1))[0]) == {"unenforced": True}
             assert (await parts.ask(told(observing=False))).cluster == "eu-1"
 
     asyncio.run(main())
@@ -233,7 +194,7 @@ def test_what_is_recognised_is_let_go_and_never_taken_for_what_waits(tmp_path: P
                 (misplaced,) = put(parts, told(route="rest", request_id=f"m-{number}"))
                 assert misplaced.failed is not None
             found = await durable(parts, 12)
-            modes = {record["req"]["id"]: (record["mode"], record.get("observed", {})) for record in found}
+            modes = {record["req"]["id"]: (record["mode"], went_of(record)) for record in found}
             for number in range(4):
                 assert modes[f"o-{number}"] == ("observe", {})
                 assert modes[f"e-{number}"] == ("enforce", {})
@@ -299,6 +260,7 @@ def test_a_disk_that_hangs_keeps_no_request_and_the_room_is_left_to_those_that_w
         async with worker_parts(tmp_path, disk=disk, changes=OBSERVING) as parts:
             put(parts, told())
             await durable(parts, 1)
+            await until(lambda: parts.keeper.pending == 0)
             disk.hang.clear()
             try:
                 calls = put(parts, *[told(request_id=f"o-{number}") for number in range(5)])
@@ -432,7 +394,7 @@ def test_bodies_are_not_awaited_and_that_they_were_not_seen_is_on_record(tmp_pat
             (with_body, without) = put(parts, request.SerializeToString(), told(request_id="r-2"))
             assert with_body.finished and without.finished and with_body.asked == []
             found = await durable(parts, 2)
-            assert [record["observed"] for record in found] == [{"body_unseen": True}, {}]
+            assert [went_of(record) for record in found] == [{"body_unseen": True}, {}]
             assert found[0]["out"]["action"] == "route"
 
     asyncio.run(main())
@@ -445,7 +407,7 @@ def test_a_catalogue_and_a_law_that_change_are_followed(tmp_path: Path) -> None:
             parts.reload({"regions": {"eu-2": {"country": "IE", "cluster": "irish"}}})
             await parts.take()
             put(parts, told(cluster="eu-2", request_id="r-2"), told(cluster="irish", request_id="r-3"))
-            found = {record["req"]["id"]: record["observed"] for record in await durable(parts, 3)}
+            found = {record["req"]["id"]: went_of(record) for record in await durable(parts, 3)}
             assert found["r-1"] == {"cluster": "eu-2", "r": "eu-2"}
             assert found["r-2"] == {"cluster": "eu-2"}
             assert found["r-3"] == {"cluster": "irish", "r": "eu-2"}

@@ -28,6 +28,7 @@ NAME = Text("name", re.compile(rf"{_VISIBLE}+"), _NAME_BYTES)
 LABEL = Text("label", re.compile(rf"{_VISIBLE}+"), limits.RECORDED_LABEL_BYTES_MAX)
 """A name of somebody else's: of a tenant, or a model."""
 CLUSTER = Text("cluster name", re.compile(r"[!-~]+"), limits.CLUSTER_NAME_BYTES_MAX)
+ROUTE = Text("route name", re.compile(r"[ -~]+"), 200)
 REASON = Text("reason", re.compile(rf"{_VISIBLE}+"), limits.RECORDED_REASON_BYTES_MAX)
 DIGEST = Text("digest, sha256:<64 hex digits>", re.compile(r"sha256:[0-9a-f]{64}"), 71)
 HEX_64 = Text("64 hex digits", re.compile(r"[0-9a-f]{64}"), 64)
@@ -171,6 +172,7 @@ _SHADOW = Shape(
 
 _OBSERVED = Shape(
     (
+        _optional("route", ROUTE, "Envoy's route, where Envoy told it."),
         _optional("cluster", CLUSTER, "The cluster of Envoy's to which the request went, where Envoy told it."),
         _optional("r", NAME, "The region where it went, by `observe` or its cluster; absent where nobody knows."),
         _optional("unlawful", REASON, "Why the law allows no request like it to go there; absent where it does."),

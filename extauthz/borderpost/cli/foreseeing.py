@@ -67,7 +67,7 @@ class Foreseen:
         rederived = log.rederived
         return {
             "kind": "log", "unit": self.unit, "verified": log.report.clean, "decisions": log.decisions,
-            "refused_before_law": log.unasked,
+            "observed": log.observed, "refused_before_law": log.unasked,
             "first": None if log.first_us is None else format_stamp(log.first_us),
             "last": None if log.last_us is None else format_stamp(log.last_us),
             "rederived": {
@@ -197,6 +197,8 @@ def log_notes(seen: Foreseen) -> list[str]:
         notes.append(
             f"{rederived.underivable:,} decisions cannot be derived anew: inputs are missing or of another version"
         )
+    if log.observed:
+        notes.append(f"{log.observed:,} decisions are of observed routes, and count as if they were enforced")
     if log.stale:
         notes.append(f"{log.stale:,} decisions were made while legal events were stale, and are taken to be so again")
     if log.unasked:

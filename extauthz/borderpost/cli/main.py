@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy": ("borderpost.cli.policy", "prove, compare, test, export and check law before traffic"),
     "whatif": ("borderpost.cli.whatif", "say what traffic would lose without a region, an operator or a law"),
     "risk": ("borderpost.cli.risk", "rank workloads by what one single loss would take from them"),
+    "shadow-summary": (
+        "borderpost.cli.shadow_summary",
+        "sum up what observed routes and shadows would have changed",
+    ),
     "packs": ("borderpost.cli.packs", "list packs of law with their dates, or show what one says"),
     "counters": ("borderpost.cli.counters", "show what has been counted for laws with a threshold"),
     "verify": ("borderpost.cli.verify", "check an audit log: chain, sequence, completeness"),

@@ -55,6 +55,8 @@ class LogTraffic:
     """First instant not to look at any more; None: to the end."""
     decisions: int = 0
     """Decisions for which law was asked."""
+    observed: int = 0
+    """Those of them that bound nobody, since their routes are only observed."""
     unasked: int = 0
     """Requests refused before law was asked: malformed, or with evidence that does not hold."""
     stale: int = 0
@@ -92,11 +94,12 @@ class LogTraffic:
     def batches(self) -> Iterator[dict[Kind, int]]:
         """Yield the decisions grouped by what was known, with how many there are of each; a kind may come again."""
         groups: dict[Kind, int] = {}
-        for record, at_us in self._decisions():
+        for record, at_us in self.records():
             if "table" not in record:
                 self.unasked += 1
                 continue
             self.decisions += 1
+            self.observed += record["mode"] == "observe"
             self.first_us = at_us if self.first_us is None else min(self.first_us, at_us)
             self.last_us = at_us if self.last_us is None else max(self.last_us, at_us)
             kind = Kind(facts_of(record), record.get("stale", False))
@@ -109,7 +112,8 @@ class LogTraffic:
         if groups:
             yield groups
 
-    def _decisions(self) -> Iterator[tuple[dict[str, Any], int]]:
+    def records(self) -> Iterator[tuple[dict[str, Any], int]]:
+        """Yield every record of a decision within the time, with its instant, microseconds since 1970."""
         for directory in reader.stream_directories(self.path):
             last = self._last_verified(directory)
             for located in reader.read_stream(directory):
