@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from borderpost.demo.istio.scenery import HOST
-from borderpost_envoy import RouteStyle, Via
-from support.istio_byhand import region_cluster
-from support.istio_wiring import MeshWiring, meshed
+from support.istio_patches import region_cluster
+from support.istio_wiring import RENDERINGS, MeshWiring, meshed
 from support.wiring import REGIONS
 
 pytestmark = [pytest.mark.blackbox, pytest.mark.full]
@@ -17,9 +16,9 @@ pytestmark = [pytest.mark.blackbox, pytest.mark.full]
 PRUNING = {"PILOT_FILTER_GATEWAY_CLUSTER_CONFIG": "true"}
 
 
-@pytest.fixture(scope="module", params=RouteStyle)
+@pytest.fixture(scope="module", params=RENDERINGS, ids=str)
 def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeshWiring]:
-    with meshed(tmp_path_factory.mktemp("pruned"), Via.EXT_PROC, request.param, environ=PRUNING) as wiring:
+    with meshed(tmp_path_factory.mktemp("pruned"), request.param, environ=PRUNING) as wiring:
         yield wiring
 
 

@@ -88,10 +88,19 @@ class Lab:
         """Wait until Envoy has what the files say now: a route of our own arrives after all that was put before it."""
         self._marks += 1
         domain = f"mark-{self._marks}.lab"
+        unread = self._unread()
         self.istiod.put(_MARKER, [*_gateways(self.port, self.marker_port), _marker(domain)])
-        self.eventually(
-            lambda: domain in str(self.delivered().routes.get(f"http.{self.marker_port}")), f"Envoy has {domain}"
-        )
+
+        def arrived() -> bool:
+            new = self._unread() - unread
+            assert not new, f"istiod does not take what was put: {new}"
+            return domain in str(self.delivered().routes.get(f"http.{self.marker_port}"))
+
+        self.eventually(arrived, f"Envoy has {domain}")
+
+    def _unread(self) -> set[str]:
+        """Return what istiod has said so far of files that it cannot read."""
+        return {line for line in self.istiod.troubles() if "unable to reload" in line}
 
     # Looking
 

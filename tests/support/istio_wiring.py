@@ -8,30 +8,61 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import yaml
+
+from borderpost.config.istio import IstioSection, IstioVersion
+from borderpost.demo.istio.scenery import HOST, istio_section
 from borderpost_base.names import EXT_AUTHZ_FILTER, EXT_PROC_FILTER
-from borderpost_envoy import EnvoyPlan, RouteStyle, Via, render_bootstrap
-from borderpost_envoy.plan import HostPort, RegionCluster
+from borderpost_envoy import RouteStyle, UnixSocket, Via
+from borderpost_istio import IstioPlan, MeshRegion, render_objects, to_stream
 from support.client import Reply
-from support.istio_byhand import region_cluster, wired_resources
 from support.istio_lab import Lab, istio_lab
+from support.istio_patches import region_cluster
 from support.stub_processor import StubProcessor, route_to
 from support.upstreams import RegionServers
-from support.wiring import REGIONS, Wiring, plan_for
+from support.wiring import HEADERS_READ, REGIONS, Wiring
 
 OURS = "borderpost.yaml"
 OTHERS = "others.yaml"
 """What another team adds."""
 
 
+class Rendering(NamedTuple):
+    """One way of what `borderpost render istio` can render."""
+
+    via: Via
+    style: RouteStyle
+    version: IstioVersion
+    hosts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        whole = "gateway" if self.hosts == ("*",) else "host"
+        return f"{self.via}-{self.style}-{self.version}-{whole}"
+
+
+RENDERINGS = (
+    Rendering(Via.EXT_PROC, RouteStyle.MATCHER, "1.29", (HOST,)),
+    Rendering(Via.EXT_PROC, RouteStyle.MATCHER, "1.30", ("*",)),
+    Rendering(Via.EXT_PROC, RouteStyle.CLUSTER_HEADER, "1.29", (HOST,)),
+    Rendering(Via.EXT_AUTHZ, RouteStyle.MATCHER, "1.29", ("*",)),
+    Rendering(Via.EXT_AUTHZ, RouteStyle.CLUSTER_HEADER, "1.27", (HOST,)),
+)
+"""Both doors, both styles of routes, the allow-list as routes and as a table, one host and the whole gateway."""
+
+
 class MeshWiring(Wiring):
     """The wiring, and the lab that it came by."""
 
-    def __init__(self, via: Via, style: RouteStyle, lab: Lab, stub: StubProcessor, regions: RegionServers):
-        super().__init__(via, style, lab.envoy, stub, regions)
+    def __init__(self, rendering: Rendering, lab: Lab, stub: StubProcessor, regions: RegionServers):
+        super().__init__(rendering.via, rendering.style, lab.envoy, stub, regions)
+        self.rendering = rendering
         self.lab = lab
-        self.ours: list[dict[str, Any]] = []
+        self.text = to_stream(render_objects(_plan(rendering, stub.socket, regions.ports)))
+        """What we render, as it is applied."""
+        self.ours: list[dict[str, Any]] = list(yaml.safe_load_all(self.text))
+        """The same, read."""
 
     @property
     def filter(self) -> str:
@@ -44,7 +75,7 @@ class MeshWiring(Wiring):
         live = self.lab.istiod.live
         if (live / OTHERS).exists():
             self.lab.istiod.remove(OTHERS)
-        self.lab.put(OURS, self.ours)
+        self.lab.put(OURS, self.text)
 
     def go(self, region: str) -> None:
         """Have the processor decide for a region from now on."""
@@ -52,8 +83,9 @@ class MeshWiring(Wiring):
 
     def others(self, *resources: Mapping[str, Any]) -> None:
         """Add what another team has written, in place of what it had before."""
+        before = self.lab.nacks()
         self.lab.put(OTHERS, list(resources))
-        assert self.lab.nacks() == []
+        assert self.lab.nacks() == before
 
     def refused(self, reply: Reply) -> bool:
         """Return whether Envoy answered by itself and no region got the request."""
@@ -61,7 +93,7 @@ class MeshWiring(Wiring):
 
 
 @contextmanager
-def meshed(directory: Path, via: Via, style: RouteStyle, **lab: Any) -> Iterator[MeshWiring]:
+def meshed(directory: Path, rendering: Rendering, **lab: Any) -> Iterator[MeshWiring]:
     """Start regions, the stub, istiod and its gateway, with what we render."""
     socket = directory / "stub.sock"
     with (
@@ -69,15 +101,25 @@ def meshed(directory: Path, via: Via, style: RouteStyle, **lab: Any) -> Iterator
         StubProcessor(socket, lambda _request: route_to("nowhere")) as stub,
         istio_lab(directory, **lab) as running,
     ):
-        wiring = MeshWiring(via, style, running, stub, regions)
-        bootstrap = render_bootstrap(_plan(socket, regions.ports, via, style))
-        wiring.ours = wired_resources(bootstrap, regions.ports)
-        running.put(OURS, wiring.ours)
+        wiring = MeshWiring(rendering, running, stub, regions)
+        running.put(OURS, wiring.text)
         yield wiring
 
 
-def _plan(socket: Path, ports: dict[str, int], via: Via, style: RouteStyle) -> EnvoyPlan:
-    regions = tuple(
-        RegionCluster(name, region_cluster(name), (HostPort("127.0.0.1", port),)) for name, port in ports.items()
+def _plan(rendering: Rendering, socket: Path, ports: Mapping[str, int]) -> IstioPlan:
+    section = IstioSection.model_validate({**istio_section(ports), "hosts": rendering.hosts})
+    regions = tuple(MeshRegion(name, region_cluster(name), section.regions[name]) for name in ports)
+    return IstioPlan(
+        servers=(UnixSocket(str(socket)),),
+        regions=regions,
+        headers_read=HEADERS_READ,
+        via=rendering.via,
+        route_style=rendering.style,
+        hosts=rendering.hosts,
+        trusted_hops=section.trusted_proxies,
+        message_timeout_ms=section.message_timeout_ms,
+        version=rendering.version,
+        namespace=section.namespace,
+        workload=section.workload,
+        gateways=section.gateways,
     )
-    return plan_for(socket, ports, regions=regions, via=via, route_style=style, message_timeout_ms=2000)

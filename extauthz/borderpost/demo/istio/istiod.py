@@ -7,6 +7,7 @@ resources select.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ _ENVIRONMENT: Mapping[str, str] = {
 }
 _TROUBLE = ("ACK ERROR", "unable to reload file configuration")
 """What istiod logs when an Envoy refuses what it was sent, and when a file cannot be read: then none is."""
+
+_ENTRY = re.compile(r"^(?=\d{4}-\d{2}-\d{2}T)", re.MULTILINE)
 
 
 class Istiod:
@@ -90,9 +93,10 @@ class Istiod:
         (self.live / name).unlink()
 
     def troubles(self) -> list[str]:
-        """Return the lines of its log that say that an Envoy refused what it got, or that a file cannot be read."""
-        lines = self.process.log.read_text(errors="replace").splitlines()
-        return [line for line in lines if any(mark in line for mark in _TROUBLE)]
+        """Return what its log says of an Envoy that refused what it got, or of a file that cannot be read."""
+        text = self.process.log.read_text(errors="replace")
+        entries = _ENTRY.split(text)[1:]  # one may have several lines
+        return [" ".join(entry.split()) for entry in entries if any(mark in entry for mark in _TROUBLE)]
 
     def stop(self) -> None:
         """End it."""
