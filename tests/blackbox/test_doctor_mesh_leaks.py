@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from borderpost.demo.istio.gateway_node import LABELS
+from borderpost.manifests.reading import parse_documents
+from borderpost_base.json_source import load_json
+from borderpost_envoy.doctor.configuration import read_configuration
+from borderpost_envoy.doctor.model import Configuration
+from borderpost_envoy.doctor.sources import Source
+from borderpost_istio.doctor import compare
 from borderpost_istio.doctor.rules import RULES
 from borderpost_istio.doctor.rules.sources import UNSHOWN
-from support.doctor_mesh_cases import CASES, Case, told
+from support.doctor_mesh_cases import (
+    CASES,
+    EU,
+    TO_HOST,
+    Case,
+    goes_refused,
+    goes_unasked,
+    infer,
+    regions,
+    served_host,
+    told,
+)
+from support.istio_lab import resource
 from support.istio_wiring import OURS, RENDERINGS, MeshWiring, meshed
 from support.wiring import Wiring
 
@@ -38,6 +63,114 @@ def test_what_the_doctor_finds_leaks_and_the_mended_does_not(mesh: MeshWiring, n
     assert not leaks(mesh, case, bad=False)
 
 
+MESH = {
+    "accessLogFile": "",
+    "extensionProviders": [
+        {"name": "borderpost", "envoyExtAuthzGrpc": {"service": "borderpost.internal", "port": 9443, "failOpen": False}}
+    ],
+}
+WHOLE = {"rules": [{}]}
+PART = {"rules": [{"to": [{"operation": {"paths": ["/admin"]}}]}]}
+
+
+def judge(mesh: MeshWiring, **rules: Any) -> list[dict[str, Any]]:
+    """Return a gateway of one region, where Borderpost is asked by an AuthorizationPolicy."""
+    port = {"number": 9443, "name": "grpc", "protocol": "GRPC"}
+    socket = {"address": f"unix://{mesh.stub.socket}"}
+    spec = {"hosts": ["borderpost.internal"], "resolution": "STATIC", "ports": [port], "endpoints": [socket]}
+    policy = {
+        "selector": {"matchLabels": dict(LABELS)},
+        "action": "CUSTOM",
+        "provider": {"name": "borderpost"},
+        **rules,
+    }
+    return [
+        *regions(mesh),
+        served_host(infer(EU)),
+        resource("ServiceEntry", "borderpost", spec),
+        resource("AuthorizationPolicy", "borderpost", policy, api="security.istio.io/v1"),
+    ]
+
+
+def config_map(mesh: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the mesh's settings as they stand in a cluster."""
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"mesh": yaml.safe_dump(dict(mesh))}}
+
+
+@contextmanager
+def asked_by_policy(directory: Path, settings: Mapping[str, Any]) -> Iterator[MeshWiring]:
+    """Start a mesh with these settings."""
+    with meshed(directory, RENDERINGS[3], mesh=settings) as wiring:
+        wiring.answer(wiring.refuse(451))
+        yield wiring
+
+
+def test_settings_of_the_mesh(tmp_path: Path) -> None:
+    """A provider that fails open, an access log with addresses, a policy for a part of the requests; and none of it."""
+    log = tmp_path / "access.log"
+    bad = copy.deepcopy(MESH)
+    bad["accessLogFile"] = str(log)
+    bad["extensionProviders"][0]["envoyExtAuthzGrpc"]["failOpen"] = True
+    for settings in (bad, MESH):
+        is_bad = settings is bad
+        directory = tmp_path / str(is_bad)
+        directory.mkdir()
+        with asked_by_policy(directory, settings) as mesh:
+            for rules, passes in ((WHOLE, False), (PART, True)):
+                applied = judge(mesh, **rules)
+                mesh.lab.put(OURS, applied)
+                assert mesh.lab.nacks() == []
+                mesh.regions.forget()
+                assert goes_refused(mesh) == passes
+                found = told(mesh, [*applied, config_map(settings)])
+                assert ("BPD090" in found) == passes
+                assert ("BPD089" in found, "BPD087" in found) == (is_bad, is_bad)
+            mesh.lab.put(OURS, judge(mesh, **WHOLE))
+            mesh.regions.forget()
+            assert goes_unasked(mesh) == is_bad
+            mesh.send([*TO_HOST, ("x-forwarded-for", "203.0.113.77")])
+            if is_bad:
+                mesh.lab.eventually(lambda: "203.0.113.77" in log.read_text(), "the address is in the log")
+
+
+def test_what_is_loaded_is_held_against_what_was_rendered(mesh: MeshWiring) -> None:
+    mesh.lab.put(OURS, mesh.text)
+    documents = parse_documents(mesh.text.encode(), OURS)
+    assert list(compare(documents, loaded(mesh))) == []
+    other = mesh.text.replace("message_timeout:", "max_message_timeout:").replace(
+        "name: borderpost\n", "name: nobody\n"
+    )
+    lost = list(compare(parse_documents(other.encode(), OURS), loaded(mesh)))
+    assert {finding.rule.id for finding in lost} == {"BPD098"}
+    assert any("max_message_timeout" in finding.message for finding in lost)
+
+
+def loaded(mesh: MeshWiring) -> Configuration:
+    """Return what the gateway runs with."""
+    raw = json.dumps(mesh.envoy.config_dump()).encode()
+    return read_configuration(Source(load_json(raw, "dump.json"), "dump.json"))
+
+
+def test_a_patch_that_matched_nothing_is_told_by_what_is_loaded(mesh: MeshWiring) -> None:
+    case = CASES["an operation that does nothing"]
+    for bad in (True, False):
+        resources = case.resources(mesh, bad)
+        mesh.lab.put(OURS, resources)
+        documents = parse_documents(yaml.safe_dump_all(resources).encode(), OURS)
+        found = list(compare(documents, loaded(mesh)))
+        assert bool(found) == bad
+    spoiled = yaml.safe_dump_all(case.resources(mesh, False)).replace(
+        "name: borderpost.ext_proc", "name: borderpost.gone"
+    )
+    (finding,) = compare(
+        parse_documents(spoiled.encode(), OURS),
+        loaded(mesh),
+    )
+    assert "matched nothing" in finding.message
+
+
 def test_each_rule_is_shown_or_says_why_not() -> None:
-    shown = {rule for case in CASES.values() for rule in case.rules}
+    shown = {rule for case in CASES.values() for rule in case.rules} | {"BPD087", "BPD089", "BPD090", "BPD098"}
     assert shown | set(UNSHOWN) == set(RULES)
+    assert not shown & set(UNSHOWN)

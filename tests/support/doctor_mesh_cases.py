@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -21,7 +23,7 @@ from support.client import Header
 from support.istio_lab import GATEWAY, resource
 from support.istio_patches import added, at_filter, before_the_router, patch_of, region_cluster, service_entry
 from support.istio_wiring import MeshWiring
-from support.stub_processor import EndCleanly
+from support.stub_processor import EndCleanly, StubProcessor, route_to
 from support.upstreams import Behaviour
 
 EU, US = "eu-1", "us-1"
@@ -341,6 +343,72 @@ def _retried(mesh: MeshWiring, bad: bool) -> Made:
     ]  # fmt: skip
 
 
+def second(mesh: MeshWiring) -> dict[str, Any]:
+    """Return another team's processor, right before the router."""
+    made = asking(mesh)
+    cluster, processor = made[0]["patch"]["value"], made[1]["patch"]["value"]
+    cluster["name"] = cluster["load_assignment"]["cluster_name"] = "second"
+    (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    endpoint["endpoint"]["address"]["pipe"]["path"] = str(_second_socket(mesh))
+    processor["name"] = "theirs.ext_proc"
+    processor["typed_config"]["grpc_service"]["envoy_grpc"]["cluster_name"] = "second"
+    return patch_of("zz-second", *made)
+
+
+def _second_socket(mesh: MeshWiring) -> Path:
+    return Path(mesh.stub.socket).with_name("second.sock")
+
+
+def is_decided_twice(mesh: MeshWiring) -> bool:
+    """Say whether another processor sends a request elsewhere than it was decided."""
+    with StubProcessor(_second_socket(mesh), lambda _request: route_to(region_cluster(US), clear=True)):
+        return goes_elsewhere(mesh)
+
+
+def tunnel() -> dict[str, Any]:
+    """Return another team's patches that let CONNECT through."""
+    upgrade = {"upgrade_type": "CONNECT"}
+    kind = f"{_TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    manager = strip()
+    manager["patch"]["value"]["typed_config"] = {"@type": kind, "upgrade_configs": [upgrade]}
+    action = {"cluster_header": CLUSTER_HEADER, "upgrade_configs": [{**upgrade, "connect_config": {}}]}
+    route = by_the_header(operation="INSERT_FIRST")
+    route["patch"]["value"] = {"name": "tunnel", "match": {"connect_matcher": {}}, "route": action}
+    return patch_of("tunnel", manager, route)
+
+
+def _answer(reply: BinaryIO) -> bytes:
+    """Read one answer with its body; return its status line."""
+    status, length = reply.readline(), 0
+    while header := reply.readline().strip().lower():
+        if header.startswith(b"content-length:"):
+            length = int(header.partition(b":")[2])
+    reply.read(length)
+    return status
+
+
+def is_tunnelled(mesh: MeshWiring) -> bool:
+    """Say whether more requests are served than Borderpost was asked about."""
+    mesh.go(EU)
+    with (
+        socket.create_connection(("127.0.0.1", mesh.lab.port), timeout=10) as connection,
+        connection.makefile("rb") as reply,
+    ):
+        connection.sendall(f"CONNECT {HOST}:80 HTTP/1.1\r\nHost: {HOST}:80\r\n\r\n".encode())
+        if b" 200 " not in _answer(reply):
+            return False
+        for _ in range(2):
+            connection.sendall(f"GET /v1/models HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            _answer(reply)
+    return sum(mesh.served.values()) > len(mesh.stub.requests)
+
+
+def _delegated(mesh: MeshWiring, bad: bool) -> Made:
+    entry = {"name": "more", "match": [{"uri": {"prefix": "/"}}], "delegate": {"name": "theirs"}}
+    theirs = resource("VirtualService", "theirs", {"http": [{"name": "theirs", "route": [to(US)]}]})
+    return matched(mesh, decided(EU), *([entry] if bad else []), others=[theirs] if bad else [])
+
+
 CASES: Mapping[str, Case] = {
     "a route by another name": Case(
         ("BPD050",), unmatched(lambda bad: by_the_header("inferr" if bad else "infer")), goes_elsewhere
@@ -378,6 +446,11 @@ CASES: Mapping[str, Case] = {
         beside_judged(per_route(overrides={"processing_mode": {"request_header_mode": "SKIP"}})),
         goes_refused,
     ),
+    "another processor": Case(
+        ("BPD062", "BPD058"), lambda mesh, bad: followed(mesh, *([second(mesh)] if bad else [])), is_decided_twice
+    ),
+    "tunnels": Case(("BPD068",), beside(tunnel()), is_tunnelled),
+    "routes of others by delegation": Case(("BPD074",), _delegated, goes_undecided),
     "taken out": Case(
         ("BPD063",), beside_judged(patch_of("zz-remove", at_filter(EXT_PROC_FILTER, "REMOVE", {}))), goes_refused
     ),
