@@ -42,7 +42,7 @@ def read_configuration(source: Source) -> Configuration:
     if is_dump:
         for section in root.each("configs"):
             _section(section, parts)
-        if not parts.kinds:
+        if not any(kind.endswith("ConfigDump") for kind in parts.kinds):
             raise BorderpostError("BP1503", "`configs` holds no part of a dump", place=Place(document.file))
     elif any(root.has(key) for key in _BOOTSTRAP_KEYS):
         _bootstrap(root, parts)

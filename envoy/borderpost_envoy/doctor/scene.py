@@ -199,7 +199,9 @@ def is_observer(each: HttpFilter) -> bool:
 
 
 def _is_off(override: Message | None) -> bool:
-    return override is not None and override.content.flag("disabled")
+    if override is None:
+        return False
+    return override.content.flag("disabled") or override.content.get("config").flag("disabled")
 
 
 def _overrides(message: Message, name: str, subject: str, route: Route | None) -> Iterator[Override]:
