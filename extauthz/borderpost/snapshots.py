@@ -33,9 +33,13 @@ _WORDS_STEWARD = 8
 _WORDS_WORKER = 8
 _PAGE_BYTES = 8 * (_WORDS_STEWARD + _WORDS_WORKER * (limits.WORKERS_MAX + 1))
 """One worker more than may be configured: while workers are replaced, one of them is there twice."""
-_GENERATION, _STEWARD_BEAT, _EVENTS_FRESH_UNTIL = 0, 1, 2
+_GENERATION, _STEWARD_BEAT, _EVENTS_FRESH_UNTIL, _CERTIFICATES, _LAYOUT = 0, 1, 2, 3, 7
 _BEAT, _STATE, _PID, _SILENT, _SEEN_GENERATION = 0, 1, 2, 3, 4
 
+
+LAYOUT = 2
+"""Number of this layout of the page; raised with every change of what a word means. 0 stands in a page of the time
+before it was written there."""
 
 ALWAYS_FRESH_US = 2**63 - 1
 """`SharedPage.events_fresh_until_us` where no age is set at which the list of legal events is too old."""
@@ -56,18 +60,32 @@ class WorkerState(enum.IntEnum):
 
 
 class SharedPage:
-    """The page of 64-bit words; each word has exactly one writing process."""
+    """The page of 64-bit words; each word has exactly one writing process.
+
+    Raises BorderpostError BP0614 where it is to be read and has another release's layout.
+    """
 
     def __init__(self, path: Path, *, create: bool) -> None:
+        if create and _layout_of(path) not in (None, LAYOUT):
+            path.unlink()  # workers of another release may have it mapped still: what they read there stays theirs
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
         fd = os.open(path, flags, 0o600)
         try:
             if create:
                 os.ftruncate(fd, _PAGE_BYTES)
+            elif os.fstat(fd).st_size != _PAGE_BYTES:
+                raise BorderpostError("BP0614", "the shared page has another size", place=Place(str(path)))
             self._map = mmap.mmap(fd, _PAGE_BYTES)
         finally:
             os.close(fd)
         self._words = memoryview(self._map).cast("Q")
+        if create:
+            self._words[_LAYOUT] = LAYOUT
+        elif self._words[_LAYOUT] != LAYOUT:
+            found = self._words[_LAYOUT]
+            self.close()
+            detail = f"the shared page has layout {found}, this release reads {LAYOUT}"
+            raise BorderpostError("BP0614", detail, place=Place(str(path)))
 
     @property
     def generation(self) -> int:
@@ -100,6 +118,15 @@ class SharedPage:
     def keep_events_fresh(self, until_us: int) -> None:
         """Say until when the list of legal events counts as fresh (steward only)."""
         self._words[_EVENTS_FRESH_UNTIL] = until_us
+
+    @property
+    def certificates(self) -> int:
+        """Return the number of the certificates that workers are to have read from their files."""
+        return self._words[_CERTIFICATES]
+
+    def announce_certificates(self) -> None:
+        """Have the workers read the certificates' files anew (steward only)."""
+        self._words[_CERTIFICATES] += 1
 
     def beat_worker(self, stream: int, *, mono_us: int, state: WorkerState, silent_us: int, generation: int) -> None:
         """Give a worker's sign of life: its state, its disk's silence, the generation it decides by.
@@ -207,6 +234,16 @@ class SnapshotReader:
         if hashlib.sha256(data).hexdigest() != path.name:
             raise BorderpostError("BP0602", "a part does not match its name", place=Place(str(path)))
         return data
+
+
+def _layout_of(page: Path) -> int | None:
+    """Return the number of the layout of a page that is there, None where there is none."""
+    try:
+        with page.open("rb") as file:
+            words = file.read(_PAGE_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    return int(memoryview(words).cast("Q")[_LAYOUT]) if len(words) == _PAGE_BYTES else 0
 
 
 def _holds(target: Path, data: bytes) -> bool:

@@ -25,6 +25,8 @@ import uvloop
 
 from borderpost.admin.app import AdminServer, make_app
 from borderpost.admin.feeds import feeds_route
+from borderpost.admin.token import AdminDoor
+from borderpost.certificates import CertificateWatch
 from borderpost.config.load import Loaded, load_config
 from borderpost.config.observe import observe_warning
 from borderpost.counters.counting import Counting
@@ -115,8 +117,17 @@ class Steward:
         self._reloading = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
         self._reloads_done = 0
+        self._certificates = CertificateWatch(
+            self._config.server, announce=self._page.announce_certificates,
+            replace_workers=lambda: self._reload_soon(True), world=world, metrics=self._metrics, uptake=self._uptake,
+        )  # fmt: skip
         self._admin = AdminServer(
-            make_app(checks=self.checks, metrics=self.exposition, routes=[feeds_route(self._feeds.deliver)]),
+            make_app(
+                checks=self.checks,
+                metrics=self.exposition,
+                routes=[feeds_route(self._feeds.deliver)],
+                open_to=AdminDoor(self._config.admin).open_to,
+            ),
             host=self._config.admin.host,
             port=self._config.admin.port,
         )
@@ -194,6 +205,8 @@ class Steward:
             await asyncio.sleep(self._config.runtime.watch_s)
             await self._publication.look_for_changes()
             self._feeds.look()
+            self._certificates.look()
+            self._certificates.tell()
             self._reviews.look(
                 self._publication.bundle,
                 grace_days=self._config.policy.review_grace_days,
@@ -233,8 +246,10 @@ class Steward:
             self._feeds.replace(loaded.config.events)
             loaded.config.logs.apply("steward")
             self._tell_observed()
+            self._certificates.replace(loaded.config.server)
+            broken = self._certificates.take()
             if all(seat.settings == settings for seat in self._supervisor.seats):
-                self._note_outcome("taken", "kept", ())
+                self._note_outcome("taken", "kept", () if broken is None else (broken,))
             else:
                 await self._replace_workers("taken", settings)
 
@@ -275,7 +290,7 @@ class Steward:
         observed = self._observe_warning()
         if observed is not None:
             checks.append(Check("routes/enforced", Outcome.WARNING, observed.detail))
-        parts = (self._publication.law, self._feeds, self._uptake, self._reviews)
+        parts = (self._publication.law, self._feeds, self._certificates, self._uptake, self._reviews)
         return [*checks, *(check for part in parts for check in part.checks())]
 
     def _worker_check(self, seat: Seat) -> Check:
@@ -297,6 +312,7 @@ class Steward:
         for seat in self._supervisor.seats:
             self._metrics.worker_up.set(float(self._worker_check(seat).holds), str(seat.index))
         self._publication.set_gauges()
+        self._certificates.tell()
         return base_metrics.exposition(self._metrics, self._metrics_directory)
 
 

@@ -29,7 +29,7 @@ import uvloop
 from borderpost.answers import AnswerSettings
 from borderpost.audit.inputs import InputStore
 from borderpost.config.accounts import group_id, user_id
-from borderpost.config.sections import ServerSpec
+from borderpost.config.sections import LogsSpec, ServerSpec
 from borderpost.counters.tally import WorkerTally
 from borderpost.decision import View
 from borderpost.descriptors import descriptor_set
@@ -37,6 +37,7 @@ from borderpost.live import COMPILED_PARTS, Live, activations
 from borderpost.observation import Observation
 from borderpost.processor import AUTHORIZATION_SERVICE, EXTERNAL_PROCESSOR_SERVICE, Processor
 from borderpost.record_keeper import RecordKeeper
+from borderpost.renewal import Renewal
 from borderpost.snapshots import SharedPage, SnapshotReader, WorkerState
 from borderpost.worker_settings import WorkerSettings
 from borderpost_base import limits
@@ -118,6 +119,8 @@ class Worker:
             metrics=self._metrics, settings=answers_of(settings), bodies=self._bodies,
             observation=Observation(settings.observe, world, self._metrics),
         )  # fmt: skip
+        self._renewal: Renewal
+        """The certificates' renewal, once there is an engine."""
         self._listening = False
         self._draining = False
         self._replaced = False
@@ -140,10 +143,12 @@ class Worker:
             ServerOptions(listen=(listen,), message_bytes_max=message_bytes_max),
             [self._processor, self._health, ReflectionService(descriptor_set())],
         )
+        self._renewal = Renewal(engine, self._page, self._metrics)
         self._keeper.open_soon(in_loop=engine.name == "wire", kernel_sync=True)
         beat = loop.create_task(self._beat())
         try:
             if await self._may_listen(listen, beat):
+                self._renewal.begin()
                 await engine.start()
                 self._listening = True
                 self._log.info("listening", engine=engine.name, addresses=list(engine.addresses), pid=os.getpid())
@@ -220,6 +225,8 @@ class Worker:
                 generation=self._live.generation,
             )
             self._say_health(state is WorkerState.SERVING)
+            if self._listening:
+                self._renewal.look()
             self._live.look_ahead()
             if self._bodies is not None:
                 self._bodies.look()
@@ -300,9 +307,7 @@ def listen_of(server: ServerSpec, index: int) -> UnixListen | TcpListen:
         )
     tls = None
     if server.tls is not None:
-        tls = TlsOptions(
-            server.tls.certificate, server.tls.key, server.tls.client_ca, frozenset(server.tls.client_sans)
-        )
+        tls = TlsOptions(server.tls.certificate, server.tls.key, server.tls.client_ca, server.tls.callers)
     return TcpListen(server.host, server.port + index if server.port else 0, tls)
 
 
@@ -317,11 +322,12 @@ def main() -> int:
     parser.add_argument("--steward", type=int, required=True, help="process id of the steward")
     parser.add_argument("--takes-over", action="store_true", help="a worker of this index serves already")
     given = parser.parse_args()
-    settings = WorkerSettings.read(given.runtime / given.settings)
-    settings.logs.apply(f"worker-{given.index}")
     role = Role(given.index, given.stream, given.steward, given.takes_over)
     gc.set_threshold(*_COLLECT_AFTER)
     try:
+        LogsSpec().apply(f"worker-{given.index}")
+        settings = WorkerSettings.read(given.runtime / given.settings)
+        settings.logs.apply(f"worker-{given.index}")
         return uvloop.run(_run(given.runtime, role, settings))
     except ListenError as error:
         told = BorderpostError("BP0502", error.reason, place=Place(error.address))

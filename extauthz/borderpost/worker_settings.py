@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from borderpost.audit.config import AuditSpec
 from borderpost.config.observe import ObserveSection
 from borderpost.config.operation import AnswersSpec
@@ -39,6 +41,7 @@ _ONLY_BY_RESTART = {
     "runtime.directory": "this instance holds its lock",
     "admin.host": "it is bound",
     "admin.port": "it is bound",
+    "admin.token_file": "the admin server was started with it; what is in the file may change",
 }
 """Keys that a reload does not change, with the reason."""
 
@@ -62,19 +65,14 @@ class WorkerSettings(StrictModel):
     def write(self, runtime: Path) -> str:
         """Put the settings in place, whole, and return the file's name.
 
-        The same settings have the same name. Certificates and the key that names bodies count by what is in their
-        files: a renewed one makes settings of another name.
+        The same settings have the same name. The key that names bodies counts by what is in its file: another key
+        makes settings of another name. Certificates do not: workers take renewed ones as they run.
         """
         text = self.model_dump_json()
         digest = hashlib.sha256(text.encode())
-        tls = self.server.tls
-        files = [tls.certificate, tls.key, tls.client_ca] if tls is not None else []
         if self.payload is not None:
-            files.append(Path(self.payload["hash_key_file"]))
-        for path in files:
-            if path is not None:
-                with contextlib.suppress(OSError):  # the worker that needs it says so
-                    digest.update(hashlib.sha256(path.read_bytes()).digest())
+            with contextlib.suppress(OSError):  # the worker that needs it says so
+                digest.update(hashlib.sha256(Path(self.payload["hash_key_file"]).read_bytes()).digest())
         name = f"worker-{digest.hexdigest()[:16]}.json"
         temporary = runtime / f".{name}.{os.getpid()}"
         temporary.write_text(text)
@@ -84,8 +82,13 @@ class WorkerSettings(StrictModel):
 
     @classmethod
     def read(cls, path: Path) -> WorkerSettings:
-        """Read what the steward wrote."""
-        return cls.model_validate_json(path.read_bytes())
+        """Read what the steward wrote. Raises BorderpostError BP0614 if that was one of another release."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            told = error.errors()[0]
+            key = ".".join(map(str, told["loc"]))
+            raise BorderpostError("BP0614", f"{key}: {told['msg']}", place=Place(str(path))) from error
 
 
 def settings_of(config: Config) -> WorkerSettings:

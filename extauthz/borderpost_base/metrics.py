@@ -335,6 +335,10 @@ class Metrics:
         "how",
     )
 
+    # Certificates of a network listener.
+    certificate_expiry_timestamp_seconds = _gauge("steward", "When the certificate in use expires, Unix time.")
+    certificates_stale = _gauge("worker", "1 while any worker could not take certificates that were found good.")
+
     # Processes.
     worker_up = _gauge("steward", "1 while the worker runs and is ready, else 0.", "worker")
     worker_restarts_total = _counter("steward", "Times a worker was started again after it ended.", "worker")

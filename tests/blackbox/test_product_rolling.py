@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import signal
-import socket
-import ssl
-from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from borderpost.audit.verify import verify
-from borderpost.demo.children import free_port
 from borderpost.runtime_directory import ReloadOutcome
 from borderpost_envoy import Via
 from support.borderpost_process import ENGINE, merged
-from support.certificates import CertificateAuthority
 from support.client import Observed
 from support.clients import GERMAN
 from support.faults import acknowledged_in_log, log_lines, small_gate
@@ -74,48 +69,6 @@ def test_workers_replaced_under_load_fail_no_request(tmp_path: Path, via: Via, w
         assert report.findings == []
         assert sum(stream.unclean_epochs for stream in report.streams) == 0
         assert len(report.streams) == workers + 1
-
-
-@pytest.mark.full
-def test_a_renewed_certificate_is_taken_up_under_load(tmp_path: Path) -> None:
-    """Same configuration, other files: workers are replaced. On a network address the next one has to wait for its
-    port, for which time Envoy tries the other worker."""
-    authority = CertificateAuthority(tmp_path, "doors")
-    certificate, key = authority.issue("first", dns=["localhost"])
-    tls = {"certificate": str(certificate), "key": str(key)}
-    first = free_ports(2)
-    server = {"listen": "tcp", "host": "127.0.0.1", "port": first, "tls": tls, "drain_s": 2.0}
-    options = ("--server-ca", str(authority.path), "--server-name", "localhost")
-    with small_gate(tmp_path, workers=2, server=server, options=options) as gate:
-        before = {ssl.get_server_certificate(("127.0.0.1", port)) for port in (first, first + 1)}
-
-        def during() -> None:
-            eventually(lambda: sum(gate.served.values()) > 50, "requests are served")
-            for fresh, place in zip(authority.issue("second", dns=["localhost"]), (certificate, key), strict=True):
-                fresh.replace(place)
-            gate.reload(gate.config)
-            eventually(lambda: replaced(gate, 1), "workers replaced")
-
-        observed = gate.load([GERMAN], during=during)
-        all_served(gate, observed)
-        assert not log_lines(gate, level="error")
-        assert engines(gate) == {"grpcio" if ENGINE == "auto" else ENGINE}
-        after = {ssl.get_server_certificate(("127.0.0.1", port)) for port in (first, first + 1)}
-        assert after == {certificate.read_text()}
-        assert not after & before
-
-
-def free_ports(count: int) -> int:
-    """Return the first of so many ports of loopback in a row that were free a moment ago."""
-    while True:
-        first = free_port()
-        with ExitStack() as held:
-            try:
-                for port in range(first, first + count):
-                    held.enter_context(socket.create_server(("127.0.0.1", port)))
-            except (OSError, OverflowError):
-                continue
-            return first
 
 
 def test_law_replaced_under_load_fails_no_request_and_starts_no_worker(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ ARROWS: dict[str, set[str]] = {
         "borderpost.payload",
         "borderpost.regions",
         "borderpost.audit",
+        "borderpost_wire.callers",
+        "borderpost_wire.errors",
     },
 }
 """The parts at the bottom, one by one. What stands above them is in `LEVELS`."""
@@ -84,7 +86,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("borderpost.descriptors",),
     ("borderpost.foresight",),
     ("borderpost.anonymiser_files", "borderpost.reviews", "borderpost.rollback", "borderpost.uptake"),
-    ("borderpost.law_watch",),
+    ("borderpost.certificates", "borderpost.law_watch", "borderpost.renewal"),
     ("borderpost.feeds",),
     ("borderpost.worker", "borderpost.steward", "borderpost.supervisor", "borderpost.publication", "borderpost.admin"),
     ("borderpost_envoy",),

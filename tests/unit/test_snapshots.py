@@ -74,3 +74,24 @@ def test_a_new_page_says_that_events_are_stale_and_every_instant_fits_it(tmp_pat
         page.keep_events_fresh(until_us)
         assert reading.events_fresh_until_us == until_us
         assert reading.generation == reading.steward_beat_us == 0
+
+
+@pytest.mark.parametrize("spoil", ["layout", "size"])
+def test_a_page_of_another_release_is_neither_read_nor_written_over(tmp_path: Path, spoil: str) -> None:
+    path = tmp_path / "page"
+    theirs = SharedPage(path, create=True)
+    theirs.raise_generation(7, 1)
+    data = bytearray(path.read_bytes())
+    if spoil == "layout":
+        data[7 * 8] += 1
+    else:
+        data += bytes(8)
+    with path.open("r+b") as file:
+        file.write(data)
+    with pytest.raises(BorderpostError) as caught:
+        SharedPage(path, create=False)
+    assert caught.value.code == "BP0614"
+    ours = SharedPage(path, create=True)
+    assert (ours.generation, theirs.generation) == (0, 7)
+    ours.raise_generation(1, 1)
+    assert (SharedPage(path, create=False).generation, theirs.generation) == (1, 7)

@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from borderpost_wire.callers import Callers
 from borderpost_wire.errors import AddressInUse, ListenError, OptionsError
 from borderpost_wire.options import ServerOptions, TcpListen, TlsOptions, UnixListen
 from borderpost_wire.service import MethodKind
@@ -271,7 +272,7 @@ def test_options_that_cannot_work(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="calls_max"):
         ServerOptions(listen=(TcpListen("::1", 0), TcpListen("::1", 0)), calls_max=0)
     with pytest.raises(OptionsError, match="client_ca"):
-        TlsOptions(tmp_path, tmp_path, client_sans=frozenset({"a"}))
+        TlsOptions(tmp_path, tmp_path, callers=Callers(frozenset({"a"})))
 
 
 def test_plain_tcp() -> None:
@@ -303,7 +304,7 @@ def credentials(trusted: Authority, identity: str | None = None) -> grpc.Channel
 
 def tls(trusted: Authority, *, clients: bool = False, sans: frozenset[str] = frozenset()) -> ServerOptions:
     certificate, key = trusted.issue("localhost")
-    options = TlsOptions(certificate, key, trusted.certificate if clients else None, sans)
+    options = TlsOptions(certificate, key, trusted.certificate if clients else None, Callers(sans))
     return ServerOptions(listen=(TcpListen("localhost", 0, options),))
 
 
@@ -359,12 +360,12 @@ def test_certificates_that_cannot_be_used(authority: Authority, tmp_path: Path) 
 def test_client_names_that_differ_by_listener(authority: Authority, each_engine: str) -> None:
     certificate, key = authority.issue("localhost")
     one, two = (
-        TcpListen("localhost", 0, TlsOptions(certificate, key, authority.certificate, frozenset({name})))
+        TcpListen("localhost", 0, TlsOptions(certificate, key, authority.certificate, Callers(frozenset({name}))))
         for name in ("a", "b")
     )
     options = ServerOptions(listen=(one, two))
     if each_engine == "grpcio":
-        with pytest.raises(OptionsError, match="client_sans"):
+        with pytest.raises(OptionsError, match="callers"):
             EngineThread(options, [echo()])
         return
     with serving(options, echo()) as thread:

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from borderpost.config.load import load_config
 from borderpost.config.sections import ServerSpec
@@ -56,8 +55,9 @@ def test_the_peers_of_a_worker_are_numbers(tmp_path: Path) -> None:
 def test_a_file_of_another_shape_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "worker.json"
     path.write_text('{"server": {}, "extra": 1}')
-    with pytest.raises(ValidationError):
+    with pytest.raises(BorderpostError) as caught:
         WorkerSettings.read(path)
+    assert (caught.value.code, caught.value.place.file) == ("BP0614", str(path))
     path.unlink()
     with pytest.raises(FileNotFoundError):
         WorkerSettings.read(path)

@@ -52,6 +52,13 @@ class Engine(Protocol):
         """Listen and serve. Raises ListenError or its child AddressInUse; nothing is left behind then."""
         ...
 
+    async def renew(self) -> None:
+        """Take the certificates anew from their files, for whoever connects from now on; calls under way go on.
+
+        Raises ListenError for files that cannot be used, and keeps the certificates that it has.
+        """
+        ...
+
     async def retire(self, within_s: float) -> None:
         """Send every peer elsewhere: another server has the address, or is about to take it.
 

@@ -13,9 +13,11 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from borderpost_wire.callers import ANYBODY, Callers, CertificateNames
 from borderpost_wire.engine import Counters
 from borderpost_wire.errors import EngineFailed, ListenError, OptionsError
 from borderpost_wire.grpcio_call import GRPC_STATUS, GrpcioCall
+from borderpost_wire.listeners import tls_context
 from borderpost_wire.options import ServerOptions, TcpListen, TlsOptions, UnixListen
 from borderpost_wire.service import Call, MethodKind, Service, StatusCode
 from borderpost_wire.service_faults import note_service_exception
@@ -23,6 +25,8 @@ from borderpost_wire.unix_socket import PublishedSocket, publish
 
 FLUSH_S = 0.2
 """How long the last statuses of a drain may take to leave, after the grace."""
+_SAN_KEYS = (("peer_uri",), ("peer_dns", "peer_email", "peer_ip"))
+"""Where grpc-core puts the alternative names of a peer's certificate, URIs and others (grpc_security_constants.h)."""
 _BOUND_FAILED = "grpcio could not bind it; the address may be in use, absent from this machine or not permitted"
 
 
@@ -35,7 +39,7 @@ class GrpcioEngine:
         self.counters = Counters()
         self.replies_waiting_max = options.replies_waiting_max
         self._options = options
-        self._client_sans = _client_sans(options)
+        self._callers = _callers(options)
         _refuse_peer_lists(options)
         self._handlers = {path: self._handler(path, kind, service) for path, (kind, service) in methods.items()}
         self._refusal = grpc.stream_stream_rpc_method_handler(self._refuse)
@@ -45,6 +49,7 @@ class GrpcioEngine:
         self._calls: set[GrpcioCall] = set()
         self._inbox: list[tuple[GrpcioCall, bytes]] = []
         self._unanswered = 0
+        self._certificates: list[_Certificates] = []
         self._draining = False
         self._stopped = False
         self._changed: asyncio.Future[None] | None = None
@@ -66,19 +71,25 @@ class GrpcioEngine:
         """Listen and serve; raises ListenError."""
         if self._server is not None:
             raise RuntimeError("an engine is started once")
-        credentials = [_credentials(listen) for listen in self._options.listen]
+        certificates = [_certificates(listen) for listen in self._options.listen]
+        self._certificates = [each for each in certificates if each is not None]
         self._server = aio.server(
             options=_core_arguments(self._options), maximum_concurrent_rpcs=self._options.calls_max
         )
         self._server.add_generic_rpc_handlers((_Router(self),))
         try:
-            for listen, credential in zip(self._options.listen, credentials, strict=True):
-                self._listen(listen, credential)
+            for listen, each in zip(self._options.listen, certificates, strict=True):
+                self._listen(listen, each.credentials() if each is not None else None)
         except ListenError:
             await self._server.start()  # only a started server lets go of the sockets it has bound
             await self.stop()
             raise
         await self._server.start()
+
+    async def renew(self) -> None:
+        """Show and trust what the files hold now at each handshake from here on; who is connected stays so."""
+        for each in self._certificates:
+            each.renew()
 
     async def retire(self, within_s: float) -> None:
         """Close the listeners and let every connection go when its calls have ended.
@@ -202,13 +213,15 @@ class GrpcioEngine:
 
     async def _admit(self, context: Any) -> None:
         """End a call over TLS whose client certificate has none of the allowed names."""
-        if not self._client_sans:
+        if not self._callers:
             return
         peer = context.auth_context()
         if b"ssl" not in peer.get("transport_security_type", ()):
             return
-        names = {name.decode("utf-8", "replace") for name in peer.get("x509_subject_alternative_name", ())}
-        if names.isdisjoint(self._client_sans):
+        uris, others = (
+            tuple(name.decode("utf-8", "replace") for key in keys for name in peer.get(key, ())) for keys in _SAN_KEYS
+        )
+        if not self._callers.admit(CertificateNames(uris, frozenset(others))):
             self.counters.refused += 1
             await context.abort(GRPC_STATUS[StatusCode.PERMISSION_DENIED], "client certificate without an allowed name")
 
@@ -271,12 +284,12 @@ def _core_arguments(options: ServerOptions) -> list[tuple[str, int]]:
     ]
 
 
-def _client_sans(options: ServerOptions) -> frozenset[str]:
-    """Return the allowed names; grpcio does not tell a call's listener, so all TLS listeners share them."""
+def _callers(options: ServerOptions) -> Callers:
+    """Return who may call; grpcio does not tell a call's listener, so all TLS listeners share them."""
     tls = [listen.tls for listen in options.listen if isinstance(listen, TcpListen) and listen.tls is not None]
-    if len({each.client_sans for each in tls}) > 1:
-        raise OptionsError("the grpcio engine needs the same client_sans on every TLS listener")
-    return tls[0].client_sans if tls else frozenset()
+    if len({each.callers for each in tls}) > 1:
+        raise OptionsError("the grpcio engine needs the same callers on every TLS listener")
+    return tls[0].callers if tls else ANYBODY
 
 
 def _refuse_peer_lists(options: ServerOptions) -> None:
@@ -285,14 +298,32 @@ def _refuse_peer_lists(options: ServerOptions) -> None:
         raise OptionsError("peer_uids and peer_gids need the engine `wire`: grpcio does not tell who connects")
 
 
-def _credentials(listen: UnixListen | TcpListen) -> Any:
-    """Return grpcio's credentials of a TLS listener, None for others."""
-    if isinstance(listen, UnixListen) or listen.tls is None:
-        return None
-    tls: TlsOptions = listen.tls
-    try:
-        pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
-        authority = tls.client_ca.read_bytes() if tls.client_ca is not None else None
-    except OSError as error:
-        raise ListenError(listen.address, f"{error.filename}: {error.strerror}") from error
-    return grpc.ssl_server_credentials([pair], root_certificates=authority, require_client_auth=authority is not None)
+class _Certificates:
+    """What a TLS listener shows and trusts now; grpcio asks for it at each handshake."""
+
+    def __init__(self, listen: TcpListen, tls: TlsOptions) -> None:
+        self._listen = listen
+        self._tls = tls
+        self._current: Any = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Read the files. Raises ListenError if they cannot be used, and keeps what it has."""
+        tls_context(self._listen)  # grpcio itself finds out at handshakes, one failure each
+        try:
+            pair = (self._tls.key.read_bytes(), self._tls.certificate.read_bytes())
+            authority = self._tls.client_ca.read_bytes() if self._tls.client_ca is not None else None
+        except OSError as error:
+            raise ListenError(self._listen.address, f"{error.filename}: {error.strerror}") from error
+        self._current = grpc.ssl_server_certificate_configuration([pair], root_certificates=authority)
+
+    def credentials(self) -> Any:
+        """Return grpcio's credentials of the listener."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._current, lambda: self._current, require_client_authentication=self._tls.client_ca is not None
+        )
+
+
+def _certificates(listen: UnixListen | TcpListen) -> _Certificates | None:
+    """Return the certificates of a TLS listener, None for others."""
+    return None if isinstance(listen, UnixListen) or listen.tls is None else _Certificates(listen, listen.tls)

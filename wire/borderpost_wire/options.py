@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from borderpost_wire.callers import ANYBODY, Callers
 from borderpost_wire.errors import OptionsError
 
 UNIX_PATH_BYTES_MAX = 107
@@ -13,21 +14,20 @@ UNIX_PATH_BYTES_MAX = 107
 
 @dataclass(frozen=True, slots=True)
 class TlsOptions:
-    """Certificates of a network listener. Files are PEM and read once, when the engine starts.
+    """Certificates of a network listener. Files are PEM, read when the engine starts and by `Engine.renew`.
 
-    With `client_ca` every client must show a certificate of that authority (mTLS). `client_sans`, where not
-    empty, is the list of subject alternative names of which the client's certificate must carry one; calls
-    of others end with PERMISSION_DENIED.
+    With `client_ca` every client must show a certificate of that authority (mTLS). `callers`, where it names
+    anybody, says which of these may call; calls of others end with PERMISSION_DENIED.
     """
 
     certificate: Path
     key: Path
     client_ca: Path | None = None
-    client_sans: frozenset[str] = frozenset()
+    callers: Callers = ANYBODY
 
     def __post_init__(self) -> None:
-        if self.client_sans and self.client_ca is None:
-            raise OptionsError("client_sans needs client_ca: without it no client certificate is asked for")
+        if self.callers and self.client_ca is None:
+            raise OptionsError("callers need client_ca: without it no client certificate is asked for")
 
 
 @dataclass(frozen=True, slots=True)

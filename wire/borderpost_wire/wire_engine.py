@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import socket
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -68,7 +69,8 @@ class WireEngine:
         }
         self._loop: asyncio.AbstractEventLoop | None = None
         self._servers: list[asyncio.AbstractServer] = []
-        self._network_servers: list[asyncio.AbstractServer] = []
+        self._network: list[tuple[TcpListen, socket.socket, asyncio.AbstractServer]] = []
+        """The network listeners, each with a socket of which its server has a copy."""
         self._addresses: list[str] = []
         self._published: list[PublishedSocket] = []
         self._connections: set[WireProtocol] = set()
@@ -117,19 +119,53 @@ class WireEngine:
             await self.stop()
             raise
         for (listen, sockets), context in zip(listening, contexts, strict=True):
-            handshake_s = HANDSHAKE_S if context is not None else None
-            protocol = cast("Callable[[], asyncio.Protocol]", functools.partial(WireProtocol, self, listen))
             for each in sockets:
-                server = await self._loop.create_server(
-                    protocol,
-                    sock=each, ssl=context, ssl_handshake_timeout=handshake_s,
-                ) if each.family != socket.AF_UNIX else await self._loop.create_unix_server(
-                    protocol, sock=each
-                )  # fmt: skip
-                self._servers.append(server)
                 if isinstance(listen, TcpListen):
-                    self._network_servers.append(server)
+                    self._network.append((listen, each, await self._serve_network(listen, each, context)))
+                else:
+                    protocol = cast("Callable[[], asyncio.Protocol]", functools.partial(WireProtocol, self, listen))
+                    self._servers.append(await self._loop.create_unix_server(protocol, sock=each))
         self._timer = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+
+    async def _serve_network(
+        self, listen: TcpListen, listener: socket.socket, context: ssl.SSLContext | None
+    ) -> asyncio.AbstractServer:
+        """Accept on a copy of the socket: the socket itself outlives the server, and with it whoever waits in it."""
+        assert self._loop is not None
+        protocol = cast("Callable[[], asyncio.Protocol]", functools.partial(WireProtocol, self, listen))
+        handshake_s = HANDSHAKE_S if context is not None else None
+        return await self._loop.create_server(
+            protocol, sock=listener.dup(), ssl=context, ssl_handshake_timeout=handshake_s
+        )
+
+    async def renew(self) -> None:
+        """Accept by what the certificates' files hold now, and send away who came by what they held before.
+
+        Sending away (GOAWAY in two steps) fails no call, and lets no peer stay by an authority that is not trusted any
+        more. The sockets go on listening throughout.
+        """
+        if self._loop is None or self._retiring or self._draining:
+            return
+        contexts = [tls_context(listen) for listen, _, _ in self._network]
+        before = [each for each in self._connections if each.is_encrypted]
+        renewed: list[tuple[TcpListen, socket.socket, asyncio.AbstractServer]] = []
+        try:
+            for (listen, listener, server), context in zip(self._network, contexts, strict=True):
+                fresh = server if context is None else await self._serve_network(listen, listener, context)
+                renewed.append((listen, listener, fresh))
+        except OSError as error:
+            for (_, _, server), (_, _, fresh) in zip(self._network, renewed, strict=False):
+                if fresh is not server:
+                    fresh.close()
+            where = self._network[len(renewed)][0].address
+            raise ListenError(where, f"it cannot be listened on anew: {error.strerror or error}") from error
+        for (_, _, server), (_, _, fresh) in zip(self._network, renewed, strict=True):
+            if fresh is not server:
+                server.close()
+        self._network = renewed
+        for each in before:
+            each.connection.shut_down()
+            each.touch()
 
     async def retire(self, within_s: float) -> None:
         """Tell every peer to go (GOAWAY in two steps), and answer what it asks until it has gone.
@@ -137,8 +173,7 @@ class WireEngine:
         A Unix socket that another server has replaced goes on accepting: who connected just before is waiting there.
         """
         self._retiring = True
-        for server in self._network_servers:
-            server.close()
+        self._close_network()
         self._send_away()
         until = asyncio.get_running_loop().time() + within_s
         while self._connections and await self._change_before(until):
@@ -171,6 +206,7 @@ class WireEngine:
         await self.drain(0)
         for published in self._published:
             published.remove()
+        self._close_network()
         for server in self._servers:
             server.close()
         for timer in (self._timer, self._deadline_timer):
@@ -348,6 +384,11 @@ class WireEngine:
         port = listeners[0].getsockname()[1]
         self._addresses.append(f"{listen.address.rpartition(':')[0]}:{port}")
         return listeners
+
+    def _close_network(self) -> None:
+        for _, listener, server in self._network:
+            server.close()
+            listener.close()
 
     def _send_away(self) -> None:
         for each in self._connections:

@@ -9,6 +9,7 @@ import ssl
 import struct
 from typing import TYPE_CHECKING, Any
 
+from borderpost_wire.callers import CertificateNames
 from borderpost_wire.h2 import Connection, ErrorCode
 from borderpost_wire.h2.events import BODY, ENDED, REQUEST
 from borderpost_wire.options import TcpListen, UnixListen
@@ -122,6 +123,11 @@ class WireProtocol:
         return self.out.queued_bytes + held
 
     @property
+    def is_encrypted(self) -> bool:
+        """Return whether the peer came by a certificate of ours."""
+        return isinstance(self._listen, TcpListen) and self._listen.tls is not None
+
+    @property
     def calls(self) -> list[WireCall]:
         """Return the calls that are open."""
         streams = self.connection.streams.open.values()
@@ -183,8 +189,10 @@ class WireProtocol:
         if listen.tls is None:
             return True
         session: ssl.SSLObject = transport.get_extra_info("ssl_object")
-        if listen.tls.client_sans:
+        if listen.tls.callers:
             certificate: Any = session.getpeercert() or {}
-            names = {value for _, value in certificate.get("subjectAltName", ())}
-            self.may_call = not names.isdisjoint(listen.tls.client_sans)
+            names = certificate.get("subjectAltName", ())
+            uris = tuple(value for kind, value in names if kind == "URI")
+            others = frozenset(value for kind, value in names if kind != "URI")
+            self.may_call = listen.tls.callers.admit(CertificateNames(uris, others))
         return session.selected_alpn_protocol() == "h2"

@@ -1,8 +1,11 @@
-"""The admin endpoints: `/livez`, `/readyz` and `/metrics`, for probes and Prometheus, on loopback; and webhooks.
+"""The admin endpoints: `/livez`, `/readyz` and `/metrics`, for probes and Prometheus; and webhooks.
 
 `/livez` says that the steward's loop turns. `/readyz` says that every worker can decide and record now; it is
 what takes an instance out of service, and lists beside it what somebody should look at. Both answer `text/plain` (or
 JSON with `?verbose`), 200 or 503.
+
+On loopback everybody may ask. Elsewhere, or where there is a token, everybody learns yes or no from the first two,
+and the rest takes the token (`admin.token_file`): 401 without. Webhooks bring proof of their own, each feed's secret.
 """
 
 from __future__ import annotations
@@ -18,14 +21,26 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from borderpost.admin.token import Opened
 from borderpost.health import Check, Outcome
+
+_TOKEN_NEEDED = PlainTextResponse(
+    "this takes the token of `admin.token_file`\n", status_code=401, headers={"www-authenticate": "Bearer"}
+)
 
 
 def make_app(
-    *, checks: Callable[[], list[Check]], metrics: Callable[[], bytes], routes: Sequence[Route] = ()
+    *,
+    checks: Callable[[], list[Check]],
+    metrics: Callable[[], bytes],
+    routes: Sequence[Route] = (),
+    open_to: Callable[[str], Opened] = lambda _authorization: Opened.ALL,
 ) -> Starlette:
     """Build the application over two questions (what came of every check, what are the metrics now) and further
-    routes."""
+    routes, which see to it themselves who may use them. `open_to` says what a request's `Authorization` opens."""
+
+    def is_open(request: Request) -> bool:
+        return open_to(request.headers.get("authorization", "")) is Opened.ALL
 
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -34,6 +49,8 @@ def make_app(
         seen = checks()
         ready = all(check.holds for check in seen)
         status = 200 if ready else 503
+        if not is_open(request):
+            return PlainTextResponse("ok\n" if ready else "not ready\n", status_code=status)
         if "verbose" in request.query_params:
             body: dict[str, Any] = {
                 "ready": ready,
@@ -44,7 +61,9 @@ def make_app(
         warnings = [f"warning: {c.name}: {c.detail}" for c in seen if c.outcome is Outcome.WARNING]
         return PlainTextResponse("\n".join([*(failed or ["ok"]), *warnings]) + "\n", status_code=status)
 
-    async def prometheus(_request: Request) -> Response:
+    async def prometheus(request: Request) -> Response:
+        if not is_open(request):
+            return _TOKEN_NEEDED
         return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     own = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", prometheus)]

@@ -12,6 +12,7 @@ import json
 
 from borderpost.cli.options import add_config, add_json, load
 from borderpost.cli.output import CLEAN, FINDINGS, Output
+from borderpost.config.secrets import read_token
 from borderpost_base.errors import BorderpostError, Place
 
 _TIMEOUT_S = 3.0
@@ -29,7 +30,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Ask the admin server that the configuration names."""
     admin = load(arguments).config.admin
     path = "/livez" if arguments.live else "/readyz"
-    status, body = _ask(admin.host, admin.port, f"{path}?verbose" if output.as_json else path)
+    token = read_token(admin.token_file, "BP0506") if admin.token_file is not None else None
+    status, body = _ask(admin.host, admin.port, f"{path}?verbose" if output.as_json else path, token)
     if output.as_json:
         output.result({"path": path, "status": status, "ready": status == 200, "checks": _checks(body)})
     else:
@@ -46,10 +48,10 @@ def _checks(body: str) -> list[dict[str, str]]:
     return list(told["checks"]) if isinstance(told, dict) else []
 
 
-def _ask(host: str, port: int, path: str) -> tuple[int, str]:
+def _ask(host: str, port: int, path: str, token: bytes | None) -> tuple[int, str]:
     connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Authorization": b"Bearer " + token} if token else {})
         response = connection.getresponse()
         return response.status, response.read(_BODY_BYTES_MAX).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException) as error:

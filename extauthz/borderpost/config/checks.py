@@ -10,6 +10,7 @@ from borderpost.config.istio import cluster_name, istio_mistakes
 from borderpost.config.model import Config
 from borderpost.config.observe import both_mistakes, observe_mistakes
 from borderpost.config.payload import payload_mistakes
+from borderpost.config.secrets import read_token
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.check import check_region_defaults
 from borderpost.policy.compile import compile_policy
@@ -31,6 +32,7 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
         for path, error in (
             *mistakes,
             *secret_mistakes(config.events.feeds),
+            *_admin_token(config),
             *istio_mistakes(config.istio, config.regions, _enforced(config)),
             *payload_mistakes(config.payload, config.routes, bundle),
             *observe_mistakes(config.observe, config.routes, config.regions),
@@ -103,6 +105,15 @@ def _peers(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
                 number_of(name)
             except BorderpostError as error:
                 yield ("server", key, index), error
+
+
+def _admin_token(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
+    """Find a token that is none."""
+    if config.admin.token_file is not None:
+        try:
+            read_token(config.admin.token_file, "BP0506")
+        except BorderpostError as error:
+            yield ("admin", "token_file"), error
 
 
 def _sinks(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from borderpost.config.secrets import read_secret
 from borderpost.policy.fields import Identifier
-from borderpost_base import limits
 from borderpost_base.errors import NOWHERE, BadValue, BorderpostError, Place
 from borderpost_base.strict import StrictModel
 from borderpost_base.yaml_source import KeyPath
@@ -49,16 +49,7 @@ Feeds = Mapping[Identifier, FeedSpec]
 
 def secret_of(spec: WebhookSpec, place: Place = NOWHERE) -> bytes:
     """Return a webhook's secret. Raises BorderpostError BP1031 where there is none, or one that can be guessed."""
-    try:
-        with spec.secret_file.open("rb") as file:
-            raw = file.read(limits.FEED_SECRET_BYTES_MAX + 1)
-    except OSError as error:
-        raise BorderpostError("BP1031", f"{spec.secret_file}: {error.strerror}", place=place) from error
-    secret = raw.rstrip(b"\r\n")
-    if not len(secret) >= limits.FEED_SECRET_BYTES_MIN or len(raw) > limits.FEED_SECRET_BYTES_MAX:
-        bounds = f"{limits.FEED_SECRET_BYTES_MIN} to {limits.FEED_SECRET_BYTES_MAX} bytes"
-        raise BorderpostError("BP1031", f"{spec.secret_file}: a secret has {bounds}", place=place)
-    return secret
+    return read_secret(spec.secret_file, "BP1031", place)
 
 
 def secret_mistakes(feeds: Feeds) -> Iterator[tuple[KeyPath, BorderpostError]]:

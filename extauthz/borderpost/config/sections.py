@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from borderpost_base.errors import BadValue
 from borderpost_base.limits import WORKERS_MAX
 from borderpost_base.logs import configure_logs
 from borderpost_base.strict import StrictModel
+from borderpost_wire.callers import Callers
+from borderpost_wire.errors import OptionsError
 
 Account: TypeAlias = str | Annotated[int, Field(strict=True, ge=0, le=0xFFFF_FFFE)]
 """A user or group, by name or number; 2^32 - 1 stands for nobody (chown(2))."""
@@ -23,7 +25,8 @@ class TlsSpec(StrictModel):
     """Certificates of a network listener."""
 
     certificate: Path
-    """PEM file with the server's certificate and its chain."""
+    """PEM file with the server's certificate and its chain. It is watched, as `key` and `client_ca` are: once they fit
+    together, a renewed certificate is shown to whoever connects from then on, and no stream is dropped for it."""
 
     key: Path
     """PEM file with the certificate's private key."""
@@ -33,14 +36,41 @@ class TlsSpec(StrictModel):
     which is how a gateway shows that it is the one allowed to ask; without it anyone who reaches the port may."""
 
     client_sans: tuple[str, ...] = ()
-    """Names of client certificates that may ask, by their subject alternative names; empty lets in whoever
-    `client_ca` vouches for. Name your gateway if that authority serves others too."""
+    """Names of client certificates that may ask, by their subject alternative names: SPIFFE ids, such as
+    `spiffe://cluster.local/ns/ai-gateway/sa/ai-gateway`, or DNS names. Each is compared whole; there are no wildcards.
+    With neither these nor `client_trust_domains`, whoever `client_ca` vouches for may ask: name your gateway if that
+    authority serves others too."""
+
+    client_trust_domains: tuple[str, ...] = ()
+    """SPIFFE trust domains, such as `cluster.local`, of which every workload may ask; none by default, since a trust
+    domain mostly has many workloads that are no gateways."""
+
+    @field_validator("client_sans", "client_trust_domains")
+    @classmethod
+    def _names_mean_one_thing(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        names = frozenset(value)
+        try:
+            Callers(names) if info.field_name == "client_sans" else Callers(trust_domains=names)
+        except OptionsError as error:
+            raise BadValue("BP0505", str(error)) from error
+        return value
 
     @model_validator(mode="after")
     def _names_need_an_authority(self) -> Self:
-        if self.client_sans and self.client_ca is None:
-            raise BadValue("BP0104", "`client_sans` needs `client_ca`: without it no certificate is asked for")
+        if self.callers and self.client_ca is None:
+            detail = "`client_sans` and `client_trust_domains` need `client_ca`: without it no certificate is asked for"
+            raise BadValue("BP0104", detail)
         return self
+
+    @property
+    def callers(self) -> Callers:
+        """Return whose certificates may ask."""
+        return Callers(frozenset(self.client_sans), frozenset(self.client_trust_domains))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Return the files, all of which are read together."""
+        return tuple(path for path in (self.certificate, self.key, self.client_ca) if path is not None)
 
 
 class ServerSpec(StrictModel):
@@ -138,12 +168,24 @@ class AdminSpec(StrictModel):
     """Where health and metrics are served: `/livez`, `/readyz`, `/metrics`."""
 
     host: str = "127.0.0.1"
-    """Address of the admin server. Loopback by default: it has no authentication, and what it shows (regions,
-    counts, versions) is nobody else's business. In a pod, name the pod's address for the prober and scraper."""
+    """Address of the admin server. Loopback by default: what it shows (regions, counts, versions) is nobody else's
+    business. On any other address it answers `/livez` and `/readyz`, for probers, without saying more than yes or no,
+    and everything else only to whoever shows the token of `token_file`. In a pod, name the pod's address if a prober
+    or scraper is to reach it."""
+
+    token_file: Path | None = None
+    """File with the bearer token (`Authorization: Bearer …`) that opens what probers do not need, `/metrics` first of
+    all; on loopback too, where it is given. 16 to 4096 bytes, a newline at its end does not count. It is read at every
+    request that shows one, so that it can be changed. null: nothing else is served beyond loopback."""
 
     port: int = Field(default=9464, ge=0, le=65535)
     """Port of the admin server; 9464 is what OpenTelemetry registers for Prometheus exporters. 0 lets the system
     choose."""
+
+    @property
+    def is_guarded(self) -> bool:
+        """Return whether what probers do not need takes a token, also where there is none that would do."""
+        return self.token_file is not None or self.host not in _LOOPBACK
 
 
 class LogsSpec(StrictModel):

@@ -92,6 +92,14 @@ TABLE: tuple[ErrorSpec, ...] = (
         "configured now, start once with `borderpost serve --accept-older`, which the log then shows.",
     ),
     ErrorSpec(
+        "BP0614",
+        "runtime directory of another release",
+        "A worker found what a steward of another release wrote for its own workers. Both are to be of one release; "
+        "most likely the installation was changed under a running gateway.",
+        "The workers before it serve on. Install releases beside each other, and start each steward and its workers from "
+        "one: docs/guide/upgrade.md.",
+    ),
+    ErrorSpec(
         "BP0620",
         "Redis out of reach",
         "The Redis or Valkey server cannot be connected to, does not let this gateway in, or answers with an "
