@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import yaml
 from render_chart import CASES, CHART, MANIFESTS, arguments_of, cases, render
 
 from support.go_tools import go_tool
+from support.istio_charts import istio_charts
 from support.kube_schemas import documents, unfit
 from support.pod_security import violations
 
@@ -137,14 +136,7 @@ def test_examples_of_pipelines_render(helm: list[str], path: str, tmp_path: Path
 
 
 def test_istio_s_own_chart_takes_the_sidecar(helm: list[str], tmp_path: Path) -> None:
-    go = shutil.which("go")
-    assert go is not None
-    for name in ("go.mod", "go.sum"):
-        shutil.copy(ROOT / "istio/lab" / name, tmp_path)
-    words = [go, "list", "-f", "{{.Module.Dir}}", "istio.io/istio/pkg/version"]
-    environment = {**os.environ, "GOFLAGS": "-mod=mod", "GOWORK": "off"}
-    told = subprocess.run(words, capture_output=True, check=True, text=True, env=environment, cwd=tmp_path)
-    chart = Path(told.stdout.strip()) / "manifests/charts/gateway"
+    chart = istio_charts(tmp_path) / "gateway"
     values = ROOT / "istio/chart/values-for-istio-gateway-chart.yaml"
     words = [*helm, "template", "ai-gateway", str(chart), "--namespace", "istio-ingress"]
     words += ["--kube-version", "1.31.0", "--values", str(values)]

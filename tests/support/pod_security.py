@@ -45,7 +45,7 @@ def _of_pod(pod: Spec) -> Iterator[str]:
             yield f"Sysctls: {sysctl['name']}"
     for volume in pod.get("volumes") or []:
         kinds = set(volume) - {"name"}
-        if not kinds or kinds - VOLUMES:
+        if kinds - VOLUMES:  # none is an emptyDir, by the API's default
             yield f"Volume Types: {volume['name']}"
     yield from _of_context(context, "the pod")
 
