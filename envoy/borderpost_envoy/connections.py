@@ -80,8 +80,8 @@ def _strip_prefixes() -> core.TypedExtensionConfig:
     )
 
 
-def _access_log(path: str, plan: GatewayPlan) -> accesslog.AccessLog:
-    """Return a JSON line a request. No address, no path, no header of the client: none may be personal data."""
+def logged_fields(plan: GatewayPlan) -> dict[str, str]:
+    """Return what is logged of a request. No address, no path, no header of the client: none may be personal data."""
     namespace = metadata_namespace(plan.via)
     fields = {
         "time": "%START_TIME%",
@@ -99,12 +99,16 @@ def _access_log(path: str, plan: GatewayPlan) -> accesslog.AccessLog:
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
         "duration_ms": "%DURATION%",
     }
+
+
+def _access_log(path: str, plan: GatewayPlan) -> accesslog.AccessLog:
+    """Return a JSON line a request."""
     return accesslog.AccessLog(
         name="envoy.access_loggers.file",
         typed_config=protobuf.Any.pack(
             file_log.FileAccessLog(
                 path=path,
-                log_format=core.SubstitutionFormatString(json_format=protobuf.Struct.from_dict(fields)),
+                log_format=core.SubstitutionFormatString(json_format=protobuf.Struct.from_dict(logged_fields(plan))),
             )
         ),
     )

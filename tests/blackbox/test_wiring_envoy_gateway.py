@@ -164,7 +164,9 @@ def test_the_patches_change_what_they_say_and_nothing_else() -> None:
     found = {variant: recorded(variant) for variant in ("patched", "unpatched")}  # type: ignore[arg-type]
     changed = dict(_differences(found["unpatched"], found["patched"], ()))
     keys = {path[-1]: value for path, value in changed.items()}
-    assert keys.keys() == {"mutationRules", "forwardRules", "routeCacheAction", "statPrefix", "skipEnvoyHeaders"}
+    assert keys.keys() == {
+        "disabled", "mutationRules", "forwardRules", "routeCacheAction", "statPrefix", "skipEnvoyHeaders",
+    }  # fmt: skip
     assert keys["mutationRules"]["disallowAll"] is keys["mutationRules"]["disallowIsError"] is True
     assert CLUSTER_HEADER.startswith("x-borderpost-") and "x-borderpost-.*" in json.dumps(keys["mutationRules"])
 

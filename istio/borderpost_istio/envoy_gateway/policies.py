@@ -1,8 +1,8 @@
 """How the Gateway treats clients and asks Borderpost, and what Envoy Gateway's own kinds cannot say of it.
 
 What keeps a request from leaking is said in kinds that Envoy Gateway always reads: no client brings our headers, no
-answer means no route. The patches make it narrower still, and need `enableEnvoyPatchPolicy`: where they are not applied
-(the policy's status says so), our answers are not held to a list of headers, and Borderpost is sent all of a request's.
+answer means no route. The patches make it narrower still, and need `enableEnvoyPatchPolicy`; where they are not
+applied, the policy's status says so.
 """
 
 from __future__ import annotations
@@ -47,14 +47,15 @@ from borderpost_istio.kinds.gateway_api import GATEWAY_API_GROUP, LocalReference
 from borderpost_istio.names import PREFIX
 
 _STRIPPED = (HEADER_PREFIX, "x-envoy-")
-_PATCHED = ("mutation_rules", "forward_rules", "route_cache_action", "stat_prefix")
+_PATCHED_SETTINGS = ("mutation_rules", "forward_rules", "route_cache_action", "stat_prefix")
 """Settings of our filter that EnvoyExtensionPolicy has no field for."""
 _CLIENTS = """\
 No client brings a decision, steers retries or chooses its address. A Gateway has one such policy: if yours has one
 already, put these settings into it, for of two only the older is in force."""
 _PATCHES = """\
-What the policy above cannot say. Needs `extensionApis.enableEnvoyPatchPolicy`; without it nothing leaks, but our
-answers are held to no list of headers, and Borderpost is sent every header of a request."""
+What the policy above cannot say. Needs `extensionApis.enableEnvoyPatchPolicy`; without it nothing leaks by the routes
+below, but routes of others may switch the question off for themselves, our answers are held to no list of headers, and
+Borderpost is sent every header of a request."""
 
 
 def policy_objects(plan: EnvoyGatewayPlan) -> Iterator[tuple[KubeObject, str]]:
@@ -118,13 +119,14 @@ def filter_name(plan: EnvoyGatewayPlan) -> str:
 
 
 def _patches(plan: EnvoyGatewayPlan) -> EnvoyPatchPolicy:
-    found = f'..http_filters[?(@.name=="{filter_name(plan)}")].typed_config'
+    found = f'..http_filters[?(@.name=="{filter_name(plan)}")]'
     rendered = _rendered_filter(plan)
-    settings: list[tuple[str, Any]] = [(f"/{name}", rendered[name]) for name in _PATCHED]
-    settings.append(("/grpc_service/envoy_grpc/skip_envoy_headers", True))
+    # Envoy Gateway puts the filter in switched off, and switches it on route by route.
+    settings: list[tuple[str, Any]] = [("/disabled", False)]
+    settings += [(f"/typed_config/{name}", rendered[name]) for name in _PATCHED_SETTINGS]
+    settings.append(("/typed_config/grpc_service/envoy_grpc/skip_envoy_headers", True))
     patches = tuple(
         JsonPatch(
-            type="type.googleapis.com/envoy.config.listener.v3.Listener",
             name=f"{plan.namespace}/{plan.gateway}/{listener}",
             operation=JsonPatchOperation(op="add", json_path=found, path=path, value=value),
         )

@@ -8,20 +8,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from borderpost_envoy.connections import logged_fields
 from borderpost_istio.envoy_gateway.plan import EnvoyGatewayPlan, Sidecar
 from borderpost_istio.kinds import Metadata
 from borderpost_istio.kinds.envoy_gateway import (
+    AccessLog,
+    AccessLogSetting,
     DeploymentContainer,
     DeploymentPod,
     EnvoyDeployment,
     EnvoyProxy,
     EnvoyProxySpec,
+    FilePath,
+    FileSink,
+    JsonFormat,
     KubernetesProvider,
     Provider,
+    Telemetry,
 )
 from borderpost_istio.names import PREFIX
 
 _USER = 65_532
+_LOG = "/dev/stdout"
 _CONFIG_DIRECTORY = "/etc/borderpost"
 _SOCKET, _STATE, _CONFIG, _EVIDENCE = (f"{PREFIX}-{what}" for what in ("socket", "state", "config", "evidence"))
 
@@ -35,7 +43,17 @@ def envoy_proxy(plan: EnvoyGatewayPlan, sidecar: Sidecar) -> EnvoyProxy:
         init_containers=(_container(sidecar),),
     )
     provider = Provider(kubernetes=KubernetesProvider(envoy_deployment=deployment))
-    return EnvoyProxy(metadata=Metadata(name=PREFIX, namespace=plan.namespace), spec=EnvoyProxySpec(provider=provider))
+    setting = AccessLogSetting(format=JsonFormat(json_=_logged(plan)), sinks=(FileSink(file=FilePath(path=_LOG)),))
+    telemetry = Telemetry(access_log=AccessLog(settings=(setting,)))
+    return EnvoyProxy(
+        metadata=Metadata(name=PREFIX, namespace=plan.namespace),
+        spec=EnvoyProxySpec(provider=provider, telemetry=telemetry),
+    )
+
+
+def _logged(plan: EnvoyGatewayPlan) -> dict[str, str]:
+    """Return what is logged. Endpoints do not say their region there, so the one that served tells its address."""
+    return {name: "%UPSTREAM_HOST%" if name == "served" else value for name, value in logged_fields(plan).items()}
 
 
 def _volumes(sidecar: Sidecar) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ REASONS: Mapping[tuple[str, ...], str] = {
     ("requestTimeout",): "No bound where it says 0: a completion may stream for many minutes.",
     ("streamIdleTimeout",): "What must end is silence, not length.",
     ("bufferLimit",): "What Envoy keeps of a request for a retry; by default 32 KiB, less than many a prompt.",
+    ("telemetry", "accessLog"): "Envoy Gateway's own has client addresses and paths; this has neither.",
     ("jsonPath",): "The filter of our EnvoyExtensionPolicy, in whichever filter chain it stands.",
 }
 """Comment before a key, by the last parts of its path."""
@@ -48,15 +49,15 @@ def render_objects(plan: EnvoyGatewayPlan) -> list[Rendered]:
         with warnings.catch_warnings():
             # envoy-data-plane declares its models in a way that pydantic has since deprecated.
             warnings.simplefilter("ignore", DeprecationWarning)
-            from borderpost_istio.envoy_gateway.policies import policy_objects  # half a second of imports
+            # Half a second of imports, only when rendering.
+            from borderpost_istio.envoy_gateway.backends import backend_objects
+            from borderpost_istio.envoy_gateway.policies import policy_objects
+            from borderpost_istio.envoy_gateway.proxy import envoy_proxy
+            from borderpost_istio.envoy_gateway.routes import route_objects
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith(("envoy_data_plane", "betterproto2")):
             raise
         raise BorderpostError("BP0901", f"the module `{error.name}` is missing") from error
-    from borderpost_istio.envoy_gateway.backends import backend_objects
-    from borderpost_istio.envoy_gateway.proxy import envoy_proxy
-    from borderpost_istio.envoy_gateway.routes import route_objects
-
     found: list[Rendered] = []
     if plan.sidecar is not None:
         why = (

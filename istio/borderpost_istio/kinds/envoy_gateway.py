@@ -13,6 +13,9 @@ from borderpost_istio.kinds.gateway_api import LocalReference
 from borderpost_istio.kinds.model import KubeModel, KubeObject
 
 GROUP = "gateway.envoyproxy.io"
+LISTENER: Literal["type.googleapis.com/envoy.config.listener.v3.Listener"] = (
+    "type.googleapis.com/envoy.config.listener.v3.Listener"
+)
 _Version = Literal["gateway.envoyproxy.io/v1alpha1"]
 _VERSION: _Version = "gateway.envoyproxy.io/v1alpha1"
 
@@ -314,7 +317,7 @@ class JsonPatchOperation(KubeModel):
 class JsonPatch(KubeModel):
     """An operation on one resource of Envoy's configuration."""
 
-    type: Literal["type.googleapis.com/envoy.config.listener.v3.Listener"]
+    type: Literal["type.googleapis.com/envoy.config.listener.v3.Listener"] = LISTENER
     name: str
     operation: JsonPatchOperation
 
@@ -368,10 +371,50 @@ class Provider(KubeModel):
     kubernetes: KubernetesProvider
 
 
+class JsonFormat(KubeModel):
+    """A JSON object a request, of Envoy's format strings."""
+
+    type: Literal["JSON"] = "JSON"
+    json_: Annotated[dict[str, str], Field(alias="json")]
+
+
+class FilePath(KubeModel):
+    """A file in Envoy's container."""
+
+    path: str
+
+
+class FileSink(KubeModel):
+    """Where lines are written."""
+
+    type: Literal["File"] = "File"
+    file: FilePath
+
+
+class AccessLogSetting(KubeModel):
+    """One access log."""
+
+    format: JsonFormat
+    sinks: tuple[FileSink, ...]
+
+
+class AccessLog(KubeModel):
+    """What is logged of requests, in place of Envoy Gateway's own."""
+
+    settings: tuple[AccessLogSetting, ...]
+
+
+class Telemetry(KubeModel):
+    """What Envoy tells of requests."""
+
+    access_log: AccessLog
+
+
 class EnvoyProxySpec(KubeModel):
     """How a Gateway's Envoys are run."""
 
     provider: Provider
+    telemetry: Telemetry
 
 
 class EnvoyProxy(KubeObject):
