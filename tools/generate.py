@@ -2,7 +2,7 @@
 
     python tools/generate.py                 write what is stale, name it
     python tools/generate.py --check         change nothing; exit 1 if something is stale
-    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, doctor, schema, envoy, wire,
+    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, doctor, schema, envoy, istio, wire,
                                              chart, kubernetes
 
 A generator is a function from the repository's root to {path relative to it: content}. Files below a generator's
@@ -23,6 +23,7 @@ import chart_docs
 import generate_doctor
 import generate_envoy
 import generate_envoy_gateway
+import generate_istio
 import generate_kubernetes
 import generate_packs
 import generate_policy
@@ -54,6 +55,7 @@ GENERATORS: dict[str, Generator] = {
     "schema": Generator(generate_schema.generate, ("docs/reference/schema/*.json",)),
     "envoy": Generator(generate_envoy.generate, ("envoy/rendered/*",)),
     "envoy-gateway": Generator(generate_envoy_gateway.generate, (f"{generate_envoy_gateway.FOLDER}/*",)),
+    "istio": Generator(generate_istio.generate, (f"{generate_istio.FOLDER}/*.yaml",)),
     "wire": Generator(generate_wire.generate, ("wire/README.md",)),
     "chart": Generator(chart_docs.generate, ()),
     "kubernetes": Generator(generate_kubernetes.generate, ("istio/manifests/*", "istio/kustomize/base/*")),
