@@ -7,6 +7,7 @@ rule warns of.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pytest
 
 from borderpost_base.names import CLIENT_HEADER
 from borderpost_envoy import Via
+from borderpost_envoy.doctor import RULES, examine, read_admin, read_configuration
 from borderpost_proto import ext_proc_pb2 as proc
 from support import doctor_spoils, doctor_spoils_beyond
 from support.client import run_load
@@ -544,11 +546,8 @@ def eventually(condition: Callable[[], bool], within_s: float = 0.3) -> bool:
     return condition()
 
 
-UNSHOWN = {
-    "BPD004-optional": "only an Envoy without the filter shows it",
-    "BPD007-trailers": "only requests with trailers show it",
-    "BPD007-override": "only an answer that overrides the mode shows it",
-}
+APART = {"BPD019", "BPD028", "BPD037", "BPD045", "BPD049"}
+"""Rules that are shown in test_doctor_leaks_apart.py, on Envoys of their own."""
 
 
 def twin_of(case: Case) -> str:
@@ -586,3 +585,24 @@ def test_it_leaks_and_its_mended_twin_does_not(stage: Stage, case: Case) -> None
     assert probe(stage)
     stage.begin(twin_of(case), via_authz=via_authz)
     assert not probe(stage)
+
+
+def test_every_rule_is_shown() -> None:
+    assert sorted({case.rule for case in CASES if case.id in SHOWN} | APART) == sorted(RULES)
+
+
+def test_the_doctor_finds_the_same_in_what_runs(stage: Stage) -> None:
+    """Every example is found in the dump of the running Envoy, and nothing in the mended twins."""
+    findings = examine(read_configuration(read_admin(f"127.0.0.1:{stage.envoy.admin_port}")))
+    found: dict[str, set[str]] = {}
+    for finding in findings:
+        for key in re.findall(r"(?:BPD\d+|mended)-[\w-]+", finding.subject or ""):
+            found.setdefault(key, set()).add(finding.rule.id)
+    alone = [case for case in CASES if case.id in SHOWN and case.rule != "BPD001" and not case.expected.known]
+    assert [case.id for case in alone if case.rule not in found.get(case.id, ())] == []
+    # All examples share the regions' endpoints, and a fallback is one that leads past the decision.
+    twins = {twin_of(case) for case in alone if SHOWN[case.id].twin is None}
+    told = {
+        key: rules - {"BPD035"} - ({"BPD026"} if key.endswith("-fallback") else set()) for key, rules in found.items()
+    }
+    assert {key: rules for key, rules in told.items() if key in twins and rules} == {}

@@ -74,12 +74,13 @@ def moved(tree: Tree, key: str, directory: Path, ports: Mapping[str, int]) -> Tr
         if own is not None:
             clusters(tree).append({**copy.deepcopy(own), "name": "other"})
     for one in clusters(tree):
-        _connect(one, directory, ports)
+        connect(one, directory, ports)
     found: Tree = _renamed(tree, key, "")
     return found
 
 
-def _connect(cluster: Tree, directory: Path, ports: Mapping[str, int]) -> None:
+def connect(cluster: Tree, directory: Path, ports: Mapping[str, int]) -> None:
+    """Move a cluster's endpoints to the sockets and ports of the test."""
     live = {old: ports[region] for region, old in PORTS.items()}
     for address in _addresses(cluster):
         if "pipe" in address and address["pipe"]["path"] == _SOCKET:

@@ -116,8 +116,11 @@ def deny(status: int, *, headers: dict[str, str] | None = None, body: str = "{}"
 class StubProcessor:
     """The server, used as a context. `decide(request)` is called on its thread for each request."""
 
-    def __init__(self, socket: Path, decide: Callable[[Any], Act]) -> None:
+    def __init__(self, socket: Path, decide: Callable[[Any], Act], *, tls: tuple[Path, Path] | None = None) -> None:
         self.socket = socket
+        self.tls = tls
+        """Certificate and key: it listens on `tls_port` of loopback, too."""
+        self.tls_port = 0
         self.decide = decide
         self.requests: list[Any] = []
         """Every ProcessingRequest and CheckRequest, in order of arrival."""
@@ -183,6 +186,10 @@ class StubProcessor:
             )
         )
         server.add_insecure_port(f"unix:{self.socket}")
+        if self.tls is not None:
+            certificate, key = (path.read_bytes() for path in self.tls)
+            credentials = grpc.ssl_server_credentials([(key, certificate)])
+            self.tls_port = server.add_secure_port("127.0.0.1:0", credentials)
         await server.start()
         self._server = server
 
