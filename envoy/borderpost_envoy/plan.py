@@ -280,6 +280,8 @@ class EnvoyPlan(GatewayPlan):
         for own in self.observed:
             known = bool(own.endpoints) or own.cluster in {region.cluster for region in self.regions}
             _need(known, f"observed route `{own.name}` leads to `{own.cluster}`, which has no endpoint")
+        prefixes = [own.prefix for own in self.observed]
+        _need(len(set(prefixes)) == len(prefixes), "two observed routes have one prefix")
         self.ordered_routes()
 
     def ordered_routes(self) -> list[RoutePlan | OwnRoute]:
@@ -289,13 +291,12 @@ class EnvoyPlan(GatewayPlan):
         for own in sorted(self.observed, key=lambda one: len(one.prefix)):
             covers = (at for at, other in enumerate(ordered) if own.prefix.startswith(other.prefix))
             ordered.insert(next(covers, len(ordered)), own)
-        for at, own in enumerate(ordered):
-            if isinstance(own, RoutePlan):
-                continue
-            taken = [x for x in ordered[at + 1 :] if isinstance(x, RoutePlan) and x.prefix.startswith(own.prefix)]
-            if taken:
-                detail = f"observed route `{own.name}` takes the requests of `{taken[0].name}`, which is enforced"
-                raise BorderpostError("BP1442", detail)
+        for at, first in enumerate(ordered):
+            after = [one for one in ordered[at + 1 :] if isinstance(one, RoutePlan)] if first in self.observed else []
+            for later in after:
+                if later.prefix.startswith(first.prefix):
+                    detail = f"observed route `{first.name}` takes the requests of `{later.name}`, which is enforced"
+                    raise BorderpostError("BP1442", detail)
         return ordered
 
     @property

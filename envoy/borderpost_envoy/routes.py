@@ -77,7 +77,9 @@ def _own_route(plan: EnvoyPlan, one: OwnRoute) -> route.Route:
     return route.Route(
         name=one.name,
         match=route.RouteMatch(prefix=one.prefix),
-        route=route.RouteAction(cluster=one.cluster, timeout=timedelta(0), auto_host_rewrite=one.tls is not None),
+        route=route.RouteAction(
+            cluster=one.cluster, timeout=timedelta(0), auto_host_rewrite=True if one.tls is not None else None
+        ),
         metadata=core.Metadata(filter_metadata={METADATA_NAMESPACE: protobuf.Struct.from_dict(own)}),
         typed_per_filter_config=observed_only(plan),
     )

@@ -170,10 +170,14 @@ class Processor:
         if recogniser is not None and view is not None:
             found = recogniser.find(message, view.locator.place_number)
             if found is not None and found[0].view is view and now_us < found[0].until_us:
-                return found if found[0].observed is None else self._observer.again(entrance, call, found)
+                if found[0].observed is None:
+                    return found
+                self._observer.again(entrance, call, found)
+                return None
         question = entrance.reader.parse(message)
         if entrance.reader.observes(question):
-            return self._observer.observe(entrance, call, question, message, view, now_us)
+            self._observer.observe(entrance, call, question, message, view, now_us)
+            return None
         if self._observer.routes and self._observer.refuses(entrance, call, question):
             return None
         if view is None:
