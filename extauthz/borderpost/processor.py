@@ -175,7 +175,7 @@ class Processor:
                 self._observer.again(entrance, call, found)
                 return None
         question = entrance.reader.parse(message)
-        if entrance.reader.observes(question):
+        if entrance.reader.observes(question, message):
             self._observer.observe(entrance, call, question, message, view, now_us)
             return None
         if self._observer.routes and self._observer.refuses(entrance, call, question):

@@ -30,6 +30,7 @@ from borderpost_wire.service import Call
 _ATTRIBUTES_KEY = "envoy.filters.http.ext_proc"
 _TENANT_KEY = "tenant"
 """Key of a route's tenant in route metadata under our namespace."""
+_OBSERVE = OBSERVE_KEY.encode()
 _REQUEST_ID, _TRACEPARENT, _CONTENT_DIGEST = "x-request-id", "traceparent", "content-digest"
 
 
@@ -83,8 +84,11 @@ class RequestReader(Protocol):
         """Return the parsed question. Raises UnexpectedMessage."""
         ...
 
-    def observes(self, question: Any) -> bool:
-        """Return True where Envoy only tells us of a request, and goes its own way whatever we answer."""
+    def observes(self, question: Any, message: bytes) -> bool:
+        """Return True where Envoy only tells us of a request, and goes its own way whatever we answer.
+
+        `message` is the question as it came.
+        """
         ...
 
     def route(self, question: Any) -> str | None:
@@ -115,7 +119,7 @@ class ProcessReader:
         return question
 
     @staticmethod
-    def observes(question: proc.ProcessingRequest) -> bool:
+    def observes(question: proc.ProcessingRequest, _message: bytes) -> bool:
         """Return True for `observability_mode`: Envoy does not wait for an answer, and takes none."""
         return question.observability_mode
 
@@ -177,8 +181,10 @@ class CheckReader:
         return question
 
     @classmethod
-    def observes(cls, question: authz.CheckRequest) -> bool:
+    def observes(cls, question: authz.CheckRequest, message: bytes) -> bool:
         """Return True where the route's metadata says so; the message itself has no word for it."""
+        if _OBSERVE not in message:
+            return False  # to look for it in the fields costs ten times as much, and hardly any question has it
         fields = cls.route_fields(question)
         return OBSERVE_KEY in fields and fields[OBSERVE_KEY].bool_value
 
