@@ -35,11 +35,11 @@ def chooses_again(scene: Scene) -> Iterator[Hit]:
         config = door.config
         if door.via is Via.EXT_AUTHZ:
             if not config.flag("clear_route_cache"):
-                yield Hit(config, door.subject, "`clear_route_cache` is not set.")
+                yield Hit(config.get("clear_route_cache"), door.subject, "`clear_route_cache` is not set.")
         elif config.choice("route_cache_action", ("DEFAULT", "CLEAR", "RETAIN")) == "RETAIN":
-            yield Hit(config, door.subject, "`route_cache_action` is RETAIN.")
+            yield Hit(config.get("route_cache_action"), door.subject, "`route_cache_action` is RETAIN.")
         elif config.flag("disable_clear_route_cache"):
-            yield Hit(config, door.subject, "`disable_clear_route_cache` is set.")
+            yield Hit(config.get("disable_clear_route_cache"), door.subject, "`disable_clear_route_cache` is set.")
 
 
 @check(
@@ -128,17 +128,22 @@ def ends_in_time(scene: Scene) -> Iterator[Hit]:
     """Look at the bound on a decision."""
     for door in scene.doors:
         if door.via is Via.EXT_PROC:
-            name, seconds = "message_timeout", door.config.seconds("message_timeout")
+            name, holder, field = "message_timeout", door.config, "message_timeout"
         else:
-            name, seconds = "grpc_service.timeout", door.config.get("grpc_service").seconds("timeout")
+            name, holder, field = "grpc_service.timeout", door.config.get("grpc_service"), "timeout"
+        seconds, at = holder.seconds(field), holder.get(field)
         if seconds is None:
-            yield Hit(door.config, door.subject, f"`{name}` is not said.")
+            yield Hit(at, door.subject, f"`{name}` is not said.")
         elif seconds <= 0:
-            yield Hit(door.config, door.subject, f"`{name}` is zero.", Level.ERROR)
+            yield Hit(at, door.subject, f"`{name}` is zero.", Level.ERROR)
         elif seconds > _TIMEOUT_S_MAX:
-            yield Hit(door.config, door.subject, f"`{name}` is {seconds:g} s: callers are gone by then.")
+            yield Hit(at, door.subject, f"`{name}` is {seconds:g} s: callers are gone by then.")
         if (door.config.seconds("max_message_timeout") or 0) > _TIMEOUT_S_MAX:
-            yield Hit(door.config, door.subject, "`max_message_timeout` lets an answer stretch the bound.")
+            yield Hit(
+                door.config.get("max_message_timeout"),
+                door.subject,
+                "`max_message_timeout` lets an answer stretch the bound.",
+            )
 
 
 @check(
@@ -160,7 +165,7 @@ def tells_an_outage(scene: Scene) -> Iterator[Hit]:
             yield Hit(door.config, door.subject, "`status_on_error` is not said.")
         elif not (code.isdigit() and code.startswith("5")) and code not in _SERVER_ERRORS:
             level = Level.ERROR if code in ("OK", "200") else None
-            yield Hit(door.config, door.subject, f"`status_on_error` is {code}.", level)
+            yield Hit(door.config.get("status_on_error"), door.subject, f"`status_on_error` is {code}.", level)
 
 
 _SERVER_ERRORS = frozenset(("InternalServerError", "BadGateway", "ServiceUnavailable", "GatewayTimeout"))

@@ -83,7 +83,7 @@ def refuses_without_an_answer(scene: Scene) -> Iterator[Hit]:
     """Look at the filter and at each override of it."""
     for door in scene.doors:
         if door.config.flag("failure_mode_allow"):
-            yield Hit(door.config, door.subject, "`failure_mode_allow` is true.")
+            yield Hit(door.config.get("failure_mode_allow"), door.subject, "`failure_mode_allow` is true.")
         for each in scene.overrides(door.manager, door.filter.name):
             if each.config.get("overrides").flag("failure_mode_allow"):
                 yield Hit(each.message, each.subject, f"`failure_mode_allow` is true here for `{door.filter.name}`.")
@@ -102,7 +102,7 @@ def is_never_passed_over(scene: Scene) -> Iterator[Hit]:
     """Look at the filter's entry in the chain and at what routes say about it."""
     for door in scene.doors:
         if door.filter.message.flag("disabled"):
-            yield Hit(door.filter.message, door.subject, "It is disabled unless a route enables it.")
+            yield Hit(door.filter.message.get("disabled"), door.subject, "It is disabled unless a route enables it.")
         if door.filter.message.flag("is_optional"):
             yield Hit(door.filter.message, door.subject, "It is optional: an Envoy that lacks it goes on without.")
         if door.filter.conditional:
@@ -134,9 +134,15 @@ def is_obeyed(scene: Scene) -> Iterator[Hit]:
     for door in scene.doors:
         config = door.config
         if config.flag("observability_mode"):
-            yield Hit(config, door.subject, "`observability_mode` is on: the answer changes nothing.")
+            yield Hit(
+                config.get("observability_mode"),
+                door.subject,
+                "`observability_mode` is on: the answer changes nothing.",
+            )
         if config.flag("shadow_mode"):
-            yield Hit(config, door.subject, "`shadow_mode` is on: a refusal is counted and passed over.")
+            yield Hit(
+                config.get("shadow_mode"), door.subject, "`shadow_mode` is on: a refusal is counted and passed over."
+            )
         if config.has("filter_enabled_metadata"):
             yield Hit(config, door.subject, "`filter_enabled_metadata`: requests without that metadata are not asked.")
         enabled = config.get("filter_enabled")
@@ -196,7 +202,11 @@ def is_asked_once(scene: Scene) -> Iterator[Hit]:
                 yield Hit(at, subject, f"Trailers are sent to `{door}`, too (`{name}`).")
     for asking in scene.doors:
         if asking.config.flag("allow_mode_override"):
-            yield Hit(asking.config, asking.subject, "`allow_mode_override`: an answer may change what is asked.")
+            yield Hit(
+                asking.config.get("allow_mode_override"),
+                asking.subject,
+                "`allow_mode_override`: an answer may change what is asked.",
+            )
 
 
 @check(
