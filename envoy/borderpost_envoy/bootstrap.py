@@ -26,7 +26,7 @@ def bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
             listeners=[_listener(plan)],
             clusters=[
                 server_cluster(plan),
-                *(region_cluster(region, named=bool(plan.failover)) for region in plan.regions),
+                *(region_cluster(region, named=plan.endpoints_tell) for region in plan.regions),
                 *(own_cluster(one) for one in plan.observed if one.endpoints),
                 *(failover_cluster(group.cluster, plan.leaves(group)) for group in plan.failover),
             ],

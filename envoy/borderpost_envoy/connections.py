@@ -83,14 +83,14 @@ def _strip_prefixes() -> core.TypedExtensionConfig:
 def logged_fields(plan: GatewayPlan) -> dict[str, str]:
     """Return what is logged of a request. No address, no path, no header of the client: none may be personal data."""
     namespace = metadata_namespace(plan.via)
-    fields = {
+    return {
         "time": "%START_TIME%",
         "request_id": "%STREAM_ID%",
         "route": "%ROUTE_NAME%",
         "cluster": "%UPSTREAM_CLUSTER_RAW%",
         "decision": f"%DYNAMIC_METADATA({namespace}:decision)%",
         "region": f"%DYNAMIC_METADATA({namespace}:region)%",
-        **({"served": SERVED_REGION} if plan.failover else {}),
+        **({"served": SERVED_REGION if plan.endpoints_tell else "%UPSTREAM_HOST%"} if plan.failover else {}),
         "status": "%RESPONSE_CODE%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "flags": "%RESPONSE_FLAGS%",

@@ -252,6 +252,12 @@ class GatewayPlan:
         return tuple(by_id[region] for region in group.regions)
 
     @property
+    def endpoints_tell(self) -> bool:
+        """Whether endpoints say in metadata which region they are of; they can where their clusters are rendered here,
+        and need to where one cluster stands for several."""
+        return False
+
+    @property
     def asks_for_certificates(self) -> bool:
         """Whether clients are asked for certificates, whose names are evidence."""
         raise NotImplementedError
@@ -298,6 +304,11 @@ class EnvoyPlan(GatewayPlan):
                     detail = f"observed route `{first.name}` takes the requests of `{later.name}`, which is enforced"
                     raise BorderpostError("BP1442", detail)
         return ordered
+
+    @property
+    def endpoints_tell(self) -> bool:
+        """Whether endpoints say in metadata which region they are of."""
+        return bool(self.failover)
 
     @property
     def asks_for_certificates(self) -> bool:

@@ -182,7 +182,7 @@ def told_headers(plan: GatewayPlan, namespace: str) -> list[core.HeaderValueOpti
     """Return the response headers that tell the caller of the decision. `namespace` is where our answer stands."""
     return [
         _told(DECISION_HEADER, _answered(namespace, "decision")),
-        _told(REGION_HEADER, SERVED_REGION if plan.failover else _answered(namespace, REGION_KEY)),
+        _told(REGION_HEADER, SERVED_REGION if plan.endpoints_tell else _answered(namespace, REGION_KEY)),
     ]
 
 

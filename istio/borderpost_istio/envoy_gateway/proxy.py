@@ -43,17 +43,14 @@ def envoy_proxy(plan: EnvoyGatewayPlan, sidecar: Sidecar) -> EnvoyProxy:
         init_containers=(_container(sidecar),),
     )
     provider = Provider(kubernetes=KubernetesProvider(envoy_deployment=deployment))
-    setting = AccessLogSetting(format=JsonFormat(json_=_logged(plan)), sinks=(FileSink(file=FilePath(path=_LOG)),))
+    setting = AccessLogSetting(
+        format=JsonFormat(json_=logged_fields(plan)), sinks=(FileSink(file=FilePath(path=_LOG)),)
+    )
     telemetry = Telemetry(access_log=AccessLog(settings=(setting,)))
     return EnvoyProxy(
         metadata=Metadata(name=PREFIX, namespace=plan.namespace),
         spec=EnvoyProxySpec(provider=provider, telemetry=telemetry),
     )
-
-
-def _logged(plan: EnvoyGatewayPlan) -> dict[str, str]:
-    """Return what is logged. Endpoints do not say their region there, so the one that served tells its address."""
-    return {name: "%UPSTREAM_HOST%" if name == "served" else value for name, value in logged_fields(plan).items()}
 
 
 def _volumes(sidecar: Sidecar) -> list[dict[str, Any]]:
