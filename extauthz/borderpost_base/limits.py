@@ -91,6 +91,9 @@ CLUSTER_NAME_BYTES_MAX = _limit(
 KUBERNETES_OBJECT_BYTES_MAX = _limit(
     "kubernetes_object_bytes_max", 1_400_000, "bytes", "of one rendered object as JSON; etcd takes 1.5 MiB a request"
 )
+KUBERNETES_ANNOTATIONS_BYTES_MAX = _limit(
+    "kubernetes_annotations_bytes_max", 256 << 10, "bytes", "of one object's annotations, which Kubernetes takes"
+)
 KUBERNETES_APPLIED_BYTES_MAX = _limit(
     "kubernetes_applied_bytes_max",
     240_000,

@@ -21,9 +21,10 @@ from borderpost_istio.kinds.kubernetes import (
 )
 from borderpost_istio.kinds.model import LabelSelector, WorkloadSelector
 from borderpost_istio.kinds.telemetry import AccessLogging, Telemetry, TelemetrySpec
-from borderpost_istio.names import PREFIX
+from borderpost_istio.names import PREFIX, object_name
 from borderpost_istio.plan import IstioPlan, MeshRegion
 from borderpost_istio.services import endpoint
+from borderpost_istio.sizes import in_parts
 
 _NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 """Label that Kubernetes puts on every namespace (since 1.22)."""
@@ -65,14 +66,13 @@ def _network(plan: IstioPlan) -> Iterator[NetworkPolicy]:
     if plan.egress is None:
         return
     rules = [*_platform(plan.egress), *(_to_region(region) for region in plan.regions), *_others(plan)]
-    yield NetworkPolicy(
-        metadata=Metadata(name=PREFIX, namespace=plan.namespace),
-        spec=NetworkPolicySpec(
-            pod_selector=LabelSelector(match_labels=dict(plan.workload)),
-            policy_types=("Egress",),
-            egress=tuple(rules),
-        ),
-    )
+    for number, part in enumerate(in_parts(rules), 1):  # what several policies allow adds up
+        yield NetworkPolicy(
+            metadata=Metadata(name=PREFIX if number == 1 else object_name(str(number)), namespace=plan.namespace),
+            spec=NetworkPolicySpec(
+                pod_selector=LabelSelector(match_labels=dict(plan.workload)), policy_types=("Egress",), egress=part
+            ),
+        )
 
 
 def _platform(egress: EgressSpec) -> Iterator[EgressRule]:

@@ -16,7 +16,7 @@ REASONS: Mapping[tuple[str, ...], str] = {
     ("configPatches", "applyTo=HTTP_FILTER"): "Right before the router, so after tokens and policies.",
     ("configPatches", "applyTo=ROUTE_CONFIGURATION"): "The table that the routes below use.",
     ("configPatches", "applyTo=HTTP_ROUTE"): "Put first: what another VirtualService says of the host comes after it.",
-    ("disabled",): "Off, because other hosts share the gateway; our routes turn it on.",
+    ("value", "disabled"): "Off, because other hosts share the gateway; our routes turn it on.",
     ("vhost", "route"): "Every virtual host that has the refusing route of our VirtualService, whatever it is called.",
     ("direct_response",): "Where nobody has named a cluster, nobody is sent anywhere.",
     ("failure_mode_deny",): "Written out: Envoy's default is to admit everybody.",
@@ -65,7 +65,7 @@ OBSERVING_REASONS: Mapping[tuple[str, ...], str] = {
     **REASONS,
     ("spec", "priority"): "After other EnvoyFilters: nearest to the router.",
     ("configPatches", "applyTo=HTTP_ROUTE"): "A route of your own: where it leads stays as it is.",
-    ("disabled",): "Off, but on the routes below.",
+    ("value", "disabled"): "Off, but on the routes below.",
     ("vhost", "route"): "By its name, in whatever virtual host it is.",
 }
 """The comments in objects that only observe."""

@@ -12,7 +12,11 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from borderpost_base.errors import BorderpostError
-from borderpost_base.limits import KUBERNETES_APPLIED_BYTES_MAX, KUBERNETES_OBJECT_BYTES_MAX
+from borderpost_base.limits import (
+    KUBERNETES_ANNOTATIONS_BYTES_MAX,
+    KUBERNETES_APPLIED_BYTES_MAX,
+    KUBERNETES_OBJECT_BYTES_MAX,
+)
 from borderpost_istio.kinds import KubeModel, KubeObject, as_data
 
 Item = TypeVar("Item", bound=str | KubeModel)
@@ -46,5 +50,7 @@ def check_sizes(objects: Sequence[KubeObject]) -> None:
     for each in objects:
         size = bytes_of(each)
         if size > KUBERNETES_OBJECT_BYTES_MAX:
-            detail = f"{each.kind} `{each.metadata.name}` has {size:,} bytes"
-            raise BorderpostError("BP1408", detail)
+            raise BorderpostError("BP1408", f"{each.kind} `{each.metadata.name}` has {size:,} bytes")
+        noted = sum(len(key) + len(value) for key, value in (each.metadata.annotations or {}).items())
+        if noted > KUBERNETES_ANNOTATIONS_BYTES_MAX:
+            raise BorderpostError("BP1408", f"{each.kind} `{each.metadata.name}` has {noted:,} bytes of annotations")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from borderpost.config.mesh_fields import FileInProxy, HostName, Labels, LabelValue, Network, Port
 from borderpost_base.errors import BadValue
@@ -75,7 +75,7 @@ class IstioRegion(StrictModel):
     tls: RegionTls | None = None
     """How TLS is spoken; null is `simple`, in the mesh `mesh`."""
 
-    networks: tuple[Network, ...] = ()
+    networks: Annotated[tuple[Network, ...], Field(max_length=256)] = ()
     """Where its addresses lie, for the NetworkPolicy; addresses under `endpoints` are known already."""
 
     pods: Labels | None = None
