@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,9 @@ REFUSALS = {
     "gateway.labels: the configuration's istio.workload says": ["--set", "gateway.labels.istio=x"],
     "gateway.trustedProxies: the configuration's istio.trusted_proxies": ["--set", "gateway.trustedProxies=0"],
     "disruptionBudget.enabled: `borderpost render istio` makes": ["--set", "disruptionBudget.enabled=true"],
-    "networkPolicy.enabled: `borderpost render istio` makes": ["--set", "networkPolicy.enabled=true"],
+    "networkPolicy.egress: the configuration's istio.egress says": [
+        "--set-json", 'networkPolicy.egress=[{"ports": [{"port": 6379}]}]',
+    ],
     "istio.namespace is istio-ingress, and the release goes to elsewhere": ["--namespace", "elsewhere"],
 }  # fmt: skip
 """What is said, and what is asked of the plain case to hear it."""
@@ -176,3 +179,28 @@ def test_kustomize_builds_what_the_chart_would(folder: str, tmp_path: Path) -> N
     else:
         assert {one["metadata"]["namespace"] for one in found.values()} == {"ai-gateway"}
         assert found["RoleBinding", "borderpost"]["subjects"][0]["namespace"] == "ai-gateway"
+
+
+def test_what_is_rendered_for_istio_and_what_the_chart_makes_fit_each_other(helm: list[str], tmp_path: Path) -> None:
+    config = ROOT / CASES / "plain/borderpost.yaml"
+    words = [sys.executable, "-m", "borderpost.cli", "render", "istio", "--config", str(config)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "istio.yaml").write_text(done.stdout)
+    text = render(helm, ROOT, "plain", "--set-file", f"rendered={tmp_path / 'istio.yaml'}")
+    assert unfit(text, tmp_path) == []
+    found = documents(text)
+    names = [(one["kind"], one["metadata"]["name"]) for one in found]
+    assert len(names) == len(set(names))
+    assert {one["metadata"]["namespace"] for one in found} == {"istio-ingress"}
+    assert len([kind for kind, _ in names if kind == "PodDisruptionBudget"]) == 1
+    (pods,) = [one["spec"]["template"] for one in found if one["kind"] == "StatefulSet"]
+    for one in found:
+        selector = one["spec"].get("workloadSelector", {}).get("labels") if "spec" in one else None
+        if one["kind"] == "EnvoyFilter":
+            assert selector is not None
+            assert selector.items() <= pods["metadata"]["labels"].items()
+    patched = [one for one in found if one["kind"] == "EnvoyFilter"]
+    assert any("/run/borderpost/server/worker-0.sock" in str(one) for one in patched)
+    policies = [one["spec"]["policyTypes"] for one in found if one["kind"] == "NetworkPolicy"]
+    assert sorted(policies) == [["Egress"], ["Ingress"]]

@@ -51,8 +51,8 @@ Helm reads YAML 1.1, so only texts and numbers are taken from it: no place, no l
 {{- if and $istio .Values.disruptionBudget.enabled }}
 {{- fail "disruptionBudget.enabled: `borderpost render istio` makes a PodDisruptionBudget too, and Kubernetes evicts no pod that has two" }}
 {{- end }}
-{{- if and $istio .Values.networkPolicy.enabled }}
-{{- fail "networkPolicy.enabled: `borderpost render istio` makes a NetworkPolicy too, and what two of them allow adds up" }}
+{{- if and $istio .Values.networkPolicy.egress }}
+{{- fail "networkPolicy.egress: the configuration's istio.egress says where pods may connect to; say it there" }}
 {{- end }}
 {{- if and $istio (not $istio.workload) }}
 {{- fail "config: istio.workload is not set: it says which labels the pods have" }}
@@ -69,7 +69,7 @@ labels: {{ $istio.workload | default .Values.gateway.labels | default (dict "ist
 trustedProxies: {{ int ($istio.trusted_proxies | default .Values.gateway.trustedProxies | default 0) }}
 {{- /* What the section `istio` gives the pods is made by `borderpost render istio`. */}}
 disruptionBudget: {{ ternary (not $istio) .Values.disruptionBudget.enabled (kindIs "invalid" .Values.disruptionBudget.enabled) }}
-networkPolicy: {{ ternary (not $istio) .Values.networkPolicy.enabled (kindIs "invalid" .Values.networkPolicy.enabled) }}
+egress: {{ not $istio }}
 restart: {{ list (dict "server" $server) (dict "audit" $audit) (dict "runtime" $runtime) (dict "admin" $admin) | toJson | sha256sum | quote }}
 {{- end }}
 
