@@ -9,7 +9,8 @@ from generate_reference import NOTE
 
 from borderpost.reports.finding import Rule
 from borderpost_envoy.doctor import CHECKS, SUBJECTS
-from borderpost_istio.doctor.rules import RULES
+from borderpost_istio.doctor import DESCRIBED
+from borderpost_istio.doctor import SUBJECTS as OF_OBJECTS
 
 PAGE = Path("docs/reference/doctor-rules.md")
 
@@ -28,13 +29,16 @@ def generate(_root: Path) -> dict[Path, bytes]:
         for check in CHECKS.values():
             if check.look.__module__ == module.__name__:
                 lines += _section(check.rule, check.source)
-    lines += ["# Istio, Kubernetes, Envoy Gateway", ""]
-    for rule in RULES.values():
-        lines += _section(rule, None)
+    for heading, rules in OF_OBJECTS.items():
+        lines += [f"# {heading}", ""]
+        for rule in rules:
+            described = DESCRIBED[rule.id]
+            lines += _section(rule, described.source, "Source")
+            if described.unshown is not None:
+                lines += [f"No test shows it on Istio's own control plane. {described.unshown}", ""]
     return {PAGE: "\n".join(lines).encode()}
 
 
-def _section(rule: Rule, source: str | None) -> Iterator[str]:
+def _section(rule: Rule, source: str, called: str = "Envoy") -> Iterator[str]:
     yield from (f"## {rule.id}", "", f"**{rule.title}** ({rule.level}). {rule.why}", "", f"*Mend:* {rule.mend}", "")
-    if source is not None:
-        yield from (f"*Envoy:* <{source}>", "")
+    yield from (f"*{called}:* <{source}>", "")

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from borderpost.manifests.tree import Node
-from borderpost.reports.finding import Finding
-from borderpost_base.names import EXT_PROC_FILTER, HEADER_PREFIX
+from borderpost.reports.finding import Finding, Level
+from borderpost_base.names import EXT_PROC_FILTER, HEADER_PREFIX, OBSERVE_FILTER
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.plan import SERVER_CLUSTER
 from borderpost_istio.doctor.mesh import OUR_FILTERS, Mesh, Patch
 from borderpost_istio.doctor.reading import everything, field, finding, present, texts_of
-from borderpost_istio.doctor.routing import Routing
+from borderpost_istio.doctor.routing import Routing, observes
 from borderpost_istio.doctor.rules import patches as rules
 from borderpost_istio.doctor.rules.traffic import MIRRORED, RETRY_REMOTE
 
@@ -49,6 +49,8 @@ def _filter(patch: Patch, mesh: Mesh) -> Iterator[Finding]:
     name = patch.value.get("name").text or (wanted if patch.operation == "MERGE" else None)
     kind, config = Message(patch.value).typed("typed_config")
     asks = config.get("grpc_service", "envoy_grpc").text("cluster_name")
+    if name == OBSERVE_FILTER:
+        return  # it decides nothing; where it stands in place of the one that does is told there
     if name in OUR_FILTERS or (kind in (_EXT_PROC, _EXT_AUTHZ) and asks == SERVER_CLUSTER):
         yield from _our_filter(patch, config, mesh)
     elif kind == _EXT_PROC or (name == _DEFAULT_NAME and patch.operation in _ADDS):
@@ -82,13 +84,19 @@ def _our_filter(patch: Patch, config: Message, mesh: Mesh) -> Iterator[Finding]:
 
 
 def _turned_on(mesh: Mesh) -> bool:
-    """Say whether routes of ours turn the filter on, which is off for the other hosts of a shared gateway."""
-    for patch in mesh.patches:
-        if mesh.is_ours(patch) and patch.apply_to in ("HTTP_ROUTE", "VIRTUAL_HOST"):
-            for key, own in Message(patch.value).entries("typed_per_filter_config"):
-                if key in OUR_FILTERS and own.type_name.endswith(".FilterConfig") and not own.flag("disabled"):
-                    return True
-    return False
+    """Say whether each route of ours turns the filter on, which is off for the other hosts of a shared gateway."""
+    routes = [
+        Message(patch.value).get("typed_per_filter_config")
+        for patch in mesh.patches
+        if mesh.is_ours(patch)
+        and patch.apply_to == "HTTP_ROUTE"
+        and present(patch.value.get("route"))
+        and not observes(patch.value)
+    ]
+    if any(entry.by_header for one in mesh.routes for entry in one.entries):
+        return False  # a VirtualService cannot turn it on
+    on = [any(own.get(name).present and not own.get(name).flag("disabled") for name in OUR_FILTERS) for own in routes]
+    return bool(on) and all(on)
 
 
 def _within(patch: Patch, *, is_ours: bool) -> Iterator[Finding]:
@@ -98,7 +106,10 @@ def _within(patch: Patch, *, is_ours: bool) -> Iterator[Finding]:
             continue
         for name in _PER_ROUTE:
             for key, own in node.get(name).items():
-                if key in OUR_FILTERS:
+                if key in OUR_FILTERS and is_ours and observes(node):
+                    detail = "requests of a route are observed, and no law is kept on it."
+                    yield finding(rules.ASKING_DISABLED, detail, own, patch.owner, level=Level.WARNING)
+                elif key in OUR_FILTERS:
                     yield from _per_route(patch, key, own, is_ours=is_ours)
         message = Message(node)
         for mirror in message.each("request_mirror_policies"):
@@ -116,9 +127,14 @@ def _within(patch: Patch, *, is_ours: bool) -> Iterator[Finding]:
         if connect.value is True:
             yield finding(rules.UPGRADES, "`allow_connect` lets CONNECT through.", connect, patch.owner)
         priority = field(node, "retry_priority")
-        if present(priority):
+        if present(priority) and not (is_ours and _is_aggregate(patch)):
             detail = f"the patch of {patch.subject} sends retries to further priorities."
             yield finding(RETRY_REMOTE, detail, priority, patch.owner)
+
+
+def _is_aggregate(patch: Patch) -> bool:
+    """Say whether a patch brings an aggregate: of ours, it is named only for requests that each member is legal for."""
+    return field(patch.value, "cluster_type", "name").text == "envoy.clusters.aggregate"
 
 
 def _per_route(patch: Patch, name: str, own: Node, *, is_ours: bool) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from borderpost.manifests.objects import Inventory, Object
 from borderpost.manifests.tree import Node
-from borderpost_base.names import CLUSTER_HEADER, EXT_AUTHZ_FILTER, EXT_PROC_FILTER
+from borderpost_base.names import CLUSTER_HEADER, EXT_AUTHZ_FILTER, EXT_PROC_FILTER, OBSERVE_FILTER
 from borderpost_envoy.plan import SERVER_CLUSTER
 from borderpost_istio.doctor.http_routes import Routes, read_routes
 from borderpost_istio.doctor.reading import NETWORKING, ClusterName, cluster_name, everything, field, labels_of
@@ -195,7 +195,9 @@ def _brings_ours(patch: Patch) -> bool:
     name = patch.value.get("name").text
     if patch.apply_to == "CLUSTER" and patch.operation == "ADD" and name == SERVER_CLUSTER:
         return True
-    return (patch.apply_to == "HTTP_FILTER" and name in OUR_FILTERS) or routes_by_us(patch.value)
+    if patch.apply_to == "HTTP_FILTER" and (name in OUR_FILTERS or name == OBSERVE_FILTER):
+        return True
+    return routes_by_us(patch.value)
 
 
 def routes_by_us(value: Node) -> bool:

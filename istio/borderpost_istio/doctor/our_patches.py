@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from borderpost.manifests.objects import Object
@@ -86,8 +87,14 @@ def examine_our_patches(mesh: Mesh, routing: Routing) -> Iterator[Finding]:
                 detail = "no Gateway and VirtualService of its gateway are among the files, so what its patches match "
                 yield finding(NOT_EXAMINED, f"{detail}was not examined.", patch.match, patch.owner)
             continue
-        yield from _matching(patch, mesh, routing)
+        for found in _matching(patch, mesh, routing):
+            yield found if routing.knows_gateways else _unsure(found)
     yield from _names(routing)
+
+
+def _unsure(found: Finding) -> Finding:
+    """Return what is said where files without a Gateway are no whole mesh: what is missing may stand elsewhere."""
+    return replace(found, rule=NOT_EXAMINED, level=NOT_EXAMINED.level, help=NOT_EXAMINED.mend)
 
 
 def _selection(mesh: Mesh, routing: Routing, one: Object) -> Iterator[Finding]:

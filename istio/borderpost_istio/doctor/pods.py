@@ -115,8 +115,8 @@ def _group(one: Object, spec: Node, ours: Node) -> Iterator[Finding]:
     pod = spec.get("securityContext")
     own = ours.get("securityContext", "runAsGroup")
     own = own if present(own) else pod.get("runAsGroup")
-    groups = {own.value, pod.get("fsGroup").value, *(node.value for node in pod.below("supplementalGroups"))}
-    if present(own) and _PROXY_GROUP not in groups:
+    groups = {own.text, pod.get("fsGroup").text, *(node.text for node in pod.below("supplementalGroups"))}
+    if present(own) and str(_PROXY_GROUP) not in groups:
         detail = f"Borderpost runs as group {own.text}, and Envoy as {_PROXY_GROUP}."
         yield finding(rules.SOCKET_GROUP, detail, own, one)
 

@@ -66,6 +66,8 @@ def _destinations(routes: Routes, entry: Entry, routing: Routing, *, is_protecti
     """Examine where a rule leads, and where copies go."""
     mesh = routing.mesh
     meets = is_protecting or _leads_to_region(entry, mesh)
+    if id(entry) in routing.observed:
+        return  # told where it is observed
     if not routing.is_asked(entry):
         for destination in entry.destinations:
             if is_protecting or destination.host in mesh.region_hosts:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from borderpost.manifests.objects import Object
 from borderpost.manifests.tree import Node
+from borderpost_base.names import OBSERVE_FILTER
 from borderpost_istio.doctor.http_routes import Entry, Routes
 from borderpost_istio.doctor.mesh import Mesh, Patch, routes_by_us
 from borderpost_istio.doctor.reading import NETWORKING, covers, field, labels_of, present
@@ -139,6 +140,11 @@ class Routing:
         hosts = {host.name: host for host, _ in self._reached({"INSERT_FIRST"}, _takes_all)}
         return frozenset(id(entry) for host in hosts.values() for _, entry in host.routes)
 
+    @functools.cached_property
+    def observed(self) -> frozenset[int]:
+        """Return the entries that are observed and keep no law, by id."""
+        return frozenset(id(entry) for _, entry in self._reached({"MERGE"}, observes))
+
     def is_asked(self, entry: Entry) -> bool:
         """Say whether requests of an entry go only where the header says, or none come to it."""
         return entry.by_header or id(entry) in self.patched or id(entry) in self.shielded
@@ -208,6 +214,11 @@ def _action(entry: Entry) -> str:
     if present(entry.node.get("redirect")):
         return "REDIRECT"
     return "DIRECT_RESPONSE" if present(field(entry.node, "direct_response")) else "ROUTE"
+
+
+def observes(value: Node) -> bool:
+    """Say whether a route's patch has its requests observed."""
+    return present(field(value, "typed_per_filter_config").get(OBSERVE_FILTER))
 
 
 def _takes_over(value: Node) -> bool:

@@ -41,7 +41,7 @@ def examine_fields(mesh: Mesh) -> Iterator[Finding]:
     for patch in patches:
         for unknown in unknown_fields(_TYPES[patch.apply_to], patch.value.value):
             node = _at(patch.value, unknown)
-            near = f"; did you mean `{unknown.nearest}`?" if unknown.nearest else ""
+            near = f"; did you mean `{unknown.nearest}`?" if unknown.nearest else "."
             detail = f"{unknown.message} has no field `{unknown.path[-1]}`{near}"
             yield finding(UNKNOWN_FIELD, detail, node, patch.owner)
 
