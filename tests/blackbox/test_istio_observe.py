@@ -23,6 +23,7 @@ from support.wiring import HEADERS_READ
 pytestmark = pytest.mark.blackbox
 
 OWN_HOST = "llm.example"
+_NEW_EACH_TIME = {"x-request-id", "x-b3-traceid", "x-b3-spanid"}
 QUICK_S = 1.0
 """A request that waited for us would take the message timeout, three seconds."""
 
@@ -118,6 +119,23 @@ def test_istio_takes_it_and_the_operators_routes_stay_what_they_are(started: Mes
     assert (ours["typed_config"]["observability_mode"], ours["typed_config"]["failure_mode_allow"]) == (True, True)
     lab.remove("ours.yaml")
     assert own_routes(lab) == before
+
+
+def test_not_a_header_of_an_observed_request_changes(started: Mesh) -> None:
+    """But those that Envoy makes up for each. Not even headers that clients must not set where law is kept."""
+    sent = [("host", OWN_HOST), ("x-borderpost-cluster", "eu-1"), ("x-envoy-max-retries", "3"), ("x-own", "1")]
+    seen = []
+    for text in (None, rendered(started.stub.socket, started.regions.ports, enforcing=False)):
+        started.lab.reset()
+        started.lab.put("service.yaml", [service_entry("us-1", started.regions.ports["us-1"])])
+        started.lab.put("own.yaml", [own_service()])
+        if text is not None:
+            started.lab.put("ours.yaml", text)
+        started.regions.forget()
+        assert started.lab.send(path="/v1/chat/completions", headers=sent).status == 200
+        (request,) = started.regions["us-1"].seen
+        seen.append([(name, "" if name in _NEW_EACH_TIME else value) for name, value in request.headers])
+    assert seen[0] == seen[1]
 
 
 def test_requests_go_where_they_went_and_we_are_told_of_the_observed_ones(mesh: Mesh) -> None:

@@ -205,7 +205,7 @@ def test_own_fields_cannot_replace_the_common_ones() -> None:
 
 
 def test_the_unchecked_path_still_refuses_what_is_no_json_and_what_is_too_large() -> None:
-    for own in (decision("\ud800"), decision("x" * 20_000)):
+    for own in (decision("\ud800"), decision("x" * limits.RECORD_BYTES_MAX)):
         with pytest.raises(BorderpostError) as raised:
             made("decision", own, checked=False)
         assert raised.value.code == "BP0404"
