@@ -75,6 +75,8 @@ class Gateway:
         self.regions = regions
         self.service: BorderpostProcess
         self.envoy: EnvoyProcess
+        self.bootstrap: dict[str, Any] = {}
+        """What Envoy was started with."""
         self.unspeakable: set[str] = set()
         """Addresses and tokens that were sent; no file may hold one."""
         self.legal_of_place: Mapping[str, frozenset[str]] = LEGAL_OF_PLACE
@@ -295,10 +297,10 @@ def gateway(
         write_events(directory, [])
         gate.config_file.write_text(yaml.safe_dump(gate.config, sort_keys=False))
         gate._environ = environ or {}
-        bootstrap = patch(render(gate.config_file, *_words(gate, message_timeout_ms), *options))
+        gate.bootstrap = patch(render(gate.config_file, *_words(gate, message_timeout_ms), *options))
         undo.callback(lambda: _stop(gate))
         gate.launch_service()  # Envoy starts meanwhile: it connects when it is first asked
-        envoy = EnvoyProcess(bootstrap, directory / "envoy", user=envoy_user)
+        envoy = EnvoyProcess(gate.bootstrap, directory / "envoy", user=envoy_user)
         gate.envoy = undo.enter_context(envoy)
         gate.await_service()
         yield gate

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from borderpost.cli.beside import configurations
 from borderpost.cli.options import pairs
 from borderpost_base.errors import BorderpostError, Place
 
@@ -45,7 +46,7 @@ def make_plan(loaded: Loaded, arguments: argparse.Namespace) -> EnvoyPlan:
     observed = _observed(loaded.config, arguments, prefixes, regions)
     return EnvoyPlan(
         listen=HostPort.parse(arguments.listen),
-        servers=servers_of(loaded.config),
+        servers=_servers(loaded, arguments),
         regions=regions,
         headers_read=headers_of(loaded.config),
         attributes=needed_attributes(evidence, loaded.config.tenants),
@@ -79,6 +80,16 @@ def servers_of(config: Config) -> tuple[UnixSocket | HostPort, ...]:
             "BP0004", "`server.port` is 0, so nobody can know it before the start", place=Place(key="server.port")
         )
     return tuple(HostPort(server.host, server.port + index) for index in range(server.workers))
+
+
+def _servers(loaded: Loaded, arguments: argparse.Namespace) -> tuple[UnixSocket | HostPort, ...]:
+    """Return the workers of this gateway and of those beside it. Raises BorderpostError BP0004 where two share one."""
+    servers = servers_of(loaded.config)
+    for path, config in zip(arguments.beside, configurations(loaded, arguments.beside), strict=True):
+        if not set(servers).isdisjoint(servers_of(config)):
+            raise BorderpostError("BP0004", "its workers listen where others do", place=Place(path, key="server"))
+        servers += servers_of(config)
+    return servers
 
 
 def failover_clusters(config: Config) -> tuple[FailoverCluster, ...]:

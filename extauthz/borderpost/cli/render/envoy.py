@@ -63,6 +63,11 @@ def configure_envoy(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--access-log", metavar="FILE", help="write a JSON access log without client addresses")
     parser.add_argument(
+        "--beside", action="append", default=[], metavar="FILE",
+        help="configuration of another gateway of yours whose workers Envoy asks too, so that each can be replaced "
+        "while the other answers; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
         "--route-style", choices=("matcher", "cluster_header"), default="matcher",
         help="how Envoy turns our header into a cluster (default: matcher, an allow-list)",
     )  # fmt: skip
