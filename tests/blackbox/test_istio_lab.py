@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from support.istio_byhand import added, before_the_router, patch_of
 from support.istio_lab import Lab, istio_lab
+from support.istio_patches import added, before_the_router, patch_of
 
 pytestmark = [pytest.mark.blackbox, pytest.mark.full]
 

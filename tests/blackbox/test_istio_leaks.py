@@ -1,7 +1,7 @@
 """The leak catalogue (docs/guide/leaks.md) on configuration that the real istiod delivered.
 
 Each test is named after its row. Where a row says `impossible`, what others do leads nowhere; where it says `doctor`,
-the test shows that it really leaks.
+the test shows that it really leaks. Whatever others add, `borderpost doctor` finds it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from borderpost.demo.children import free_port
 from borderpost.demo.istio.scenery import HOST, gateway, region_host
@@ -30,12 +31,14 @@ from support.istio_patches import (
     service_entry,
 )
 from support.istio_wiring import OURS, RENDERINGS, MeshWiring, meshed
+from support.leak_rows import OTHERS, leak_rows
 from support.stub_processor import EndCleanly, StubProcessor, route_to
 from support.upstreams import Behaviour
 
 pytestmark = [pytest.mark.blackbox, pytest.mark.full]
 
 EXT_PROC = [each for each in RENDERINGS if each.via is Via.EXT_PROC]
+ROWS = {row.test: row for row in leak_rows().values()}
 TO_HOST: list[Header] = [("host", HOST)]
 SPOOF: list[Header] = [*TO_HOST, ("x-borderpost-cluster", region_cluster("us-1"))]
 US = "us-1"
@@ -54,6 +57,23 @@ def mesh(shared: MeshWiring) -> MeshWiring:
     shared.reset()
     shared.go(EU)
     return shared
+
+
+@pytest.fixture(scope="module")
+def clean(shared: MeshWiring) -> set[str]:
+    """What the doctor finds in what we rendered, where nobody has added anything."""
+    shared.reset()
+    return shared.found()
+
+
+@pytest.fixture(autouse=True)
+def _found_by_the_doctor(request: pytest.FixtureRequest, clean: set[str], mesh: MeshWiring) -> Iterator[None]:
+    """After each test: what others added is found by a rule that the row names, and that is silent without it."""
+    yield
+    row = ROWS.get(request.node.originalname)
+    if row is not None and row.heading == OTHERS:
+        found = mesh.found()
+        assert row.rules & (found - clean), (row, sorted(found))
 
 
 def served(mesh: MeshWiring, headers: list[Header] = TO_HOST, **how: Any) -> dict[str, int]:
@@ -181,7 +201,8 @@ def test_locality_failover(mesh: MeshWiring) -> None:
     both = service_entry(EU, *ports, localities=("eu-central-1", "us-east-1"))
     outliers = {"outlierDetection": {"consecutive5xxErrors": 1, "maxEjectionPercent": 100}}
     rule = resource("DestinationRule", EU, {"host": region_host(EU), "trafficPolicy": outliers})
-    mesh.lab.put(OURS, [one for one in mesh.ours if not one["metadata"]["name"].endswith(EU)])
+    ours = [one for one in yaml.safe_load_all(mesh.text) if not one["metadata"]["name"].endswith(EU)]
+    mesh.lab.put(OURS, ours)
     mesh.others(both, rule)
     assert served(mesh) == {EU: 1}
     mesh.regions.kill(EU)

@@ -13,13 +13,17 @@ _MANAGER = "envoy.filters.network.http_connection_manager"
 
 
 def not_delivered(filters: Sequence[Mapping[str, Any]], delivered: Delivered, port: int) -> list[str]:
-    """Return one line for each thing that the EnvoyFilters say and Envoy lacks or has otherwise."""
+    """Return one line for each thing that the EnvoyFilters, in their order, say and Envoy lacks or has otherwise."""
     found = []
+    first: list[Mapping[str, Any]] = []
     for resource in filters:
         for number, patch in enumerate(resource["spec"]["configPatches"]):
             where = f"{resource['metadata']['name']}[{number}] {patch['applyTo']}"
-            found += [f"{where}{line}" for line in _judge(patch, delivered, port)]
-    return found
+            if (patch["applyTo"], patch["patch"]["operation"]) == ("HTTP_ROUTE", "INSERT_FIRST"):
+                first.insert(0, patch)
+            else:
+                found += [f"{where}{line}" for line in _judge(patch, delivered, port)]
+    return found + list(_judge_routes(first, delivered, port))
 
 
 def _judge(patch: Mapping[str, Any], delivered: Delivered, port: int) -> Iterator[str]:
@@ -32,13 +36,33 @@ def _judge(patch: Mapping[str, Any], delivered: Delivered, port: int) -> Iterato
         yield from differences(value, target, exact=exact)
 
 
+def _judge_routes(first: Sequence[Mapping[str, Any]], delivered: Delivered, port: int) -> Iterator[str]:
+    """Hold the routes at the front of each virtual host that they are for against what was put there."""
+    if not first:
+        return
+    marker = first[0]["match"].get("routeConfiguration", {}).get("vhost", {}).get("route", {}).get("name")
+    hosts = [
+        host
+        for host in delivered.routes.get(f"http.{port}", {"virtual_hosts": []})["virtual_hosts"]
+        if marker is None or marker in [route.get("name") for route in host.get("routes", ())]
+    ]
+    if not hosts:
+        yield "HTTP_ROUTE: there is no virtual host that the routes are for"
+    for host in hosts:
+        for number, patch in enumerate(first):
+            has = host["routes"][number] if number < len(host["routes"]) else {}
+            found = differences(patch["patch"]["value"], has, exact=True)
+            yield from (f"HTTP_ROUTE {number} of {host['name']}{line}" for line in found)
+
+
 def _targets(patch: Mapping[str, Any], delivered: Delivered, port: int) -> Iterator[Mapping[str, Any]]:
     """Yield what Envoy has in the places that a patch is about."""
     value, match = patch["patch"]["value"], patch.get("match", {})
     kind = patch["applyTo"]
     if kind == "CLUSTER":
         name = match.get("cluster", {}).get("name") or value["name"]
-        yield from (one for one in delivered.clusters.values() if one["name"] == name)
+        found = (one for one in delivered.clusters.values() if one["name"] == name)
+        yield from ({key: one[key] for key in one if key != "@type"} for one in found)  # as the dump holds it
     elif kind == "NETWORK_FILTER":
         yield {"name": _MANAGER, "typed_config": delivered.manager(port)}
     elif kind == "HTTP_FILTER":
@@ -51,9 +75,6 @@ def _targets(patch: Mapping[str, Any], delivered: Delivered, port: int) -> Itera
             named = wanted.get("name") or value.get("name")
             if named in (None, host["name"]) and wanted.get("domainName", host["domains"][0]) in host["domains"]:
                 yield host
-    elif kind == "HTTP_ROUTE":
-        name = value.get("name") or match["routeConfiguration"]["vhost"]["route"]["name"]
-        yield from (one for one in delivered.routes_of(port) if one.get("name") == name)
     else:
         raise AssertionError(f"no test knows {kind}")
 

@@ -5,6 +5,8 @@ It is the wiring of `support.wiring`, but what stands in Envoy went through the 
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,17 +14,19 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from borderpost.config.istio import IstioSection, IstioVersion
+from borderpost.cli.main import build_command
+from borderpost.cli.output import COULD_NOT_RUN, Output
+from borderpost.config.istio import IstioVersion
+from borderpost.config.load import load_config
 from borderpost.demo.istio.scenery import HOST, istio_section
 from borderpost_base.names import EXT_AUTHZ_FILTER, EXT_PROC_FILTER
-from borderpost_envoy import RouteStyle, UnixSocket, Via
-from borderpost_istio import IstioPlan, MeshRegion, render_objects, to_stream
+from borderpost_envoy import RouteStyle, Via
 from support.client import Reply
 from support.istio_lab import Lab, istio_lab
 from support.istio_patches import region_cluster
 from support.stub_processor import StubProcessor, route_to
 from support.upstreams import RegionServers
-from support.wiring import HEADERS_READ, REGIONS, Wiring
+from support.wiring import REGIONS, Wiring
 
 OURS = "borderpost.yaml"
 OTHERS = "others.yaml"
@@ -55,14 +59,13 @@ RENDERINGS = (
 class MeshWiring(Wiring):
     """The wiring, and the lab that it came by."""
 
-    def __init__(self, rendering: Rendering, lab: Lab, stub: StubProcessor, regions: RegionServers):
+    def __init__(self, rendering: Rendering, config: Path, lab: Lab, stub: StubProcessor, regions: RegionServers):
         super().__init__(rendering.via, rendering.style, lab.envoy, stub, regions)
         self.rendering = rendering
+        self.config = config
         self.lab = lab
-        self.text = to_stream(render_objects(_plan(rendering, stub.socket, regions.ports)))
+        self.text = render_istio(config, "--via", str(rendering.via), "--route-style", str(rendering.style))
         """What we render, as it is applied."""
-        self.ours: list[dict[str, Any]] = list(yaml.safe_load_all(self.text))
-        """The same, read."""
 
     @property
     def filter(self) -> str:
@@ -87,6 +90,16 @@ class MeshWiring(Wiring):
         self.lab.put(OTHERS, list(resources))
         assert self.lab.nacks() == before
 
+    def found(self) -> set[str]:
+        """Return the rules that `borderpost doctor` finds broken, in what Envoy has and in what istiod was given."""
+        live = ("--admin", f"127.0.0.1:{self.envoy.admin_port}", str(self.lab.istiod.live))
+        parser, command = build_command("doctor")
+        output = Output("doctor", as_json=True, stdout=io.StringIO())
+        code = command.run(parser.parse_args(["--json", "--config", str(self.config), *live]), output)
+        document = json.loads(output.stdout.getvalue())
+        assert code != COULD_NOT_RUN, document
+        return {one["rule"] for one in document["findings"]}
+
     def refused(self, reply: Reply) -> bool:
         """Return whether Envoy answered by itself and no region got the request."""
         return reply.status in (403, 404, 503) and self.served == {}
@@ -95,31 +108,32 @@ class MeshWiring(Wiring):
 @contextmanager
 def meshed(directory: Path, rendering: Rendering, **lab: Any) -> Iterator[MeshWiring]:
     """Start regions, the stub, istiod and its gateway, with what we render."""
-    socket = directory / "stub.sock"
-    with (
-        RegionServers(REGIONS) as regions,
-        StubProcessor(socket, lambda _request: route_to("nowhere")) as stub,
-        istio_lab(directory, **lab) as running,
-    ):
-        wiring = MeshWiring(rendering, running, stub, regions)
-        running.put(OURS, wiring.text)
-        yield wiring
+    with RegionServers(REGIONS) as regions:
+        config = directory / "borderpost.yaml"
+        config.write_text(yaml.safe_dump(_configuration(rendering, regions.ports)))
+        socket = load_config(config, {}).config.server.socket_of(0)
+        socket.parent.mkdir(exist_ok=True)
+        with (
+            StubProcessor(socket, lambda _request: route_to("nowhere")) as stub,
+            istio_lab(directory, **lab) as running,
+        ):
+            wiring = MeshWiring(rendering, config, running, stub, regions)
+            running.put(OURS, wiring.text)
+            yield wiring
 
 
-def _plan(rendering: Rendering, socket: Path, ports: Mapping[str, int]) -> IstioPlan:
-    section = IstioSection.model_validate({**istio_section(ports), "hosts": rendering.hosts})
-    regions = tuple(MeshRegion(name, region_cluster(name), section.regions[name]) for name in ports)
-    return IstioPlan(
-        servers=(UnixSocket(str(socket)),),
-        regions=regions,
-        headers_read=HEADERS_READ,
-        via=rendering.via,
-        route_style=rendering.style,
-        hosts=rendering.hosts,
-        trusted_hops=section.trusted_proxies,
-        message_timeout_ms=section.message_timeout_ms,
-        version=rendering.version,
-        namespace=section.namespace,
-        workload=section.workload,
-        gateways=section.gateways,
-    )
+def render_istio(config: Path, *words: str) -> str:
+    """Return what `borderpost render istio --config FILE WORDS` prints, in this process."""
+    parser, command = build_command("render")
+    output = Output("render", stdout=io.StringIO())
+    assert command.run(parser.parse_args(["istio", "--config", str(config), *words]), output) == 0
+    return output.stdout.getvalue()
+
+
+def _configuration(rendering: Rendering, ports: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "here": {"country": "DE"},
+        "regions": {region: {"country": region[:2].upper().replace("EU", "DE")} for region in ports},
+        "server": {"directory": "server", "workers": 1},
+        "istio": {**istio_section(ports), "hosts": list(rendering.hosts), "version": rendering.version},
+    }

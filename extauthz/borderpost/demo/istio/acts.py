@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from borderpost.demo.istio.gateway_node import LABELS, NAMESPACE
+from borderpost.demo.istio.gateway_node import LABELS
 from borderpost.demo.istio.scenery import GATEWAY, region_host, resource
 from borderpost.demo.istio.stage import MeshStage
 from borderpost.demo.stage import Asked
@@ -33,8 +33,7 @@ def delivery(stage: MeshStage, story: Story) -> None:
         not delivered.refused and not stage.istiod.troubles(),
         [*delivered.refused, *stage.istiod.troubles()],
     )
-    manager = delivered.manager(stage.envoy.port)
-    filters = [str(one["name"]) for one in manager["http_filters"]]
+    filters = _filters(stage)
     story.claim(
         f"{EXT_PROC_FILTER} stands in the gateway's listener, before the router",
         EXT_PROC_FILTER in filters[:-1] and filters[-1] == "envoy.filters.http.router",
@@ -42,7 +41,7 @@ def delivery(stage: MeshStage, story: Story) -> None:
     )
     story.claim(
         "what clients say in our headers is taken away before any filter",
-        "early_header_mutation_extensions" in manager,
+        "early_header_mutation_extensions" in (manager := delivered.manager(stage.envoy.port)),
         sorted(manager),
     )
     regions = {name for name in delivered.clusters if name.endswith(tuple(map(region_host, stage.regions.ports)))}
@@ -67,11 +66,11 @@ def interference(stage: MeshStage, story: Story) -> None:
         arrived and answer.region in EU,
         _seen(answer),
     )
-    stage.others([_switched_off()])
-    arrived = _eventually(lambda: "disabled" in str(stage.delivered().routes))
+    stage.others([_taken_out()])
+    arrived = _eventually(lambda: EXT_PROC_FILTER not in _filters(stage))
     refused = stage.ask(DE, (("x-borderpost-cluster", f"outbound|80||{region_host(_OUTSIDER)}"),))
     story.claim(
-        "its EnvoyFilter switches our filter off on every route: nothing is served, whatever the client says",
+        "its EnvoyFilter takes our filter out of the gateway: nothing is served, whatever the client says",
         arrived and refused.region is None and refused.status in (404, 503),
         _seen(refused),
     )
@@ -90,16 +89,20 @@ def _routes_of_any_host(stage: MeshStage) -> Sequence[Mapping[str, Any]]:
     return [host for host in hosts if "*" in host["domains"]]
 
 
-def _switched_off() -> dict[str, Any]:
-    """Return an EnvoyFilter that disables our filter on every route of our host."""
-    off = {"@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute", "disabled": True}
+def _filters(stage: MeshStage) -> list[str]:
+    return [str(one["name"]) for one in stage.delivered().manager(stage.envoy.port)["http_filters"]]
+
+
+def _taken_out() -> dict[str, Any]:
+    """Return an EnvoyFilter that removes our filter, after ours has added it."""
+    manager = {"name": "envoy.filters.network.http_connection_manager", "subFilter": {"name": EXT_PROC_FILTER}}
     patch = {
-        "applyTo": "HTTP_ROUTE",
-        "match": {"context": "GATEWAY"},
-        "patch": {"operation": "MERGE", "value": {"typed_per_filter_config": {EXT_PROC_FILTER: off}}},
+        "applyTo": "HTTP_FILTER",
+        "match": {"context": "GATEWAY", "listener": {"filterChain": {"filter": manager}}},
+        "patch": {"operation": "REMOVE"},
     }
-    spec = {"workloadSelector": {"labels": dict(LABELS)}, "configPatches": [patch], "priority": 100}
-    return resource("EnvoyFilter", "off", spec, api="networking.istio.io/v1alpha3", namespace=NAMESPACE)
+    spec = {"workloadSelector": {"labels": dict(LABELS)}, "configPatches": [patch], "priority": 9000}
+    return resource("EnvoyFilter", "out", spec, api="networking.istio.io/v1alpha3")
 
 
 def _eventually(condition: Callable[[], bool]) -> bool:

@@ -44,7 +44,7 @@ class MeshStage(Stage):
         rendered = command("render", "istio", "--json", "--config", str(self.config))
         if rendered.exit_code != 0:
             raise BorderpostError("BP0911", f"rendering Istio's objects failed: {rendered.document}")
-        self.rendered = list(rendered.document["items"])
+        self.rendered = list(rendered.document["objects"])
         self.istiod.put(_OURS, self.rendered)
         bootstrap = gateway_bootstrap(self.istiod.port, version=self.tools.version)
         envoy = EnvoyProcess(bootstrap, self.directory, name="gateway", port=port)
