@@ -21,18 +21,8 @@ from borderpost_envoy.doctor.sources import Source
 from borderpost_istio.doctor import compare
 from borderpost_istio.doctor.rules import RULES
 from borderpost_istio.doctor.rules.sources import UNSHOWN
-from support.doctor_mesh_cases import (
-    CASES,
-    EU,
-    TO_HOST,
-    Case,
-    goes_refused,
-    goes_unasked,
-    infer,
-    regions,
-    served_host,
-    told,
-)
+from support.doctor_mesh_cases import CASES, TO_HOST, Case, goes_refused, goes_unasked, told
+from support.doctor_mesh_parts import EU, infer, regions, served_host
 from support.istio_lab import resource
 from support.istio_wiring import OURS, RENDERINGS, MeshWiring, meshed
 from support.wiring import Wiring
