@@ -9,6 +9,7 @@ that fits no key is an error: what somebody set and Borderpost does not know wou
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,11 @@ from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.strict import schema_branches, schema_children, schema_values
 from borderpost_base.variables import PREFIX, VARIABLES
 from borderpost_base.yaml_source import KeyPath, YamlDocument, load_yaml
+
+_SERVICE_LINK = re.compile(
+    rf"_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$|^{PREFIX}PORT$"
+)
+"""Variables by which Kubernetes tells a container of each Service (Docker's links, as its documentation calls them)."""
 
 
 def apply_variables(
@@ -81,6 +87,9 @@ def _entry(segment: str, data: Any) -> str | None:
 
 
 def _unknown(name: str, model: type[BaseModel]) -> BorderpostError:
+    if _SERVICE_LINK.search(name):
+        mend = "Kubernetes sets it for a Service with such a name: set `enableServiceLinks: false` in the pod."
+        return BorderpostError("BP0107", f"`{name}` sets nothing", place=Place(name), mend=mend)
     known = [key.variable for key in config_keys(model) if key.variable and "<" not in key.variable]
     near = difflib.get_close_matches(name, [*known, *VARIABLES], n=1, cutoff=0.6)
     mend = f"did you mean `{near[0]}`?" if near else None
