@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from borderpost.audit.record import parse
 from borderpost.cli.main import main
 from borderpost.foresight import observed as observed_module
 from borderpost.foresight.observed import Summary, summarise
@@ -194,6 +195,29 @@ def test_what_can_be_told_apart_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert sum(found.moves.values()) == 9 and len(found.moves) == 4
     refusals = [(record(**observed, out={**REFUSING, "reason": f"r-{n}"}), n) for n in range(9)]
     assert len(summarise(refusals).observed.reasons) == 4
+
+
+def test_a_decision_that_bound_nobody_is_explained_as_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = mixed(tmp_path)
+    found = {
+        record["req"]["id"]: f"{record['epoch']}{record['seq']:012x}" for record in map(parse, lines_of(log))
+        if record["type"] == "decision"
+    }  # fmt: skip
+    for request, text, page in (
+        ("m-0", "went to us-1, which the law forbids (uk-gdpr/no-basis)", "which the law does not allow"),
+        ("s-0", "went to eu-1, which the law allows", "which the law allows"),
+        ("u-1", "went to the cluster far, nobody knows where", "to a place that is not known"),
+        ("i-1", "no law was kept on it", "it would have been refused"),
+        ("x-1", "the configuration had the route ENFORCED", "only observed this request"),
+    ):
+        capsys.readouterr()
+        assert main(["explain", "--log", str(log), found[request]]) == 0
+        assert text in capsys.readouterr().out
+        assert main(["explain", "--log", str(log), found[request], "--format", "lawyer"]) == 0
+        told = capsys.readouterr().out
+        assert page in told and "kept no law on it" in told and "was sent to" not in told.split("Had the")[0]
+    assert main(["explain", "--log", str(log), found["e-0"]]) == 0
+    assert "observed" not in capsys.readouterr().out
 
 
 def test_an_empty_summary_has_found_nothing() -> None:

@@ -39,6 +39,8 @@ def _outcome(told: Explanation) -> str:
     at = _instant(told.at_us)
     answer = told.answer
     record = f"Decision {told.decision_id}" if told.decision_id is not None else "A made-up request"
+    if told.observed is not None:
+        return _outcome_observed(told, f"{record}, {at}")
     if isinstance(answer, Route):
         spec = told.compiled.catalog.regions[answer.region]
         sent = f"{record}, {at}: the request was sent to {words.region_words(answer.region, spec)}."
@@ -53,6 +55,23 @@ def _outcome(told: Explanation) -> str:
     return (
         f"{record}, {at}: the request was refused ({status.get(answer.status, 'it was malformed')}). "
         f"{words.refusal_words(answer.reason)} {ERRORS[answer.code].cause}"
+    )
+
+
+def _outcome_observed(told: Explanation, record: str) -> str:
+    observed = told.observed or {}
+    answer, regions = told.answer, told.compiled.catalog.regions
+    went = "to a place that is not known"
+    if "r" in observed:
+        allowed = "the law does not allow" if "unlawful" in observed else "the law allows"
+        went = f"to {words.region_words(observed['r'], regions[observed['r']])}, which {allowed}"
+    if isinstance(answer, Route):
+        would = f"it would have been sent to {words.region_words(answer.region, regions[answer.region])}."
+    else:
+        would = f"it would have been refused. {words.refusal_words(answer.reason)} {ERRORS[answer.code].cause}"
+    return (
+        f"{record}: the gateway only observed this request, and kept no law on it. The request went {went}. Had the "
+        f"law been kept, {would} What follows explains that, not what was done."
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from borderpost.answers import Route
 from borderpost.audit.kinds import format_stamp
 from borderpost.cli.explanation import Explanation
+from borderpost.cli.observed_words import where
 from borderpost.cli.output import Output
 from borderpost_base.errors import ERRORS
 
@@ -29,6 +30,9 @@ def tell(explanation: Explanation, output: Output) -> None:
     if told.decision_id is not None:
         output.data(f"decision  {told.decision_id}")
     output.data(f"at        {format_stamp(told.at_us)}")
+    if told.observed is not None:
+        observed = output.paint("observed", "yellow", stream=output.stdout)
+        output.data(f"{observed}  no law was kept on it: the request went {where(told.observed)}")
     output.data("")
     _tell_facts(told, output)
     _tell_law(told, output)
