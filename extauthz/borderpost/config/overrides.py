@@ -88,8 +88,8 @@ def _entry(segment: str, data: Any) -> str | None:
 
 def _unknown(name: str, model: type[BaseModel]) -> BorderpostError:
     if _SERVICE_LINK.search(name):
-        mend = "Kubernetes sets it for a Service with such a name: set `enableServiceLinks: false` in the pod."
-        return BorderpostError("BP0107", f"`{name}` sets nothing", place=Place(name), mend=mend)
+        link = "Kubernetes sets it for a Service with such a name: set `enableServiceLinks: false` in the pod."
+        return BorderpostError("BP0107", f"`{name}` sets nothing", place=Place(name), mend=link)
     known = [key.variable for key in config_keys(model) if key.variable and "<" not in key.variable]
     near = difflib.get_close_matches(name, [*known, *VARIABLES], n=1, cutoff=0.6)
     mend = f"did you mean `{near[0]}`?" if near else None
