@@ -18,7 +18,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -282,25 +282,29 @@ def gateway(
     patch: Callable[[dict[str, Any]], dict[str, Any]] = lambda rendered: rendered,
     environ: dict[str, str] | None = None,
     envoy_user: int | None = None,
+    front: Callable[[Gateway], AbstractContextManager[EnvoyProcess]] | None = None,
+    sections: Callable[[Mapping[str, int]], dict[str, Any]] = lambda _ports: {},
     **changes: Any,
 ) -> Iterator[Gateway]:
     """Start regions, Borderpost and Envoy; `changes` are sections laid over the demo's configuration.
 
     `options` are words for `render envoy`, `patch` may spoil the bootstrap on purpose, `environ` is for Borderpost.
+    `front` brings another Envoy than the rendered one, `sections` what of the configuration depends on regions' ports.
     """
     with ExitStack() as undo:
         regions = undo.enter_context(RegionServers(REGIONS))
         probes = {"ranking": {"probes": {region: _patient() for region in REGIONS}}}
         config = merged(configuration(regions.ports, admin_port=free_port()), probes)
         config = merged(config, {"server": {"drain_s": 0.2, "engine": ENGINE}})
-        gate = Gateway(directory, via, merged(config, changes), regions)
+        gate = Gateway(directory, via, merged(merged(config, sections(regions.ports)), changes), regions)
         write_events(directory, [])
         gate.config_file.write_text(yaml.safe_dump(gate.config, sort_keys=False))
         gate._environ = environ or {}
-        gate.bootstrap = patch(render(gate.config_file, *_words(gate, message_timeout_ms), *options))
+        if front is None:
+            gate.bootstrap = patch(render(gate.config_file, *_words(gate, message_timeout_ms), *options))
         undo.callback(lambda: _stop(gate))
         gate.launch_service()  # Envoy starts meanwhile: it connects when it is first asked
-        envoy = EnvoyProcess(gate.bootstrap, directory / "envoy", user=envoy_user)
+        envoy = front(gate) if front else EnvoyProcess(gate.bootstrap, directory / "envoy", user=envoy_user)
         gate.envoy = undo.enter_context(envoy)
         gate.await_service()
         yield gate
