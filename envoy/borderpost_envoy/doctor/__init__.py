@@ -16,6 +16,7 @@ from typing import Final
 from borderpost.reports.finding import Finding, Rule
 from borderpost_envoy.doctor.checks import CHECKS, Check
 from borderpost_envoy.doctor.configuration import read_configuration
+from borderpost_envoy.doctor.envoy_gateway import by_our_names
 from borderpost_envoy.doctor.expected import UNKNOWN, Expected, expected_of
 from borderpost_envoy.doctor.model import Configuration
 from borderpost_envoy.doctor.rules import ALL, SUBJECTS
@@ -45,7 +46,7 @@ RULES: Final[Mapping[str, Rule]] = {one.rule.id: one.rule for one in ALL}
 
 def examine(configuration: Configuration, expected: Expected = UNKNOWN) -> list[Finding]:
     """Return what the rules find, by place."""
-    scene = Scene(configuration, expected)
+    scene = Scene(by_our_names(configuration, expected), expected)
     return in_order(finding for one in ALL for finding in one.findings(scene))
 
 

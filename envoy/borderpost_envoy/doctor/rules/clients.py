@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from borderpost.reports.finding import Level, Rule
 from borderpost_base.names import CLIENT_HEADER, CLUSTER_HEADER, HEADER_PREFIX
 from borderpost_envoy.doctor.checks import HEADERS, MANAGER, ROUTES, Hit, check
+from borderpost_envoy.doctor.envoy_gateway import is_made_by_envoy_gateway
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.model import HttpFilter, Leads, Manager
 from borderpost_envoy.doctor.scene import Door, Scene
@@ -126,7 +127,12 @@ def knows_the_client(scene: Scene) -> Iterator[Hit]:
             kind, config = extension.typed("typed_config")
             if kind != _XFF:
                 yield Hit(extension, subject, "The address comes from a header of the request.")
-            elif not config.get("xff_trusted_cidrs").present and not config.number("xff_num_trusted_hops"):
+            elif (
+                not config.get("xff_trusted_cidrs").present
+                and not config.number("xff_num_trusted_hops")
+                # Envoy Gateway writes so for `numTrustedHops: 1`, and only where somebody has said that.
+                and not any(is_made_by_envoy_gateway(route) for _, _, route in manager.routes())
+            ):
                 yield Hit(extension, subject, "The address comes from x-forwarded-for, and no proxy is trusted.")
         detected = any(True for _ in message.each("original_ip_detection_extensions"))
         if not message.flag("use_remote_address") and not detected:

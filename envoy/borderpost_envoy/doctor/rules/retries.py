@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from borderpost.reports.finding import Rule
 from borderpost_envoy.doctor.checks import MANAGEMENT, PRIORITIES, ROUTES, Hit, check
 from borderpost_envoy.doctor.message import Message
-from borderpost_envoy.doctor.model import Cluster, Manager
+from borderpost_envoy.doctor.model import Cluster, Manager, Route, VirtualHost
 from borderpost_envoy.doctor.scene import Scene
 
 _MIRRORS = ("request_mirror_policies", "request_mirror_policy")
@@ -26,8 +26,8 @@ _MIRRORS = ("request_mirror_policies", "request_mirror_policy")
 )
 def retries_in_the_region(scene: Scene) -> Iterator[Hit]:
     """Look at the retry policies of routes, virtual hosts and clusters."""
-    for subject, policy in _policies(scene):
-        if policy.get("retry_priority").present:
+    for subject, policy, of_group in _policies(scene):
+        if policy.get("retry_priority").present and not of_group:
             yield Hit(policy, subject, f"`retry_priority` is `{policy.get('retry_priority').text('name')}`.")
         if policy.flag("refresh_cluster_on_retry"):
             yield Hit(policy, subject, "`refresh_cluster_on_retry` is set.")
@@ -42,16 +42,28 @@ def _leaves(scene: Scene) -> Iterator[Cluster]:
     yield from (one for one in scene.reachable if scene.expected.groups.get(one.name) != frozenset(one.members))
 
 
-def _policies(scene: Scene) -> Iterator[tuple[str, Message]]:
+def _policies(scene: Scene) -> Iterator[tuple[str, Message, bool]]:
+    """Yield each policy with where it stands, and whether it is of a route to a declared group alone."""
     for manager in scene.guarded:
+        to_groups = {
+            _subject(host, route)
+            for _, host, route in manager.routes()
+            if route.clusters and all(_is_group(scene, name) for name in route.clusters)
+        }
         for subject, holder in _levels(scene, manager):
             for one in (holder.get("retry_policy"), holder.get("retry_policy_typed_config")):
                 if one.present:
-                    yield subject, one.content
+                    yield subject, one.content, subject in to_groups
     for cluster in _leaves(scene):
         policy = cluster.http_options.get("retry_policy")
         if policy.present:
-            yield f"cluster {cluster.name}", policy
+            yield f"cluster {cluster.name}", policy, False
+
+
+def _is_group(scene: Scene, name: str) -> bool:
+    """Return True for a cluster that is a group by the configuration's word, of just those regions."""
+    cluster = scene.clusters.get(name)
+    return cluster is not None and scene.expected.groups.get(name) == frozenset(cluster.members)
 
 
 def _levels(scene: Scene, manager: Manager) -> Iterator[tuple[str, Message]]:
@@ -62,7 +74,11 @@ def _levels(scene: Scene, manager: Manager) -> Iterator[tuple[str, Message]]:
             yield f"virtual host {host.name}", host.message
             for route in host.routes:
                 if not scene.observed(manager, route):
-                    yield f"virtual host {host.name}, route {route.label}", route.action
+                    yield _subject(host, route), route.action
+
+
+def _subject(host: VirtualHost, route: Route) -> str:
+    return f"virtual host {host.name}, route {route.label}"
 
 
 @check(
