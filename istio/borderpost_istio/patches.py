@@ -42,7 +42,7 @@ from borderpost_istio.kinds.networking import (
 )
 from borderpost_istio.names import PREFIX, object_name
 from borderpost_istio.plan import IstioPlan
-from borderpost_istio.rate_limit import rate_limit_patches, route_limits
+from borderpost_istio.rate_limit import rate_limit_cluster, rate_limit_filter, route_limits
 from borderpost_istio.sizes import in_parts
 from borderpost_istio.versions import Feature, has
 
@@ -126,9 +126,7 @@ def _base_patches(plan: IstioPlan) -> Iterable[ConfigPatch]:
         yield _patch("CLUSTER", "ADD", as_data(failover_cluster(group.cluster, plan.leaves(group))))
     yield _patch("NETWORK_FILTER", "MERGE", _connection_rules(plan), listener=_listener())
     if plan.rate_limit is not None:
-        for apply_to, operation, value in rate_limit_patches(plan.rate_limit):
-            listener = _listener(ROUTER) if apply_to == "HTTP_FILTER" else None
-            yield _patch(apply_to, operation, _switched(plan, value) if listener else value, listener=listener)
+        yield _patch("CLUSTER", "ADD", rate_limit_cluster(plan.rate_limit))
     for filter in _filters(plan):
         yield _patch("HTTP_FILTER", "INSERT_BEFORE", _switched(plan, filter), listener=_listener(ROUTER))
 
@@ -158,7 +156,7 @@ def _filters(plan: IstioPlan) -> list[dict[str, Any]]:
         for each in found:
             if each["name"] == EXT_PROC_FILTER:
                 del each["typed_config"]["status_on_error"]
-    return found
+    return found if plan.rate_limit is None else [*found, rate_limit_filter(plan.rate_limit)]
 
 
 def _switched(plan: IstioPlan, filter: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,11 @@
-"""The rate-limit filter: a service that Envoy asks before it asks us, so that a flood costs no decisions."""
+"""The rate-limit filter: a service that Envoy asks once we have decided where a request goes.
+
+It cannot stand before us: Envoy's filter asks nobody about a request whose route has no cluster (Envoy 1.40,
+tried), and none has one before our answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +22,6 @@ from borderpost_base.names import JWT_NAMESPACE
 from borderpost_envoy import HostPort, UnixSocket
 from borderpost_envoy.clusters import grpc_cluster
 from borderpost_envoy.messages import as_data
-from borderpost_istio.kinds.networking import ApplyTo, Operation
 
 FILTER = "borderpost.ratelimit"
 """Name of the filter; unlike Envoy's own, nobody configures it from a route by accident."""
@@ -27,12 +29,10 @@ CLUSTER = "borderpost.ratelimit"
 """Envoy's cluster of the service."""
 
 
-def rate_limit_patches(spec: RateLimitSpec) -> Iterator[tuple[ApplyTo, Operation, dict[str, Any]]]:
-    """Yield the patches: the service's cluster, and the filter."""
+def rate_limit_cluster(spec: RateLimitSpec) -> dict[str, Any]:
+    """Return the service's cluster as data."""
     where = UnixSocket(spec.socket) if spec.socket is not None else HostPort(spec.host or "", spec.port)
-    timeout_ms = spec.timeout_ms
-    yield "CLUSTER", "ADD", as_data(grpc_cluster(CLUSTER, (where,), connect_timeout_ms=timeout_ms, speaks=None))
-    yield "HTTP_FILTER", "INSERT_BEFORE", _filter(spec)
+    return as_data(grpc_cluster(CLUSTER, (where,), connect_timeout_ms=spec.timeout_ms, speaks=None))
 
 
 def route_limits(spec: RateLimitSpec | None) -> dict[str, Any]:
@@ -43,7 +43,8 @@ def route_limits(spec: RateLimitSpec | None) -> dict[str, Any]:
     return {FILTER: as_data(protobuf.Any.pack(ratelimit.RateLimitPerRoute(rate_limits=limits)))}
 
 
-def _filter(spec: RateLimitSpec) -> dict[str, Any]:
+def rate_limit_filter(spec: RateLimitSpec) -> dict[str, Any]:
+    """Return the filter as data."""
     settings = ratelimit.RateLimit(
         domain=spec.domain,
         timeout=timedelta(milliseconds=spec.timeout_ms),

@@ -165,7 +165,7 @@ class IstioSection(StrictModel):
     """How Borderpost is reached on the network; null for Unix sockets."""
 
     rate_limit: RateLimitSpec | None = None
-    """A rate-limit service that is asked first; none by default."""
+    """A rate-limit service, asked about requests that may go somewhere; none by default."""
 
     access_log: Annotated[str, StringConstraints(pattern=r"^/[\x21-\x7e]{1,1023}$")] | None = "/dev/stdout"
     """Where the proxy writes a JSON line a request without client addresses, paths or headers; null writes none. With

@@ -1,4 +1,4 @@
-"""A rate-limit service that Envoy asks before it asks Borderpost: where it is, and what it is asked."""
+"""A rate-limit service that Envoy asks after it asked Borderpost: where it is, and what it is asked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DescriptorEntry(StrictModel):
 
 
 class RateLimitSpec(StrictModel):
-    """A rate-limit service (Envoy's RLS v3) that is asked before Borderpost is."""
+    """A rate-limit service (Envoy's RLS v3), asked about requests that Borderpost has let pass."""
 
     domain: Label
     """The domain of its limits."""
