@@ -132,6 +132,21 @@ def test_what_cannot_be_read_is_an_error_and_the_rest_is_examined(tmp_path: Path
     assert [finding.rule.id for finding in findings] == ["BPD099"]
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("BPD099 it is served by nobody yet", False),
+        ("BPD050,BPD099 both are known; BPD051 so is this", False),
+        ("BPD099", True),
+        ("BPD050 another rule", True),
+    ],
+)
+def test_an_annotation_accepts_findings_with_a_reason(written: str, kept: bool) -> None:
+    metadata = {"name": "a", "annotations": {"borderpost.dev/ignore": written}}
+    text = json.dumps({"apiVersion": "networking.istio.io/v7", "kind": "Sidecar", "metadata": metadata})
+    assert rules(text) == ({"BPD099"} if kept else set())
+
+
 def test_settings_that_are_no_yaml_are_said() -> None:
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: 'a: ['\n"
     (finding,) = examine_documents(parse_documents(text.encode(), "x.yaml"))

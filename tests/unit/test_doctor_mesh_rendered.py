@@ -179,6 +179,23 @@ def test_what_another_team_adds(folder: Path, capsys: Capture, name: str) -> Non
     assert found(f"{text}{GATEWAY}---\n{json.dumps(theirs)}\n", config) == rules
 
 
+@pytest.mark.parametrize(("variant", "rules"), [("host", {"BPD071"}), ("gateway", set())])
+def test_our_host_at_another_gateway_of_the_pods(
+    folder: Path, capsys: Capture, variant: str, rules: set[str]
+) -> None:  # fmt: skip
+    """Only what takes the whole gateway stands before the routes of all its ports."""
+    http = [{"name": "theirs", "route": [{"destination": {"host": "shop"}}]}]
+    spec = {"hosts": ["models.example.com"], "gateways": ["istio-ingress/plain"], "http": http}
+    metadata = {"name": "shop", "namespace": "shop"}
+    theirs = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": metadata, "spec": spec}
+    second = GATEWAY.replace("name: ingress", "name: plain").replace("443", "8443")
+    text, config = rendered(folder, capsys, variant)
+    whole = f"{text}{GATEWAY}{second}---\n{json.dumps(theirs)}\n"
+    assert found(whole, config) == rules
+    unconfigured = {finding.rule.id for finding in examine_documents(parse_documents(whole.encode(), "ours.yaml"))}
+    assert unconfigured == ({"BPD070"} if rules else set())
+
+
 def test_of_hosts_with_one_set_of_routes_only_the_first_has_a_virtual_host(folder: Path, capsys: Capture) -> None:
     """istiod puts them together under the first name in order: a patch of the other's matches nothing."""
     text, config = rendered(folder, capsys, "host")

@@ -35,6 +35,8 @@ LABELS: Final = {
 
 _STRONG = re.compile(r"[,;\s]+")
 _WEAK = re.compile(r"[._]")
+_OF_THE_DOCTOR = "BPD"
+"""What rules of `borderpost doctor` begin with: it reads the same annotation."""
 _OTHER = re.compile(r"[^a-z0-9]+")
 
 
@@ -204,7 +206,7 @@ class LabelReader:
                 if not codes_:
                     continue
                 named = codes_.split(",")
-                unknown = [code for code in named if code not in rules.RULES]
+                unknown = [code for code in named if code not in rules.RULES and not code.startswith(_OF_THE_DOCTOR)]
                 if unknown:
                     message = f"`{unknown[0]}` is no rule; nothing is ignored by it."
                 elif not reason.strip():

@@ -36,7 +36,7 @@ from borderpost_istio.doctor.mesh_config import MeshSettings, examine_settings
 from borderpost_istio.doctor.our_patches import examine_our_patches
 from borderpost_istio.doctor.pods import examine_pods
 from borderpost_istio.doctor.priority import examine_priority
-from borderpost_istio.doctor.reading import GATEWAY_API, NETWORKING, SECURITY, finding
+from borderpost_istio.doctor.reading import GATEWAY_API, NETWORKING, SECURITY, accepted, finding
 from borderpost_istio.doctor.routes import examine_routes
 from borderpost_istio.doctor.routing import Routing
 from borderpost_istio.doctor.rules import RULES, patches, platform, traffic
@@ -117,9 +117,20 @@ def examine(
 
 
 def examine_documents(documents: Iterable[Document], setting: Setting = Setting()) -> Iterator[Finding]:  # noqa: B008
-    """Yield what is found in Kubernetes objects, in no order; of kinds that no rule knows, nothing."""
+    """Yield what is found in Kubernetes objects, in no order; of kinds that no rule knows, nothing.
+
+    What an object's annotation accepts is left out (`borderpost.dev/ignore: BPD050 reason`).
+    """
+    objects = list(objects_in(documents, setting.namespace))
+    ignored = {(one.node.document.file, one.subject): accepted(one) for one in objects}
+    for found in _examined(objects, setting):
+        if found.rule.id not in ignored.get((found.file or "", found.subject or ""), ()):
+            yield found
+
+
+def _examined(objects: Iterable[Object], setting: Setting) -> Iterator[Finding]:
     known: list[Object] = []
-    for one in objects_in(documents, setting.namespace):
+    for one in objects:
         versions = _VERSIONS.get(one.group)
         version = (one.node.get("apiVersion").text or "").rpartition("/")[2]
         if versions is not None and version not in versions:

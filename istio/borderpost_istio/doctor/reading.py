@@ -14,6 +14,8 @@ from borderpost_envoy.doctor.message import Message
 NETWORKING = "networking.istio.io"
 SECURITY = "security.istio.io"
 GATEWAY_API = "gateway.networking.k8s.io"
+IGNORE = "borderpost.dev/ignore"
+"""Annotation with accepted findings, `BPD050 reason`; several one a line, or parted by `;`."""
 CLUSTER_DOMAIN = ".svc.cluster.local"
 _CLUSTER = re.compile(r"outbound\|(?P<port>\d+)\|(?P<subset>[^|]*)\|(?P<host>[^|\s]+)\Z")
 
@@ -48,6 +50,13 @@ def everything(node: Node) -> Iterator[Node]:
         yield one
         below = [child for _, child in one.items()] or list(one.each())
         waiting.extend(reversed(below))
+
+
+def accepted(one: Object) -> frozenset[str]:
+    """Return the rules whose findings about an object are accepted: those that its annotation names with a reason."""
+    lines = re.split(r"[;\n]", one.node.get("metadata", "annotations").get(IGNORE).text or "")
+    parted = [line.strip().partition(" ") for line in lines]
+    return frozenset(code for codes, _, reason in parted if reason.strip() for code in codes.split(","))
 
 
 class ClusterName(NamedTuple):

@@ -38,18 +38,21 @@ def examine_routes(mesh: Mesh, routing: Routing) -> Iterator[Finding]:
 def _caught(routes: Routes, routing: Routing) -> Iterator[Finding]:
     """Yield that an object takes, or shares, hosts of what protects."""
     for protecting in routing.protecting:
-        if not routes.gateways & protecting.gateways:
-            continue
+        same = bool(routes.gateways & protecting.gateways)
+        if not same and (routes.owner.kind != protecting.owner.kind or not routing.knows_gateways):
+            continue  # pods of another gateway, for all that is known
+        where = "at the same gateway" if same else "at another gateway of the same pods"
         for host, node in routes.hosts:
             for own, _ in protecting.hosts:
                 if host == own:
-                    detail = f"it routes `{host}` too, at the same gateway as {protecting.owner.subject}."
+                    detail = f"it routes `{host}` too, {where} as {protecting.owner.subject}."
                     yield finding(rules.HOST_CAUGHT, detail, node, routes.owner)
                 elif covers(own, host):
                     detail = f"`{host}` is more exact than the protected `{own}` of {protecting.owner.subject}."
                     yield finding(rules.HOST_CAUGHT, detail, node, routes.owner)
                 elif covers(host, own) and not _all_direct(routes):
-                    detail = f"`{host}` takes every name like the protected `{own}` that is spelt otherwise."
+                    said = "that is spelt otherwise" if same else "that comes there"
+                    detail = f"`{host}` takes every name like the protected `{own}` {said}."
                     yield finding(rules.HOST_CAUGHT, detail, node, routes.owner, level=Level.WARNING)
 
 
