@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from borderpost.cli.main import build_command
-from borderpost.cli.output import COULD_NOT_RUN, Output
+from borderpost.cli.output import CLEAN, COULD_NOT_RUN, Output
 from borderpost.config.istio import IstioVersion
 from borderpost.config.load import load_config
 from borderpost.demo.istio.scenery import HOST, istio_section
@@ -94,9 +94,10 @@ class MeshWiring(Wiring):
         """Return the rules that `borderpost doctor` finds broken, in what Envoy has and in what istiod was given."""
         live = ("--admin", f"127.0.0.1:{self.envoy.admin_port}", str(self.lab.istiod.live))
         parser, command = build_command("doctor")
-        output = Output("doctor", as_json=True, stdout=io.StringIO())
-        code = command.run(parser.parse_args(["--json", "--config", str(self.config), *live]), output)
-        document = json.loads(output.stdout.getvalue())
+        printed = io.StringIO()
+        arguments = parser.parse_args(["--json", "--config", str(self.config), *live])
+        code = command.run(arguments, Output("doctor", as_json=True, stdout=printed))
+        document = json.loads(printed.getvalue())
         assert code != COULD_NOT_RUN, document
         return {one["rule"] for one in document["findings"]}
 
@@ -125,9 +126,10 @@ def meshed(directory: Path, rendering: Rendering, **lab: Any) -> Iterator[MeshWi
 def render_istio(config: Path, *words: str) -> str:
     """Return what `borderpost render istio --config FILE WORDS` prints, in this process."""
     parser, command = build_command("render")
-    output = Output("render", stdout=io.StringIO())
-    assert command.run(parser.parse_args(["istio", "--config", str(config), *words]), output) == 0
-    return output.stdout.getvalue()
+    printed = io.StringIO()
+    arguments = parser.parse_args(["istio", "--config", str(config), *words])
+    assert command.run(arguments, Output("render", stdout=printed)) == CLEAN
+    return printed.getvalue()
 
 
 def _configuration(rendering: Rendering, ports: Mapping[str, int]) -> dict[str, Any]:
