@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -201,6 +202,50 @@ def test_what_is_recognised_is_let_go_and_never_taken_for_what_waits(tmp_path: P
                 assert modes[f"m-{number}"] == ("observe", {"unenforced": True})
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_any_mixture_each_request_is_treated_as_its_own_message_says(tmp_path: Path, seed: int) -> None:
+    """Messages that differ in little, recognised or not, in batches of any size: none takes another's part."""
+    random = Random(seed)
+
+    async def main() -> None:
+        async with worker_parts(tmp_path, changes=OBSERVING) as parts:
+            due: dict[str, tuple[str, bool, str | None]] = {}
+            while len(due) < 200:
+                batch = []
+                for _ in range(random.randrange(1, 9)):
+                    route, observing = random.choice(("chat", "rest")), random.random() < 0.5
+                    cluster = random.choice(("pool-us", "pool-de", None)) if observing else None
+                    identity = f"{len(due):08x}"
+                    due[identity] = (route, observing, cluster)
+                    said: dict[str, Any] = {"route": route, "observing": observing, "cluster": cluster}
+                    said |= {"address": f"212.58.244.{random.randrange(256)}", "request_id": identity}
+                    said |= {"x_data_residency": random.choice(("GB", "IR"))} if random.random() < 0.3 else {}
+                    batch.append(told(**said))
+                asked = list(due.values())[-len(batch) :]
+                calls = put(parts, *batch)
+                await until(lambda calls=calls: all(call.answered for call in calls))
+                for call, (route, observing, _) in zip(calls, asked, strict=True):
+                    if observing and route == "chat":
+                        assert (call.finished, call.replies) == (True, [b""])
+                    elif observing:
+                        assert call.failed is not None and call.replies == []
+                    elif route == "chat":
+                        assert b"BP1444" in call.replies[0]
+                    else:
+                        assert call.replies != [b""] and not call.finished
+            recorded = [each for each in due if due[each][1] or due[each][0] == "rest"]
+            found = {record["req"]["id"]: record for record in await durable(parts, len(recorded))}
+            assert sorted(found) == sorted(recorded)
+            for identity, record in found.items():
+                route, observing, cluster = due[identity]
+                assert record["mode"] == ("observe" if observing else "enforce")
+                assert record.get("observed", {}).get("cluster") == cluster
+                assert record.get("observed", {}).get("unenforced", False) == (observing and route == "rest")
+
+    asyncio.run(main())
+    assert verify(tmp_path / "audit").clean
 
 
 def test_records_of_requests_that_wait_come_before_those_that_have_gone(tmp_path: Path) -> None:

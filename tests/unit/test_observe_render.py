@@ -201,6 +201,21 @@ def test_on_istio_observing_is_one_object_that_changes_no_route(
     assert merge["match"]["routeConfiguration"]["vhost"] == {"route": {"name": "chat"}}
 
 
+@pytest.mark.slow
+def test_on_istio_many_routes_are_split_into_objects_that_kubernetes_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {f"route-{number}.v1": {} for number in range(1500)}
+    code, found = rendered(
+        write(tmp_path, istio=ISTIO, routes=names, observe={"routes": names}), capsys, "--observe", kind="istio"
+    )
+    assert code == 0 and len(found["objects"]) > 1
+    assert [each["metadata"]["name"] for each in found["objects"]][:2] == ["borderpost-observe", "borderpost-observe-2"]
+    assert all(len(json.dumps(each, separators=(",", ":"))) < 256 << 10 for each in found["objects"])
+    patched = [patch for each in found["objects"] for patch in each["spec"]["configPatches"]]
+    assert len([patch for patch in patched if patch["applyTo"] == "HTTP_ROUTE"]) == 1501
+
+
 def test_on_istio_it_stands_beside_what_enforces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write(tmp_path, istio=ISTIO)
     code, found = rendered(config, capsys, kind="istio")

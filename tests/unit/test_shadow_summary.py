@@ -49,6 +49,12 @@ def mixed(directory: Path, **changes: Any) -> Path:
     return directory / "audit"
 
 
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return such a log, to be read only."""
+    return mixed(tmp_path_factory.mktemp("log"))
+
+
 def summary(log: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
     capsys.readouterr()
     code = main(["shadow-summary", str(log), "--json", *words])
@@ -56,9 +62,9 @@ def summary(log: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple
 
 
 def test_what_would_have_been_moved_refused_or_left_where_it_went(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, found = summary(mixed(tmp_path), capsys)
+    code, found = summary(log, capsys)
     assert (code, found["decisions"], found["verified"], found["shadows"]) == (1, 14, True, [])
     seen = found["observed"]
     assert (seen["requests"], seen["unenforced"], seen["body_unseen"]) == (12, 1, 0)
@@ -80,8 +86,7 @@ def test_what_would_have_been_moved_refused_or_left_where_it_went(
     assert sum(each["requests"] for each in parts) + 1 == seen["requests"], "each request is in one of them"
 
 
-def test_the_same_told_to_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = mixed(tmp_path)
+def test_the_same_told_to_people(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["shadow-summary", str(log), "--rows", "1"]) == 1
     out, err = capsys.readouterr()
     assert "observed routes: 12 requests went their own way" in out
@@ -93,16 +98,13 @@ def test_the_same_told_to_people(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "12.7.0.0.1" not in out and "212.58" not in out
 
 
-def test_times_choose_and_where_nothing_was_observed_it_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log = mixed(tmp_path)
+def test_times_choose_and_where_nothing_was_observed_it_says_so(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, found = summary(log, capsys, "--to", "2020-01-01")
     assert (code, found["errors"][0]["code"], found["errors"][0]["detail"]) == (2, "BP1445", "0 decisions")
     assert summary(log, capsys, "--from", "2020-01-01")[1]["decisions"] == 14
     assert summary(log, capsys, "--from", "tomorrow")[0] == 2
     assert summary(log, capsys, "--rows", "0")[0] == 2
-    assert summary(tmp_path / "nowhere", capsys)[1]["errors"][0]["code"] == "BP0408"
+    assert summary(log / "nowhere", capsys)[1]["errors"][0]["code"] == "BP0408"
 
 
 def test_a_log_that_does_not_verify_is_not_summed_up_unless_asked_for(
@@ -197,8 +199,7 @@ def test_what_can_be_told_apart_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(summarise(refusals).observed.reasons) == 4
 
 
-def test_a_decision_that_bound_nobody_is_explained_as_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = mixed(tmp_path)
+def test_a_decision_that_bound_nobody_is_explained_as_that(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = {
         record["req"]["id"]: f"{record['epoch']}{record['seq']:012x}" for record in map(parse, lines_of(log))
         if record["type"] == "decision"
@@ -225,6 +226,5 @@ def test_an_empty_summary_has_found_nothing() -> None:
     assert observed_module.summarise([]).changing == 0
 
 
-def test_no_line_of_the_log_names_a_client(tmp_path: Path) -> None:
-    mixed(tmp_path)
-    assert not any(b"212.58.244" in line for line in lines_of(tmp_path / "audit"))
+def test_no_line_of_the_log_names_a_client(log: Path) -> None:
+    assert not any(b"212.58.244" in line for line in lines_of(log))
