@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import json
 import os
 import re
 import subprocess
@@ -300,9 +301,17 @@ def test_the_image_s_build_steps_run_in_a_clean_environment(tmp_path: Path) -> N
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     stage = text.split("\nFROM ")[1]
     steps = re.findall(r"^RUN (.+)$", stage, re.MULTILINE)
-    settings = dict(re.findall(r"(PIP_\w+)=(\S+)", stage))
+    defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", stage, re.MULTILINE))
+    (said,) = re.findall(r"^ENV (.+)$", stage, re.MULTILINE)
+    settings = {
+        name: re.sub(r"\$\{(\w+)\}", lambda found: defaults[found[1]], value)
+        for name, value in re.findall(r"(\w+)=(\S+)", said)
+    }
     assert steps
-    assert settings["PIP_CONSTRAINT"] == "/src/constraints.txt"
+    assert int(settings["SOURCE_DATE_EPOCH"]) > 0
+    installs = [step for step in " && ".join(steps).split("&&") if " install " in step]
+    assert installs
+    assert all("--require-hashes" in step or "--no-index" in step for step in installs)
     source = tmp_path / "src"
     for path in texts() | dict.fromkeys((ROOT / "extauthz/borderpost/data").iterdir(), ""):
         target = source / path.relative_to(ROOT)
@@ -325,7 +334,10 @@ def test_the_image_s_build_steps_run_in_a_clean_environment(tmp_path: Path) -> N
     for words in (["--version"], ["check-config"], ["help", "--metrics"]):
         subprocess.run([command, *words], cwd=tmp_path, check=True, capture_output=True, timeout=60)
     installed = {path.name for path in (tmp_path / "opt/borderpost").rglob("site-packages/*")}
-    assert not installed & {"hatchling", "pytest", "envoy_data_plane", "grpc_tools"}
+    assert not installed & {"hatchling", "pip", "pytest", "envoy_data_plane", "grpc_tools"}
+    named = {one["name"] for one in json.loads((tmp_path / "opt/borderpost/sbom.cdx.json").read_text())["components"]}
+    distributions = {name.split("-")[0] for name in installed if name.endswith(".dist-info")}
+    assert {re.sub(r"[-_.]+", "_", name).lower() for name in named} == {name.lower() for name in distributions}
 
 
 def test_the_image_is_described_without_a_fault() -> None:

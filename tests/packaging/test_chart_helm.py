@@ -204,3 +204,32 @@ def test_what_is_rendered_for_istio_and_what_the_chart_makes_fit_each_other(helm
     assert any("/run/borderpost/server/worker-0.sock" in str(one) for one in patched)
     policies = [one["spec"]["policyTypes"] for one in found if one["kind"] == "NetworkPolicy"]
     assert sorted(policies) == [["Egress"], ["Ingress"]]
+
+
+TEXTS = {
+    "plain": "a: 1\n",
+    "no newline at the end": "a: 1",
+    "newlines at the end": "a: 1\n\n\n",
+    "spaces first": "   a\n b\n",
+    "spaces last": "a:   \n\n  b  \n",
+    "a template": "{{ .Values.image }} {{- fail \"x\" }}\n",
+    "documents": "---\na: 1\n---\nb: NO\n...\n",
+    "tabs and returns": "a:\tb\r\nc\r\n",
+    "words": "Ä „x“ \u2028 y\n",
+    "a comment first": "# NO\n\n# c\na: 'it''s'\n",
+    "a line of a list": '{"n":1}\n{"n":2}\n',
+}  # fmt: skip
+
+
+def test_files_reach_the_config_map_byte_by_byte(helm: list[str], tmp_path: Path) -> None:
+    words = []
+    for number, text in enumerate(TEXTS.values()):
+        path = tmp_path / f"text-{number}"
+        path.write_bytes(text.encode())
+        words += ["--set-file", f"files.f{number}={path}"]
+    config = tmp_path / "borderpost.yaml"
+    config.write_bytes((ROOT / CASES / "plain/borderpost.yaml").read_bytes().replace(b"\n", b"\r\n") + b"\n# \xc3\xa4")
+    found = documents(render(helm, ROOT, "plain", *words, "--set-file", f"config={config}"))
+    (data,) = [one["data"] for one in found if one["kind"] == "ConfigMap"]
+    assert {name: data[f"f{number}"] for number, name in enumerate(TEXTS)} == TEXTS
+    assert data["borderpost.yaml"].encode() == config.read_bytes()
