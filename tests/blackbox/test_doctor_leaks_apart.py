@@ -19,12 +19,12 @@ from borderpost_base.json_source import load_json
 from borderpost_envoy import Via
 from borderpost_envoy.doctor import examine, read_configuration
 from borderpost_envoy.doctor.sources import Source
-from support import doctor_spoils, doctor_spoils_beyond
 from support.certificates import CertificateAuthority
 from support.client import region_of, send
-from support.doctor_cases import CASES, Tree, cluster, rendered
+from support.doctor_cases import Tree, cluster, rendered
+from support.doctor_examples import CASES
 from support.doctor_spoils import over_tls
-from support.doctor_spoils_beyond import EJECTING
+from support.doctor_spoils_routes import EJECTING
 from support.doctor_stage import Stage, connect, moved, staged, together
 from support.envoy_process import EnvoyProcess
 from support.gateway import eventually
@@ -32,7 +32,6 @@ from support.stub_processor import StubProcessor, refuse, route_to
 from support.upstreams import Behaviour, RegionServers
 from support.wiring import wired
 
-assert doctor_spoils, doctor_spoils_beyond
 pytestmark = [pytest.mark.blackbox, pytest.mark.full]
 
 

@@ -21,10 +21,9 @@ from borderpost_base.errors import BorderpostError
 from borderpost_base.json_source import load_json
 from borderpost_envoy.doctor import Source, examine, read_admin, read_configuration, read_file
 from borderpost_envoy.doctor.message import Message
-from support import doctor_spoils, doctor_spoils_beyond
-from support.doctor_cases import CASES, Tree, clusters, door, entry, listener, manager, rendered, table
+from support.doctor_cases import Tree, clusters, door, entry, listener, manager, rendered, table
+from support.doctor_examples import CASES
 
-assert doctor_spoils, doctor_spoils_beyond
 _ADMIN = "type.googleapis.com/envoy.admin.v3."
 
 

@@ -12,11 +12,10 @@ import pytest
 from borderpost.reports.finding import Finding, Level
 from borderpost_base.json_source import load_json
 from borderpost_envoy.doctor import CHECKS, RULES, UNKNOWN, Expected, Source, examine, read_configuration, read_file
-from support import doctor_spoils, doctor_spoils_beyond
-from support.doctor_cases import BASES, CASES, REGIONS, Case, rendered
+from support.doctor_cases import BASES, REGIONS, Case, rendered
+from support.doctor_examples import CASES
 
 ROOT = Path(__file__).resolve().parents[2]
-assert doctor_spoils, doctor_spoils_beyond
 KNOWN = Expected(regions=REGIONS)
 
 

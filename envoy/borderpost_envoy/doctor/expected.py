@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from borderpost.config.istio import cluster_name
 from borderpost.config.model import Config
 
 
@@ -39,7 +40,7 @@ UNKNOWN = Expected()
 
 def expected_of(config: Config) -> Expected:
     """Return what a configuration says."""
-    clusters = {region: spec.cluster or region for region, spec in config.regions.items()}
+    clusters = {region: cluster_name(config.istio, region, spec) for region, spec in config.regions.items()}
     server = config.server
     servers: frozenset[str] = frozenset()
     if server.listen == "unix":

@@ -26,6 +26,21 @@ class Leads(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Specifier:
+    """A cluster specifier plugin; one for all routes that name it."""
+
+    message: Message
+    """The `extension`."""
+    type: str
+    """Full name of its type; the extension's name where it has none."""
+    config: Message
+    clusters: frozenset[str]
+    """Every cluster that an action of its matcher names."""
+    reads_metadata: bool
+    """One of its matcher's inputs is dynamic metadata."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One route of a virtual host."""
 
@@ -39,8 +54,8 @@ class Route:
     """The clusters that it names itself: one, or the weighted ones."""
     header: str | None
     """The header that names the cluster (`cluster_header`), in lower case."""
-    plugin: Message | None
-    """The specifier's `extension`, by name or inline; None where there is none or nobody has it."""
+    specifier: Specifier | None
+    """By name or inline; None where there is none or nobody has it."""
 
     @property
     def action(self) -> Message:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from borderpost_envoy.doctor.message import Message
-from borderpost_envoy.doctor.model import Leads, Route, RouteTable, VirtualHost
+from borderpost_envoy.doctor.model import Leads, Route, RouteTable, Specifier, VirtualHost
 
+METADATA_INPUT = "DynamicMetadataInput"
+"""Last word of the type of a matcher's input that is dynamic metadata."""
+_CLUSTER_ACTION = "envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction"
 _ANSWERS = ("redirect", "direct_response")
 
 
 def read_table(message: Message) -> RouteTable:
     """Read one RouteConfiguration."""
     plugins = {
-        plugin.get("extension").text("name") or "": plugin.get("extension")
+        plugin.get("extension").text("name") or "": _specifier(plugin.get("extension"))
         for plugin in message.each("cluster_specifier_plugins")
     }
     return RouteTable(
@@ -23,13 +26,31 @@ def read_table(message: Message) -> RouteTable:
     )
 
 
-def _host(message: Message, plugins: Mapping[str, Message], index: int) -> VirtualHost:
+def _specifier(extension: Message) -> Specifier:
+    kind, config = extension.typed("typed_config")
+    clusters: set[str] = set()
+    reads_metadata = False
+    waiting = [config.node]
+    while waiting:
+        node = waiting.pop()
+        url = node.value.get("@type") if isinstance(node.value, dict) else None
+        if url is not None:
+            packed = Message(node)
+            if packed.type_name == _CLUSTER_ACTION:
+                clusters.add(packed.content.text("cluster") or "")
+                continue
+            reads_metadata = reads_metadata or packed.type_name.endswith(METADATA_INPUT)
+        waiting += [child for _, child in node.items()] or node.each()
+    return Specifier(extension, kind or extension.text("name") or "", config, frozenset(clusters), reads_metadata)
+
+
+def _host(message: Message, plugins: Mapping[str, Specifier], index: int) -> VirtualHost:
     routes = [_route(route, plugins, number) for number, route in enumerate(message.each("routes"))]
     routes += _matched(message.get("matcher"), plugins, len(routes))
     return VirtualHost(message.text("name") or f"[{index}]", message, message.texts("domains"), tuple(routes))
 
 
-def _matched(matcher: Message, plugins: Mapping[str, Message], begin: int) -> list[Route]:
+def _matched(matcher: Message, plugins: Mapping[str, Specifier], begin: int) -> list[Route]:
     """Return the routes of a virtual host's matcher tree, wherever they stand in it."""
     found: list[Route] = []
     waiting = [matcher.node]
@@ -48,12 +69,12 @@ def _matched(matcher: Message, plugins: Mapping[str, Message], begin: int) -> li
     return found
 
 
-def _route(message: Message, plugins: Mapping[str, Message], index: int) -> Route:
+def _route(message: Message, plugins: Mapping[str, Specifier], index: int) -> Route:
     action = message.get("route")
     name = message.text("name") or ""
     leads = Leads.UNKNOWN
     clusters: tuple[str, ...] = ()
-    plugin: Message | None = None
+    specifier: Specifier | None = None
     if not action.present:
         if any(message.has(kind) for kind in _ANSWERS):
             leads = Leads.NOWHERE
@@ -67,6 +88,7 @@ def _route(message: Message, plugins: Mapping[str, Message], index: int) -> Rout
     elif action.has("cluster_specifier_plugin") or action.has("inline_cluster_specifier_plugin"):
         leads = Leads.PLUGIN
         named = action.text("cluster_specifier_plugin")
-        plugin = plugins.get(named) if named else action.get("inline_cluster_specifier_plugin", "extension")
+        inline = action.get("inline_cluster_specifier_plugin", "extension")
+        specifier = plugins.get(named) if named else _specifier(inline)
     header = (action.text("cluster_header") or "").lower() or None
-    return Route(name, name or f"[{index}]", message, leads, clusters, header, plugin)
+    return Route(name, name or f"[{index}]", message, leads, clusters, header, specifier)

@@ -30,7 +30,6 @@ from borderpost_envoy.plan import SERVER_CLUSTER, Via
 
 EXT_PROC_TYPE = "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor"
 EXT_AUTHZ_TYPE = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
-CLUSTER_ACTION = "envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction"
 MATCHER = "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier"
 _DOORS = {EXT_PROC_TYPE: Via.EXT_PROC, EXT_AUTHZ_TYPE: Via.EXT_AUTHZ}
 _FILTER_CONFIG = "envoy.config.route.v3.FilterConfig"
@@ -158,8 +157,8 @@ class Scene:
         named = set(self.expected.regions) | set(self.expected.groups)
         if not self.expected.known:
             for _, _, _, route in self.guarded_routes():
-                if route.plugin is not None:
-                    named |= {name for _, name in allowed_clusters(route.plugin)}
+                if route.specifier is not None:
+                    named |= route.specifier.clusters
                 elif named_in_match(route) is not None:
                     named |= set(route.clusters)
         return frozenset(named - self.servers)
@@ -227,15 +226,3 @@ def named_in_match(route: Route) -> str | None:
             if value is not None:
                 return value
     return None
-
-
-def allowed_clusters(plugin: Message) -> Iterator[tuple[Message, str]]:
-    """Yield each cluster that a matcher specifier's actions name, with the action."""
-    waiting = [plugin.node]
-    while waiting:
-        node = waiting.pop()
-        packed = Message(node)
-        if packed.present and packed.type_name == CLUSTER_ACTION:
-            yield packed, packed.content.text("cluster") or ""
-        else:
-            waiting += [child for _, child in node.items()] or node.each()

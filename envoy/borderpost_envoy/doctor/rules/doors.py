@@ -10,7 +10,7 @@ from borderpost_envoy.doctor.checks import EXT_AUTHZ, EXT_PROC, EXT_PROC_API, HT
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.model import Leads, Manager, Route
 from borderpost_envoy.doctor.rules.clients import strips
-from borderpost_envoy.doctor.scene import Scene, allowed_clusters, is_law
+from borderpost_envoy.doctor.scene import Scene, is_law
 from borderpost_envoy.plan import Via
 
 _FRACTIONS = {"HUNDRED": 100.0, "TEN_THOUSAND": 10_000.0, "MILLION": 1_000_000.0}
@@ -63,10 +63,7 @@ def every_way_asks(scene: Scene) -> Iterator[Hit]:
 def _regions_of(route: Route, scene: Scene) -> list[str]:
     if route.leads is Leads.HEADER:
         return [f"any cluster that the header `{route.header}` names"]
-    if route.plugin is not None:
-        named = {cluster for _, cluster in allowed_clusters(route.plugin)}
-    else:
-        named = set(route.clusters)
+    named = set(route.clusters) if route.specifier is None else route.specifier.clusters
     return [f"`{cluster}`" for cluster in sorted(named & scene.regions)]
 
 

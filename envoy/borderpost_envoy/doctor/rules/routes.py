@@ -9,10 +9,10 @@ from borderpost_base.names import CLUSTER_HEADER
 from borderpost_envoy.doctor.checks import CLUSTERS, ROUTES, Hit, check
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.model import Leads, Route, VirtualHost
-from borderpost_envoy.doctor.scene import MATCHER, Scene, allowed_clusters, is_law, named_in_match
+from borderpost_envoy.doctor.routes import METADATA_INPUT
+from borderpost_envoy.doctor.scene import MATCHER, Scene, is_law, named_in_match
 
 _HEADER_INPUT = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
-_METADATA_INPUT = "DynamicMetadataInput"
 _UNBOUND = ("ORIGINAL_DST", "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig")
 """Kinds of clusters whose endpoint the request names."""
 
@@ -82,24 +82,25 @@ def _path(route: Route) -> str | None:
 )
 def allows_only_what_is_named(scene: Scene) -> Iterator[Hit]:
     """Look into the specifiers of law routes."""
+    seen: set[int] = set()
     for _, table, host, route in scene.guarded_routes():
         subject = f"virtual host {host.name}, route {route.label}"
         for holder in (table.message, host.message, route.message, route.action):
             if holder.has("route_specifiers"):
                 yield Hit(holder, subject, "`route_specifiers` may change the route after it was chosen.")
-        if route.leads is not Leads.PLUGIN:
-            continue
-        if route.plugin is None:
+        specifier = route.specifier
+        if route.leads is Leads.PLUGIN and specifier is None:
             yield Hit(route.message, subject, "Its cluster specifier is not there.")
+        if specifier is None or id(specifier) in seen:
             continue
-        kind, config = route.plugin.typed("typed_config")
-        if kind != MATCHER:
-            yield Hit(route.plugin, subject, f"`{kind or route.plugin.text('name')}` names the cluster, not a matcher.")
-            continue
-        yield from _wayouts(config.get("cluster_matcher"), subject, scene)
+        seen.add(id(specifier))
+        if specifier.type != MATCHER:
+            yield Hit(specifier.message, subject, f"`{specifier.type}` names the cluster, not a matcher.")
+        else:
+            yield from _wayouts(specifier.config.get("cluster_matcher"), subject)
 
 
-def _wayouts(matcher: Message, subject: str, scene: Scene) -> Iterator[Hit]:
+def _wayouts(matcher: Message, subject: str) -> Iterator[Hit]:
     tree = matcher.get("matcher_tree")
     if matcher.get("on_no_match").present:
         yield Hit(matcher.get("on_no_match"), subject, "`on_no_match` leads to a cluster without a decision.")
@@ -108,14 +109,15 @@ def _wayouts(matcher: Message, subject: str, scene: Scene) -> Iterator[Hit]:
         return
     kind, config = tree.get("input").typed("typed_config")
     header = (config.text("header_name") or "").lower()
-    if not kind.endswith(_METADATA_INPUT) and (kind != _HEADER_INPUT or header != CLUSTER_HEADER):
+    if not kind.endswith(METADATA_INPUT) and (kind != _HEADER_INPUT or header != CLUSTER_HEADER):
         yield Hit(tree.get("input"), subject, f"Its input is `{header or kind}`, not the header `{CLUSTER_HEADER}`.")
     for name, entry in tree.get("exact_match_map").entries("map"):
         if entry.get("matcher").present:
-            yield from _wayouts(entry.get("matcher"), subject, scene)
-        for action, cluster in allowed_clusters(entry.get("action")):
-            if cluster != name:
-                yield Hit(action, subject, f"The decision for `{name}` goes to `{cluster}`.")
+            yield from _wayouts(entry.get("matcher"), subject)
+        action = entry.get("action").typed("typed_config")[1]
+        cluster = action.text("cluster")
+        if cluster is not None and cluster != name:
+            yield Hit(action, subject, f"The decision for `{name}` goes to `{cluster}`.")
 
 
 @check(
@@ -130,20 +132,14 @@ def _wayouts(matcher: Message, subject: str, scene: Scene) -> Iterator[Hit]:
 )
 def reads_no_metadata(scene: Scene) -> Iterator[Hit]:
     """Look for that input, on any route of any listener."""
+    seen: set[int] = set()
     for _, chain in scene.chains():
         for _, host, route in chain.manager.routes() if chain.manager is not None else ():
-            if route.plugin is not None and any(_metadata_inputs(route.plugin)):
+            specifier = route.specifier
+            if specifier is not None and specifier.reads_metadata and id(specifier) not in seen:
+                seen.add(id(specifier))
                 subject = f"virtual host {host.name}, route {route.label}"
-                yield Hit(route.plugin, subject, "The matcher's input is dynamic metadata.")
-
-
-def _metadata_inputs(plugin: Message) -> Iterator[bool]:
-    waiting = [plugin.node]
-    while waiting:
-        node = waiting.pop()
-        if Message(node).type_name.endswith(_METADATA_INPUT):
-            yield True
-        waiting += [child for _, child in node.items()] or node.each()
+                yield Hit(specifier.message, subject, "The matcher's input is dynamic metadata.")
 
 
 @check(
