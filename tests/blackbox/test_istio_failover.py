@@ -11,8 +11,9 @@ import yaml
 from borderpost.config.load import load_config
 from borderpost.demo.istio.scenery import HOST, istio_section
 from borderpost_envoy import RouteStyle, Via
+from borderpost_envoy.doctor import Expected, examine, expected_of, read_admin, read_configuration
 from support.client import Reply, region_of
-from support.istio_lab import Lab, istio_lab, lab_tools
+from support.istio_lab import istio_lab, lab_tools
 from support.istio_patches import region_cluster
 from support.istio_wiring import OURS, render_istio
 from support.stub_processor import StubProcessor, allow_to, route_to
@@ -40,9 +41,10 @@ def configuration(ports: dict[str, int], version: str) -> dict[str, Any]:
 
 
 class Mesh(Wiring):
-    """The wiring, and the lab that it came by."""
+    """The wiring, behind istiod."""
 
-    lab: Lab
+    expected: Expected
+    """What the doctor goes by."""
 
     def to(self, cluster: str, region: str) -> None:
         """Have the processor name a cluster from now on."""
@@ -67,7 +69,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             lab.put(OURS, render_istio(config, "--via", str(via), "--route-style", str(style)))
             assert lab.nacks() == []
             mesh = Mesh(via, style, lab.envoy, stub, regions)
-            mesh.lab = lab
+            mesh.expected = expected_of(load_config(config, {}).config)
             yield mesh
 
 
@@ -101,3 +103,10 @@ def test_a_region_s_own_cluster_is_never_left(mesh: Mesh, fault: str) -> None:
     mesh.to(region_cluster("eu-1"), "eu-1")
     assert mesh.ask().status == 503
     assert mesh.served.keys() <= {"eu-1"}
+
+
+def test_the_doctor_takes_the_group_for_what_it_is_declared_to_be(mesh: Mesh) -> None:
+    delivered = read_configuration(read_admin(f"127.0.0.1:{mesh.envoy.admin_port}"))
+    of_groups = {"BPD026", "BPD033", "BPD034", "BPD036", "BPD038"}
+    assert not {finding.rule.id for finding in examine(delivered, mesh.expected)} & of_groups
+    assert {finding.rule.id for finding in examine(delivered)} >= {"BPD033", "BPD038"}
