@@ -240,6 +240,17 @@ def test_on_istio_a_route_is_one_or_the_other(
     assert code == 2 and "BP1442" in {error["code"] for error in found["errors"]}
 
 
+def test_on_istio_hosts_are_not_enforced_while_each_route_is_observed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "borderpost.yaml"
+    config.write_text(json.dumps({**CONFIG, "routes": {"chat": {}}, "istio": ISTIO}))
+    code, found = rendered(str(config), capsys, kind="istio")
+    assert (code, found["errors"][0]["code"]) == (2, "BP1442")
+    assert "--observe" in found["errors"][0]["mend"]
+    assert rendered(str(config), capsys, "--observe", kind="istio")[0] == 0
+
+
 def test_on_istio_with_nothing_to_observe_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "borderpost.yaml"
     config.write_text(json.dumps({**CONFIG, "routes": {}, "observe": {}, "istio": ISTIO}))

@@ -96,6 +96,10 @@ def _routes(config: Config, section: IstioSection) -> tuple[RoutePlan, ...]:
 
     if not section.routes:
         names = tuple(name for name in config.routes if name not in config.observe.routes)
+        if config.observe.routes and not names:
+            detail = "the hosts of the section `istio` would be enforced, and each route is under `observe.routes`"
+            mend = "Say --observe; or describe what is to be enforced, under `routes` and `istio.routes`."
+            raise BorderpostError("BP1442", detail, place=Place(key="observe.routes"), mend=mend)
         return (RoutePlan(name=names[0]) if names else RoutePlan(),)
     return tuple(
         RoutePlan(
