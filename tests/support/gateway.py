@@ -82,6 +82,7 @@ class Gateway:
         self.legal_of_place: Mapping[str, frozenset[str]] = LEGAL_OF_PLACE
         """Which regions may serve clients of a place, for the judgement at the end."""
         self._environ: dict[str, str] = {}
+        self._prefix: tuple[str, ...] = ()
         self._earlier: set[str] = set()
 
     # Sending
@@ -234,7 +235,9 @@ class Gateway:
         if hasattr(self, "service"):
             assert self.service.process.returncode is not None
         port = self.config["admin"]["port"]
-        self.service = BorderpostProcess(self.config_file, admin_port=port, environ=self._environ, wait=False)
+        self.service = BorderpostProcess(
+            self.config_file, admin_port=port, environ=self._environ, prefix=self._prefix, wait=False
+        )
 
     def await_service(self) -> None:
         """Wait until Borderpost is ready."""
@@ -282,13 +285,15 @@ def gateway(
     patch: Callable[[dict[str, Any]], dict[str, Any]] = lambda rendered: rendered,
     environ: dict[str, str] | None = None,
     envoy_user: int | None = None,
+    prefix: tuple[str, ...] = (),
     front: Callable[[Gateway], AbstractContextManager[EnvoyProcess]] | None = None,
     sections: Callable[[Mapping[str, int]], dict[str, Any]] = lambda _ports: {},
     **changes: Any,
 ) -> Iterator[Gateway]:
     """Start regions, Borderpost and Envoy; `changes` are sections laid over the demo's configuration.
 
-    `options` are words for `render envoy`, `patch` may spoil the bootstrap on purpose, `environ` is for Borderpost.
+    `options` are words for `render envoy`, `patch` may spoil the bootstrap on purpose; `environ` and `prefix`, a command
+    that runs it, are for Borderpost.
     `front` brings another Envoy than the rendered one, `sections` what of the configuration depends on regions' ports.
     """
     with ExitStack() as undo:
@@ -299,7 +304,7 @@ def gateway(
         gate = Gateway(directory, via, merged(merged(config, sections(regions.ports)), changes), regions)
         write_events(directory, [])
         gate.config_file.write_text(yaml.safe_dump(gate.config, sort_keys=False))
-        gate._environ = environ or {}
+        gate._environ, gate._prefix = environ or {}, prefix
         if front is None:
             gate.bootstrap = patch(render(gate.config_file, *_words(gate, message_timeout_ms), *options))
         undo.callback(lambda: _stop(gate))
