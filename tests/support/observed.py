@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from borderpost.audit.record import parse
+from borderpost_proto import ext_authz_pb2 as authz
 from borderpost_proto import ext_proc_pb2 as proc
 from support.audit import lines_of
-from support.worker_parts import BRITISH, PROCESS, FakeCall, WorkerParts
+from support.worker_parts import BRITISH, PROCESS, FakeCall, WorkerParts, until
 
 OBSERVING: dict[str, Any] = {
     "routes": {"chat": {}, "rest": {}},
@@ -54,3 +55,19 @@ def put(parts: WorkerParts, *messages: bytes, method: str = PROCESS) -> list[Obs
     calls = [ObservedCall(method) for _ in messages]
     parts.processor.messages(list(zip(calls, messages, strict=True)))
     return calls
+
+
+def checked(*, route: str = "chat", observing: bool = True, address: str = BRITISH) -> bytes:
+    """Return the same as Envoy asks by ext_authz."""
+    request = authz.CheckRequest()
+    own = request.attributes.route_metadata_context.filter_metadata["borderpost"]
+    own.update({"route": route, **({"observe": True} if observing else {})})
+    header = request.attributes.request.http.header_map.headers.add()
+    header.key, header.raw_value = "x-borderpost-client", address.encode()
+    return request.SerializeToString()
+
+
+async def durable(parts: WorkerParts, count: int) -> list[dict[str, Any]]:
+    """Wait until so many decisions are on the disk."""
+    await until(lambda: len(decisions(parts)) >= count)
+    return decisions(parts)
