@@ -63,9 +63,10 @@ TABLE: tuple[ErrorSpec, ...] = (
     ),
     ErrorSpec(
         "BP1410",
-        "the directory is not for rendered files",
-        "Files of an earlier rendering are replaced, and so that nothing else is, every other file there is an error.",
-        "Name an empty directory, or one that holds nothing but what was rendered into it.",
+        "rendered files cannot be written there",
+        "Files of an earlier rendering are replaced. One of the same name that was not rendered stays as it is, and so "
+        "does a directory that cannot be written.",
+        "Name an empty directory, or move the file.",
     ),
     ErrorSpec(
         "BP1411",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from borderpost.cli.options import add_config, add_json, load
 from borderpost.cli.output import CLEAN, Output, counted
 from borderpost_base.errors import BorderpostError, Place
+
+_RENDERED = re.compile(r"[0-9]{2}-[a-z-]+\.yaml")
+"""Names of files that a rendering writes."""
 
 
 def configure_istio(parser: argparse.ArgumentParser) -> None:
@@ -56,21 +60,21 @@ def run_istio(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def write_files(directory: Path, files: Mapping[str, str]) -> None:
-    """Write rendered files, and remove those of an earlier rendering that are no longer made.
+    """Write rendered files, and remove those of an earlier rendering that are no longer made; others stay as they are.
 
-    Raises BorderpostError BP1410 where the directory holds anything else, or cannot be written.
+    Raises BorderpostError BP1410 where a file of one of these names is somebody else's, or nothing can be written.
     """
     from borderpost_istio.reasons import MADE
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        there = sorted(directory.iterdir())
-        foreign = [path for path in there if not path.is_file() or MADE not in path.read_text("utf-8", "replace")]
-        if foreign:
-            raise BorderpostError("BP1410", f"`{foreign[0].name}` was not rendered", place=Place(str(directory)))
-        for path in there:
-            if path.name not in files:
-                path.unlink()
+        named = sorted(path for path in directory.iterdir() if path.name in files or _RENDERED.fullmatch(path.name))
+        ours = {path.name for path in named if path.is_file() and MADE in path.read_text("utf-8", "replace")}
+        taken = [path.name for path in named if path.name in files and path.name not in ours]
+        if taken:
+            raise BorderpostError("BP1410", f"`{taken[0]}` is there, and was not rendered", place=Place(str(directory)))
+        for name in sorted(ours - set(files)):
+            (directory / name).unlink()
         for name, content in files.items():
             (directory / name).write_text(content, "utf-8")
     except OSError as error:
