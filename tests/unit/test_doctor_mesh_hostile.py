@@ -60,7 +60,7 @@ def test_any_value_may_be_of_any_shape(file: str) -> None:
     """Each value in turn is something else; findings may come and go, and each stands somewhere."""
     documents = list(yaml.safe_load_all(clean(file, FOLDER)))
     paths = [(index, *path) for index, one in enumerate(documents) for path in values(one)]
-    for number, path in enumerate(paths[:: max(1, len(paths) // 30)]):
+    for number, path in enumerate(paths[:: max(1, len(paths) // 20)]):
         spoiled = replaced(documents, path, ODD[number % len(ODD)])
         raw = json.dumps(spoiled).encode()
         for finding in examine_documents(parse_documents(raw, "x.json"), SETTING):

@@ -83,7 +83,12 @@ def rendered(folder: Path, capsys: Capture, name: str) -> tuple[str, Config]:
     if not kept.exists():
         assert main(["render", "istio", "--config", str(path), *options]) == 0
         kept.write_text(capsys.readouterr().out, encoding="utf-8")
-    return kept.read_text(encoding="utf-8"), load_config(path, environ={}).config
+    return kept.read_text(encoding="utf-8"), loaded_config(path)
+
+
+@functools.cache
+def loaded_config(path: Path) -> Config:
+    return load_config(path, environ={}).config
 
 
 def found(text: str, config: Config) -> set[str]:
@@ -210,7 +215,7 @@ def test_of_hosts_with_one_set_of_routes_only_the_first_has_a_virtual_host(folde
 def running(text: str) -> dict[str, Any]:
     """Return a config dump of a proxy that has each patch, as Envoy prints it."""
     values: dict[str, list[Any]] = {}
-    for document in yaml.safe_load_all(text):
+    for document in yaml.load_all(text, Loader=yaml.CSafeLoader):
         if document and document["kind"] == "EnvoyFilter":
             for patch in document["spec"]["configPatches"]:
                 values.setdefault(patch["applyTo"], []).append(patch["patch"]["value"])

@@ -33,6 +33,7 @@ def examine_routes(mesh: Mesh, routing: Routing) -> Iterator[Finding]:
                 yield from _of_protected(routes, entry, routing)
             yield from _headers(routes.owner, entry.node)
             yield from _inference(routes, entry, routing)
+    yield from _served_models(mesh)
 
 
 def _caught(routes: Routes, routing: Routing) -> Iterator[Finding]:
@@ -140,3 +141,12 @@ def _inference(routes: Routes, entry: Entry, routing: Routing) -> Iterator[Findi
         if reference.get("kind").text == "InferencePool":
             detail = f"the InferencePool `{reference.get('name').text}` brings `envoy.filters.http.ext_proc` along."
             yield finding(SECOND_EXT_PROC, detail, reference.get("kind"), routes.owner)
+
+
+def _served_models(mesh: Mesh) -> Iterator[Finding]:
+    """Yield KServe's services whose scheduler brings an InferencePool, and a route for it at a gateway."""
+    for one in mesh.of("serving.kserve.io", "LLMInferenceService"):
+        scheduler = one.spec.get("router", "scheduler")
+        if present(scheduler) and present(one.spec.get("router", "gateway")):
+            detail = "its scheduler brings `envoy.filters.http.ext_proc` to the gateway that it is bound to."
+            yield finding(SECOND_EXT_PROC, detail, scheduler, one)
