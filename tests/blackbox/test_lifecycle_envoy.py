@@ -19,6 +19,7 @@ from support.gateway import Gateway, eventually
 
 pytestmark = [pytest.mark.blackbox, pytest.mark.full]
 CLIENTS = [GERMAN, AMERICAN, EMIRATI, IRANIAN]
+TYPES = "type.googleapis.com/envoy.extensions"
 
 
 def balancer(*envoys: EnvoyProcess) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def balancer(*envoys: EnvoyProcess) -> dict[str, Any]:
         ],
     }  # fmt: skip
     manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "balancer",
         "skip_xff_append": True,
         "route_config": {
@@ -60,7 +61,7 @@ def balancer(*envoys: EnvoyProcess) -> dict[str, Any]:
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+                "typed_config": {"@type": f"{TYPES}.filters.http.router.v3.Router"},
             }
         ],
     }

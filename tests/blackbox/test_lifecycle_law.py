@@ -1,4 +1,4 @@
-"""Policy and catalogue changed while a real Envoy asks: in the right order nothing fails, in the wrong one nothing leaks."""
+"""Policy and catalogue changed while a real Envoy asks: in the right order nothing fails, in the wrong nothing leaks."""
 
 from __future__ import annotations
 

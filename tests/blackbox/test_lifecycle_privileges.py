@@ -1,4 +1,4 @@
-"""What the serving processes need of the machine: no capability, their own directories, the sockets that are configured.
+"""What the serving processes need of the machine: no capability, their own directories, the configured sockets.
 
 The kernel is asked (strace), over a whole life: start, requests, a reload, workers replaced, the end.
 """
@@ -38,8 +38,8 @@ FORBIDDEN = (
     "swapoff,swapon,syslog,umount2,unshare,userfaultfd,vhangup,setuid,setgid,setreuid,setregid,setresuid,setresgid,"
     "setgroups,capset"
 )
-"""What a container's default seccomp profile keeps from a process without capabilities (docs.docker.com/engine/security/
-seccomp, read 2026-11-21), and what changes a process's own rights."""
+"""What a container's default seccomp profile keeps from a process without capabilities
+(docs.docker.com/engine/security/seccomp, read 2026-11-21), and what changes a process's own rights."""
 REFUSED = "io_uring_setup"
 """Also kept back by such profiles (containerd 1.7.9 and later). libuv tries it and does without: it is refused here."""
 _CALL = re.compile(r"^\d+ +(?P<name>\w+)\((?P<words>.*)\) += (?P<result>-?\d+|\?)(?P<path><[^>]*>)?")

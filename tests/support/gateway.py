@@ -292,8 +292,8 @@ def gateway(
 ) -> Iterator[Gateway]:
     """Start regions, Borderpost and Envoy; `changes` are sections laid over the demo's configuration.
 
-    `options` are words for `render envoy`, `patch` may spoil the bootstrap on purpose; `environ` and `prefix`, a command
-    that runs it, are for Borderpost.
+    `options` are words for `render envoy`, `patch` may spoil the bootstrap on purpose; `environ`, and `prefix`, a
+    command that runs it, are for Borderpost.
     `front` brings another Envoy than the rendered one, `sections` what of the configuration depends on regions' ports.
     """
     with ExitStack() as undo:
