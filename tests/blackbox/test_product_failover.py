@@ -110,3 +110,24 @@ def test_a_dead_region_is_left_at_once_and_by_the_next_decision_when_its_probe_s
         asked = gate.send(GERMAN)
         assert (asked.status, asked.region) == (200, "eu-west-1")
         eventually(lambda: gate.record(gate.send(GERMAN))["out"]["cluster"] == "eu-west-1", "the probe saw it")
+
+
+@pytest.mark.full
+def test_groups_come_and_go_by_reload_under_load(tmp_path: Path) -> None:
+    """Envoy has their clusters first and loses them last; in between no request fails."""
+    with gateway(tmp_path, failover=GROUPS) as gate:
+        without = {key: value for key, value in gate.config.items() if key != "failover"}
+
+        def cluster() -> str:
+            told: str = gate.record(gate.send(GERMAN))["out"]["cluster"]
+            return told
+
+        def change() -> None:
+            for config, wanted in ((without, "eu-central-1"), (gate.config, "union")):
+                gate.reload(config)
+                eventually(lambda wanted=wanted: cluster() == wanted, wanted)  # type: ignore[misc]
+
+        assert cluster() == "union"
+        observed = gate.load([GERMAN], concurrency=2, during=change, pause_s=0.02)
+        assert observed.statuses.keys() == {200}
+        assert {record["out"]["cluster"] for record in gate.decisions()} == {"union", "eu-central-1"}
