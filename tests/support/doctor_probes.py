@@ -63,7 +63,7 @@ def eventually(condition: Callable[[], bool], within_s: float = 0.3) -> bool:
 # Asking
 
 
-@shows("BPD001-patch-matched-nothing")
+@shows("BPD001-patch-matched-nothing", "BPD001-off-on-every-route")
 def _(stage: Stage) -> bool:
     stage.answer(stage.refusal())
     return stage.served_by("us-1", stage.send())

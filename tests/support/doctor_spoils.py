@@ -94,6 +94,14 @@ def _(tree: Tree) -> None:
     listener(tree)["filter_chains"].append(other)
 
 
+@case("BPD001", "off-on-every-route")
+def _(tree: Tree) -> None:
+    entry(tree)["disabled"] = True
+    table(tree).pop("cluster_specifier_plugins")
+    action(tree).pop("cluster_specifier_plugin")
+    action(tree)["cluster"] = "us-1"
+
+
 # BPD003 to BPD009: asking
 
 setting("BPD003", "filter", door, {"failure_mode_allow": True})
@@ -106,7 +114,7 @@ CASES.append(
     Case("BPD003", "wrapped", override(route, {"@type": FILTER_CONFIG, "config": _ALLOWING})),
 )
 
-setting("BPD004", "chain", entry, {"disabled": True})
+setting("BPD004", "chain", entry, {"disabled": True}, also=("BPD001",))
 setting("BPD004", "optional", entry, {"is_optional": True})
 _DISABLED = {"@type": PER_ROUTE, "disabled": True}
 for _name, _level in (("route", route), ("host", host), ("table", table)):

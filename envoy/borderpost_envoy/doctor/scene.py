@@ -135,6 +135,26 @@ class Scene:
         """Clusters of Borderpost's workers."""
         return frozenset(door.cluster for door in self.doors if door.cluster is not None) | {SERVER_CLUSTER}
 
+    def turned(self, door: Door, table: RouteTable, host: VirtualHost, route: Route) -> tuple[bool, Message]:
+        """Return whether a door is on for a route, and what says so: the most specific that speaks of it."""
+        for holder in (route.message, host.message, table.message):
+            for key, packed in holder.entries("typed_per_filter_config"):
+                if key == door.filter.name:
+                    return not _is_off(packed), packed
+        entry = door.filter.message
+        return not entry.flag("disabled"), entry.get("disabled")
+
+    def asks(self, manager: Manager, table: RouteTable, host: VirtualHost, route: Route) -> bool:
+        """Return True for a route whose requests Borderpost is asked about, and obeyed."""
+        doors = self.doors_of(manager)
+        return any(self.turned(door, table, host, route)[0] for door in doors) and not self.observed(manager, route)
+
+    def asking(self, manager: Manager) -> Iterator[tuple[RouteTable, VirtualHost, Route]]:
+        """Yield the routes of a guarded manager that Borderpost decides about; others may share the gateway."""
+        for table, host, route in manager.routes():
+            if self.asks(manager, table, host, route):
+                yield table, host, route
+
     def observed(self, manager: Manager, route: Route) -> bool:
         """Return True for a route that is only observed: the observer is turned on for it, and every door is off."""
         own = dict(route.message.entries("typed_per_filter_config"))
@@ -198,6 +218,7 @@ def is_observer(each: HttpFilter) -> bool:
 
 
 def _is_off(override: Message | None) -> bool:
+    """Return True for an override that turns its filter off; any other turns on what the chain has turned off."""
     if override is None:
         return False
     return override.content.flag("disabled") or override.content.get("config").flag("disabled")

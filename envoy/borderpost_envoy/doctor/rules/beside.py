@@ -135,7 +135,7 @@ def has_no_tunnels(scene: Scene) -> Iterator[Hit]:
             elif one.flag("enabled", default=True):
                 level = Level.ERROR if kind.upper() == "CONNECT" else Level.WARNING
                 yield Hit(one, subject, f"Requests may upgrade to {kind}.", level)
-        for _, host, route in manager.routes():
+        for _, host, route in scene.asking(manager):
             told = f"virtual host {host.name}, route {route.label}"
             if route.message.get("match").has("connect_matcher"):
                 yield Hit(route.message, told, "It takes CONNECT requests.")

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from borderpost.reports.finding import Level, Rule
 from borderpost_base.names import CLUSTER_HEADER, HEADER_PREFIX
+from borderpost_base.yaml_source import KeyPath
 from borderpost_envoy.doctor.checks import EXT_AUTHZ, EXT_PROC, EXT_PROC_API, HTTP_FILTERS, MANAGER, Hit, check
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.model import Leads, Manager, Route
 from borderpost_envoy.doctor.rules.clients import strips
-from borderpost_envoy.doctor.scene import Scene, is_law
+from borderpost_envoy.doctor.scene import Door, Scene, is_law
 from borderpost_envoy.plan import Via
 
 _FRACTIONS = {"HUNDRED": 100.0, "TEN_THOUSAND": 10_000.0, "MILLION": 1_000_000.0}
@@ -28,8 +29,19 @@ _FRACTIONS = {"HUNDRED": 100.0, "TEN_THOUSAND": 10_000.0, "MILLION": 1_000_000.0
 )
 def somebody_asks(scene: Scene) -> Iterator[Hit]:
     """Look for any door at all."""
-    if not scene.doors and "ListenersConfigDump" not in scene.configuration.partial:
+    if "ListenersConfigDump" in scene.configuration.partial:
+        return
+    if not scene.doors:
         yield Hit(scene.configuration.root, "Envoy", "No filter of any listener asks Borderpost.")
+    elif not any(_is_ever_on(door, scene) for door in scene.doors):
+        at = scene.doors[0].filter.message
+        yield Hit(at, scene.doors[0].subject, "It is disabled, and no route turns it on.")
+
+
+def _is_ever_on(door: Door, scene: Scene) -> bool:
+    if not door.filter.message.flag("disabled"):
+        return True
+    return any(scene.turned(door, *where)[0] for where in door.manager.routes())
 
 
 @check(
@@ -96,18 +108,25 @@ def refuses_without_an_answer(scene: Scene) -> Iterator[Hit]:
     source=HTTP_FILTERS,
 )
 def is_never_passed_over(scene: Scene) -> Iterator[Hit]:
-    """Look at the filter's entry in the chain and at what routes say about it."""
+    """Look at the filter's entry in the chain, and whether it is on wherever a region can be reached."""
     for door in scene.doors:
-        if door.filter.message.flag("disabled"):
-            yield Hit(door.filter.message.get("disabled"), door.subject, "It is disabled unless a route enables it.")
         if door.filter.message.flag("is_optional"):
             yield Hit(door.filter.message, door.subject, "It is optional: an Envoy that lacks it goes on without.")
         if door.filter.conditional:
             yield Hit(door.filter.message, door.subject, "A matcher decides whether it runs.")
-        for each in scene.overrides(door.manager, door.filter.name):
-            observed = each.route is not None and scene.observed(door.manager, each.route)
-            if (each.disabled or each.config.flag("disabled")) and not observed:
-                yield Hit(each.message, each.subject, f"`{door.filter.name}` is disabled here.")
+        told: set[KeyPath] = set()
+        for table, host, route in door.manager.routes():
+            reaches = is_law(route) or bool(set(route.clusters) & scene.regions)
+            on, at = scene.turned(door, table, host, route)
+            if reaches and not on and at.node.path not in told and not scene.observed(door.manager, route):
+                told.add(at.node.path)
+                subject = f"virtual host {host.name}, route {route.label}"
+                yield Hit(at, subject, f"`{door.filter.name}` is off here.")
+            for one in route.action.get("weighted_clusters").each("clusters"):
+                for key, packed in one.entries("typed_per_filter_config"):
+                    if key == door.filter.name and reaches:
+                        subject = f"virtual host {host.name}, route {route.label}, cluster {one.text('name')}"
+                        yield Hit(packed, subject, f"`{key}` is configured anew for a part of the requests.")
 
 
 @check(

@@ -113,11 +113,9 @@ def limits_hold(scene: Scene) -> Iterator[Hit]:
 def charges_what_was_used(scene: Scene) -> Iterator[Hit]:
     """Look at charges, wherever rate limits stand."""
     for manager in scene.guarded:
-        for table in manager.tables:
-            for host in table.hosts:
-                yield from _ignored(host.message, f"virtual host {host.name}")
-                for route in host.routes:
-                    yield from _ignored(route.action, f"virtual host {host.name}, route {route.label}")
+        for _, host, route in scene.asking(manager):
+            yield from _ignored(host.message, f"virtual host {host.name}")
+            yield from _ignored(route.action, f"virtual host {host.name}, route {route.label}")
     for manager, one in _limiters(scene):
         yield from _bare(one.config, f"listener {manager.label}: filter {one.name}")
         for each in scene.overrides(manager, one.name):

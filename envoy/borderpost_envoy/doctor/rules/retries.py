@@ -67,14 +67,14 @@ def _is_group(scene: Scene, name: str) -> bool:
 
 
 def _levels(scene: Scene, manager: Manager) -> Iterator[tuple[str, Message]]:
-    """Yield what may hold policies of a manager's routes: tables, hosts, and the actions of routes."""
-    for table in manager.tables:
-        yield f"routes {table.name}", table.message
-        for host in table.hosts:
-            yield f"virtual host {host.name}", host.message
-            for route in host.routes:
-                if not scene.observed(manager, route):
-                    yield _subject(host, route), route.action
+    """Yield what may hold policies of routes that Borderpost decides about: their actions, hosts and tables."""
+    told: set[int] = set()
+    for table, host, route in scene.asking(manager):
+        yield _subject(host, route), route.action
+        for subject, holder in ((f"routes {table.name}", table), (f"virtual host {host.name}", host)):
+            if id(holder) not in told:
+                told.add(id(holder))
+                yield subject, holder.message
 
 
 def _subject(host: VirtualHost, route: Route) -> str:
@@ -115,14 +115,8 @@ def mirrors_nothing(scene: Scene) -> Iterator[Hit]:
 def follows_no_redirects(scene: Scene) -> Iterator[Hit]:
     """Look for internal redirects."""
     for manager in scene.guarded:
-        for _, host, route in manager.routes():
+        for _, host, route in scene.asking(manager):
             action = route.action
             followed = action.choice("internal_redirect_action", ("PASS_THROUGH_INTERNAL_REDIRECT", "HANDLE"))
-            redirects = action.get("internal_redirect_policy").present or followed.startswith("HANDLE")
-            if redirects and not scene.observed(manager, route):
-                subject = f"virtual host {host.name}, route {route.label}"
-                yield Hit(route.message, subject, "Redirects of the upstream are followed.")
-        for table in manager.tables:
-            for host in table.hosts:
-                if host.message.get("internal_redirect_policy").present:
-                    yield Hit(host.message, f"virtual host {host.name}", "Redirects of the upstream are followed.")
+            if action.get("internal_redirect_policy").present or followed.startswith("HANDLE"):
+                yield Hit(route.message, _subject(host, route), "Redirects of the upstream are followed.")
