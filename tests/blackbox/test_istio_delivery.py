@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from borderpost.demo.istio.scenery import HOST, istio_section
+from borderpost.demo.istio.scenery import HOST, istio_section, region_host
 from borderpost_envoy import RouteStyle, Via
 from borderpost_istio.versions import RELEASES
 from support.borderpost_process import merged
+from support.envoy_process import find_all
 from support.istio_comparing import not_delivered
 from support.istio_lab import Lab, istio_lab
 from support.istio_patches import region_cluster
@@ -103,6 +104,38 @@ def test_what_is_rendered_for_each_release_arrives(lab: Lab, via: Via, version: 
     """istiod is of one release: what is rendered for older ones works, and it knows the fields of newer ones."""
     style = list(RouteStyle)[list(RELEASES).index(version) % 2]
     arrives(lab, rendered(tmp_path, {"istio": {"version": version}}, "--via", via, "--route-style", style))
+
+
+@pytest.mark.parametrize(
+    ("tls", "names", "secrets"),
+    [
+        ({"ca": "/tls/ca.pem"}, [region_host("eu-1")], {"file-root:/tls/ca.pem"}),
+        (
+            {"mode": "mutual", "ca": "/tls/ca.pem", "certificate": "/tls/cert.pem", "key": "/tls/key.pem"},
+            [region_host("eu-1")],
+            {"file-root:/tls/ca.pem", "file-cert:/tls/cert.pem~/tls/key.pem"},
+        ),
+        (
+            {"ca": "/tls/ca.pem", "names": ["spiffe://example/ns/models/sa/eu"], "sni": "models.example"},
+            ["spiffe://example/ns/models/sa/eu"],
+            {"file-root:/tls/ca.pem"},
+        ),
+    ],
+    ids=["simple", "mutual", "pinned"],
+)
+def test_tls_to_a_region_arrives(
+    lab: Lab, tls: dict[str, Any], names: list[str], secrets: set[str], tmp_path: Path
+) -> None:
+    """The cluster waits for certificates of the proxy's files, which Istio's agent would bring."""
+    text = rendered(tmp_path, {"istio": {"regions": {"eu-1": {"tls": {"mode": "simple", **tls}}}}})
+    assert lab.validate(text) == lab.analyze(text) == []
+    lab.put("ours.yaml", text)
+    assert lab.nacks() == []
+    context = lab.delivered().warming[region_cluster("eu-1")]["transport_socket"]["typed_config"]
+    assert context["sni"] == tls.get("sni", region_host("eu-1"))
+    validation = context["common_tls_context"]["combined_validation_context"]
+    assert validation["default_validation_context"]["match_subject_alt_names"] == [{"exact": name} for name in names]
+    assert {one["name"] for one in find_all(context, "sds_config")} == secrets
 
 
 def test_what_did_not_arrive_would_be_told(lab: Lab, tmp_path: Path) -> None:

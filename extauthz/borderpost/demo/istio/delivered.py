@@ -15,7 +15,9 @@ class Delivered:
     routes: Mapping[str, Mapping[str, Any]]
     """Route configurations."""
     clusters: Mapping[str, Mapping[str, Any]]
-    """Only those that have their endpoints; the others are still warming."""
+    """Only those that have their endpoints and certificates."""
+    warming: Mapping[str, Mapping[str, Any]]
+    """Clusters that wait for theirs."""
     refused: tuple[str, ...]
     """Why Envoy refused what it was sent, while it goes on with what it had."""
 
@@ -36,11 +38,13 @@ def read_delivered(dump: Mapping[str, Any]) -> Delivered:
     listeners = parts.get("ListenersConfigDump", {}).get("dynamic_listeners", [])
     clusters = parts.get("ClustersConfigDump", {})
     active = clusters.get("dynamic_active_clusters", [])
+    warming = clusters.get("dynamic_warming_clusters", [])
     routes = parts.get("RoutesConfigDump", {}).get("dynamic_route_configs", [])
-    every = (*listeners, *active, *clusters.get("dynamic_warming_clusters", ()), *routes)
+    every = (*listeners, *active, *warming, *routes)
     return Delivered(
         {one["name"]: one["active_state"]["listener"] for one in listeners if "active_state" in one},
         {one["route_config"]["name"]: one["route_config"] for one in routes if "route_config" in one},
         {one["cluster"]["name"]: one["cluster"] for one in active if "cluster" in one},
+        {one["cluster"]["name"]: one["cluster"] for one in warming if "cluster" in one},
         tuple(one["error_state"]["details"] for one in every if "error_state" in one),
     )
