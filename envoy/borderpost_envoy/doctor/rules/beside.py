@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from borderpost.reports.finding import Level, Rule
 from borderpost_envoy.doctor.checks import EXT_PROC, HTTP_FILTERS, UPGRADES, Hit, check
+from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.model import HttpFilter, Manager
 from borderpost_envoy.doctor.rules.clients import HEADER_MUTATION
 from borderpost_envoy.doctor.scene import EXT_AUTHZ_TYPE, EXT_PROC_TYPE, Door, Scene, is_observer, named_in_match
@@ -118,7 +119,8 @@ def _rbac_before(manager: Manager, door: Door) -> Iterator[HttpFilter]:
         "BPD044",
         "a tunnel goes past the decision",
         "An upgraded or CONNECT request is decided once, by its headers, and then carries anything for as long as it "
-        "likes. An upgrade may have a chain of filters of its own, without ours.",
+        "likes. An upgrade may have a chain of filters of its own, without ours. Websockets by the usual chain, which "
+        "Istio and Envoy Gateway allow everywhere, are a note.",
         "Take `upgrade_configs` and `connect_matcher` out where regions are reached; if a websocket is needed, let its "
         "`filters` be absent, so that it takes the usual chain.",
     ),
@@ -129,18 +131,22 @@ def has_no_tunnels(scene: Scene) -> Iterator[Hit]:
     for manager in scene.guarded:
         subject = f"listener {manager.label}"
         for one in manager.message.each("upgrade_configs"):
-            kind = one.text("upgrade_type") or "?"
             if any(True for _ in one.each("filters")):
-                yield Hit(one, subject, f"Requests that upgrade to {kind} take a chain of filters of their own.")
-            elif one.flag("enabled", default=True):
-                level = Level.ERROR if kind.upper() == "CONNECT" else Level.WARNING
-                yield Hit(one, subject, f"Requests may upgrade to {kind}.", level)
+                message = f"Requests that upgrade to {one.text('upgrade_type')} take a chain of filters of their own."
+                yield Hit(one, subject, message)
+            else:
+                yield from _upgrades(one, subject)
         for _, host, route in scene.asking(manager):
             told = f"virtual host {host.name}, route {route.label}"
             if route.message.get("match").has("connect_matcher"):
                 yield Hit(route.message, told, "It takes CONNECT requests.")
             for one in route.action.each("upgrade_configs"):
-                if one.flag("enabled", default=True):
-                    kind = one.text("upgrade_type") or "?"
-                    level = Level.ERROR if kind.upper() == "CONNECT" else Level.WARNING
-                    yield Hit(one, told, f"Requests may upgrade to {kind}.", level)
+                yield from _upgrades(one, told)
+
+
+def _upgrades(one: Message, subject: str) -> Iterator[Hit]:
+    """Tell an upgrade that takes the usual chain: a CONNECT is an error; a websocket is decided, once, and noted."""
+    kind = one.text("upgrade_type") or "?"
+    if one.flag("enabled", default=True):
+        level = Level.ERROR if kind.upper().startswith("CONNECT") else Level.NOTE
+        yield Hit(one, subject, f"Requests may upgrade to {kind}; what follows their headers is not decided.", level)
