@@ -27,8 +27,8 @@ from borderpost_envoy.doctor.model import Configuration
 from borderpost_envoy.doctor.sources import Source
 from borderpost_istio.doctor.any_patches import examine_any_patch
 from borderpost_istio.doctor.destinations import examine_destinations
-from borderpost_istio.doctor.envoy_gateway import GROUP as ENVOY_GATEWAY
 from borderpost_istio.doctor.envoy_gateway import examine_envoy_gateway
+from borderpost_istio.doctor.groups import GROUP as ENVOY_GATEWAY
 from borderpost_istio.doctor.identity import examine_identity
 from borderpost_istio.doctor.loaded import dump_of, examine_loaded, is_proxy_config
 from borderpost_istio.doctor.mesh import Mesh

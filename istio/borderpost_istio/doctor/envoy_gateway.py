@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from borderpost.manifests.objects import Object
 from borderpost.manifests.tree import Node
 from borderpost.reports.finding import Finding
+from borderpost_istio.doctor.groups import GROUP, is_declared_group
 from borderpost_istio.doctor.mesh import Mesh
 from borderpost_istio.doctor.mesh_config import embedded
 from borderpost_istio.doctor.reading import GATEWAY_API, finding, present
@@ -14,7 +15,6 @@ from borderpost_istio.doctor.routing import Routing
 from borderpost_istio.doctor.rules import patches
 from borderpost_istio.doctor.rules.platform import FALLBACK, POLICY_WITHOUT_EFFECT
 
-GROUP = "gateway.envoyproxy.io"
 _POLICIES = (
     "EnvoyExtensionPolicy",
     "EnvoyPatchPolicy",
@@ -149,6 +149,6 @@ def _fallbacks(mesh: Mesh, routing: Routing) -> Iterator[Finding]:
             for reference in references:
                 namespace = reference.get("namespace").text or routes.owner.namespace
                 one = fallbacks.get((namespace, reference.get("name").text or ""))
-                if one is not None and len(references) > 1:
+                if one is not None and len(references) > 1 and not is_declared_group(routes, entry, routing):
                     detail = f"{one.subject} serves in {routes.owner.subject} when the others fail."
                     yield finding(FALLBACK, detail, reference.get("name"), routes.owner)

@@ -8,9 +8,10 @@ from borderpost.manifests.objects import Object
 from borderpost.manifests.tree import Node
 from borderpost.reports.finding import Finding, Level
 from borderpost_base.names import HEADER_PREFIX
+from borderpost_istio.doctor.groups import is_declared_group
 from borderpost_istio.doctor.http_routes import Entry, Routes
 from borderpost_istio.doctor.mesh import Mesh
-from borderpost_istio.doctor.reading import covers, finding, present
+from borderpost_istio.doctor.reading import GATEWAY_API, covers, finding, present
 from borderpost_istio.doctor.routing import Routing
 from borderpost_istio.doctor.rules import traffic as rules
 from borderpost_istio.doctor.rules.patches import HEADER_SET, SECOND_EXT_PROC
@@ -45,6 +46,8 @@ def _caught(routes: Routes, routing: Routing) -> Iterator[Finding]:
         where = "at the same gateway" if same else "at another gateway of the same pods"
         for host, node in routes.hosts:
             for own, _ in protecting.hosts:
+                if host == own and routes.owner.group == GATEWAY_API and _all_direct(routes):
+                    continue  # rules of one host are put together there, and this one answers by itself
                 if host == own:
                     detail = f"it routes `{host}` too, {where} as {protecting.owner.subject}."
                     yield finding(rules.HOST_CAUGHT, detail, node, routes.owner)
@@ -84,7 +87,7 @@ def _destinations(routes: Routes, entry: Entry, routing: Routing, *, is_protecti
             for destination in entry.destinations
             if destination.weight > 0 and (destination.host in mesh.region_hosts or entry.by_header)
         }
-        if len(weighed) > 1 and id(entry) not in routing.patched:
+        if len(weighed) > 1 and id(entry) not in routing.patched and not is_declared_group(routes, entry, routing):
             detail = f"one route spreads requests over {', '.join(f'`{host}`' for host in sorted(weighed))}."
             yield finding(rules.WEIGHTS_MIX, detail, entry.destinations[0].node, routes.owner)
     if meets:

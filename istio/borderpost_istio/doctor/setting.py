@@ -15,6 +15,8 @@ class Setting:
 
     clusters: Mapping[str, str] = field(default_factory=dict)
     """Region by the name of its Envoy cluster, such as `outbound|443||eu.example.com`."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Regions, in order, by the name of their failover group's cluster."""
     hosts: tuple[str, ...] = ()
     """Hosts whose requests Borderpost decides."""
     trusted_hops: int | None = None
@@ -32,6 +34,7 @@ def setting_of(config: Config) -> Setting:
     istio, directory = config.istio, config.audit.directory
     return Setting(
         clusters={cluster_name(istio, region, spec): region for region, spec in config.regions.items()},
+        groups={group.cluster or name: group.regions for name, group in config.failover.items()},
         hosts=istio.hosts if istio is not None else (),
         trusted_hops=istio.trusted_proxies if istio is not None else None,
         evidence=str(directory) if directory.is_absolute() else None,
