@@ -142,13 +142,22 @@ class Lab:
 
 @contextmanager
 def istio_lab(
-    directory: Path, *, mesh: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+    directory: Path,
+    *,
+    mesh: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    clusters: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[Lab]:
-    """Start istiod and its gateway. `mesh` is laid over the mesh configuration, `environ` over istiod's environment."""
+    """Start istiod and its gateway.
+
+    `mesh` is laid over the mesh configuration, `environ` over istiod's environment; `clusters` are Envoy's own, beside
+    those that istiod delivers.
+    """
     tools = lab_tools()
     with Istiod(tools, directory / "istiod", mesh=mesh, environ=environ) as istiod:
         lab = Lab(tools, directory, istiod, free_port())
         bootstrap = gateway_bootstrap(istiod.port, version=tools.version)
+        bootstrap["static_resources"]["clusters"] += clusters
         with EnvoyProcess(bootstrap, directory / "envoy", name="gateway", port=lab.port) as envoy:
             lab.envoy = envoy
             lab.settle()
