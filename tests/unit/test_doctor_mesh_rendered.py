@@ -64,8 +64,10 @@ Capture = pytest.CaptureFixture[str]
 @functools.cache
 def configured(folder: Path, version: str, hosts: str) -> Path:
     path = folder / f"{version}-{len(hosts)}.yaml"
-    observe = "routes: {chat: {}}\nobserve: {routes: {chat: {region: us}}}" if version == OBSERVED else ""
-    changes = {"VERSION": f'version: "{version}"', "HOSTS": hosts, "OBSERVE": observe}
+    changes = {"VERSION": f'version: "{version}"', "HOSTS": hosts, "OBSERVE": ""}
+    if version == OBSERVED:
+        changes["VERSION"] += "\n  routes: [{name: rest, prefix: /v1}]"
+        changes["OBSERVE"] = "routes: {chat: {}, rest: {}}\nobserve: {routes: {chat: {region: us}}}"
     text = functools.reduce(lambda text, change: text.replace(*change), changes.items(), CONFIG)
     path.write_text(text, encoding="utf-8")
     return path
@@ -130,10 +132,12 @@ def test_rendered_files_and_the_chart_s_pods_are_silent_together(folder: Path, c
     (folder / "ours/ours.yaml").write_text(text + GATEWAY, encoding="utf-8")
     findings, errors = examine([folder / "ours", pods], config=config)
     assert errors == []
-    # The manifests' own value is for a balancer that appends nothing.
-    assert [(finding.rule.id, finding.message) for finding in findings] == [
-        ("BPD085", "`numTrustedProxies` is 0, and the configuration says 1.")
-    ]
+    # The manifests' own number of proxies is another one, which the EnvoyFilter sets right.
+    assert findings == []
+    text = (folder / "ours/ours.yaml").read_text(encoding="utf-8")
+    (folder / "ours/ours.yaml").write_text(text.replace("xff_num_trusted_hops: 1", "xff_num_trusted_hops: 7"))
+    findings, errors = examine([folder / "ours", pods], config=config)
+    assert [finding.rule.id for finding in findings] == ["BPD085"]
 
 
 CHANGES: dict[str, tuple[str, str, str, set[str]]] = {

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from borderpost.manifests.tree import Node
 from borderpost.reports.finding import Finding, Level
 from borderpost_base.names import EXT_PROC_FILTER, HEADER_PREFIX, OBSERVE_FILTER
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.plan import SERVER_CLUSTER
-from borderpost_istio.doctor.mesh import OUR_FILTERS, Mesh, Patch
+from borderpost_istio.doctor.mesh import ADDS, OUR_FILTERS, Mesh, Patch
 from borderpost_istio.doctor.reading import everything, field, finding, present, texts_of
 from borderpost_istio.doctor.routing import Routing, observes
 from borderpost_istio.doctor.rules import patches as rules
 from borderpost_istio.doctor.rules.traffic import MIRRORED, RETRY_REMOTE
 
-_ADDS: Final = frozenset({"ADD", "INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST"})
 _EXT_PROC = "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor"
 _EXT_AUTHZ = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
 _RATE_LIMIT = "envoy.extensions.filters.http.ratelimit.v3.RateLimit"
@@ -53,7 +51,7 @@ def _filter(patch: Patch, mesh: Mesh) -> Iterator[Finding]:
         return  # it decides nothing; where it stands in place of the one that does is told there
     if name in OUR_FILTERS or (kind in (_EXT_PROC, _EXT_AUTHZ) and asks == SERVER_CLUSTER):
         yield from _our_filter(patch, config, mesh)
-    elif kind == _EXT_PROC or (name == _DEFAULT_NAME and patch.operation in _ADDS):
+    elif kind == _EXT_PROC or (name == _DEFAULT_NAME and patch.operation in ADDS):
         detail = f"the filter `{name}` is a second processor in the chain of a protected gateway."
         yield finding(rules.SECOND_EXT_PROC, detail, _named(patch.value), patch.owner)
     if kind == _RATE_LIMIT and not config.flag("failure_mode_deny"):
@@ -178,6 +176,8 @@ def _header(patch: Patch) -> Iterator[Finding]:
 
 def _taken_out(patch: Patch, routing: Routing) -> Iterator[Finding]:
     """Examine somebody else's patch that removes, replaces or brings in a destination."""
+    if not patch.has_effect:
+        return
     if patch.operation in ("REMOVE", "REPLACE") and _hits_ours(patch, routing):
         detail = f"{patch.operation} on {patch.apply_to} takes out what protects the gateway."
         yield finding(rules.FILTER_TAKEN_OUT, detail, patch.node.get("patch", "operation"), patch.owner)
@@ -242,7 +242,7 @@ def _protected(patch: Patch, routing: Routing) -> bool:
     wanted = field(patch.match, "route_configuration", "vhost")
     named = wanted.get("name").text
     asked = [field(wanted, "domain_name").text, named.rpartition(":")[0] if named else None]
-    if patch.apply_to == "VIRTUAL_HOST" and patch.operation in _ADDS | {"REPLACE"}:
+    if patch.apply_to == "VIRTUAL_HOST" and patch.operation in ADDS | {"REPLACE"}:
         asked = [*texts_of(patch.value.get("domains"))] or asked
     hosts = [host for host in asked if host]
     return not hosts or any(routing.meets_protected(host) for host in hosts)

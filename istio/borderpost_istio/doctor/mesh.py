@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from borderpost.manifests.objects import Inventory, Object
 from borderpost.manifests.tree import Node
@@ -16,6 +17,22 @@ from borderpost_istio.doctor.setting import Setting
 
 REFERENCED = "envoyfilter.istio.io/referenced-services"
 """Annotation that keeps clusters from being pruned (istio/istio, `convertToEnvoyFilterWrapper`)."""
+_EVERY = frozenset({"ADD", "REMOVE", "MERGE", "REPLACE", "INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST"})
+ADDS: Final = frozenset({"ADD", "INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST"})
+OPERATIONS: Final = {
+    "LISTENER": _EVERY - {"REPLACE"},
+    "LISTENER_FILTER": _EVERY,
+    "FILTER_CHAIN": _EVERY - {"REPLACE"},
+    "NETWORK_FILTER": _EVERY,
+    "HTTP_FILTER": _EVERY,
+    "ROUTE_CONFIGURATION": frozenset({"MERGE"}),
+    "VIRTUAL_HOST": _EVERY,
+    "HTTP_ROUTE": _EVERY - {"REPLACE"},
+    "CLUSTER": _EVERY - {"REPLACE"},
+    "EXTENSION_CONFIG": ADDS,
+    "BOOTSTRAP": frozenset({"MERGE"}),
+}
+"""What istiod does on each kind of object, by pilot/pkg/networking/core/envoyfilter; the rest it passes over."""
 OUR_FILTERS = frozenset({EXT_PROC_FILTER, EXT_AUTHZ_FILTER})
 
 
@@ -35,6 +52,11 @@ class Patch:
     def operation(self) -> str:
         """Return its operation: `MERGE`, `ADD`."""
         return self.node.get("patch", "operation").text or ""
+
+    @property
+    def has_effect(self) -> bool:
+        """Say whether istiod does this operation on this kind of object at all."""
+        return self.operation in OPERATIONS.get(self.apply_to, ())
 
     @property
     def context(self) -> str:

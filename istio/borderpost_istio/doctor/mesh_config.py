@@ -15,8 +15,9 @@ from borderpost.manifests.tree import Document, Node
 from borderpost.reports.finding import Finding
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.yaml_source import KeyPath, YamlDocument, dotted
+from borderpost_envoy.doctor.message import Message
 from borderpost_istio.doctor.mesh import Mesh
-from borderpost_istio.doctor.reading import everything, finding, present
+from borderpost_istio.doctor.reading import everything, finding, labels_of, present
 from borderpost_istio.doctor.routing import Routing
 from borderpost_istio.doctor.rules import platform as rules
 
@@ -131,7 +132,8 @@ def examine_settings(mesh: Mesh, settings: MeshSettings, routing: Routing) -> It
     for one, config in settings.configs:
         yield from _failover(one, config)
         yield from _hops(mesh, one, config.get("defaultConfig"))
-        yield from _log(one, config)
+        if not _log_is_off(mesh):
+            yield from _log(one, config)
     for one, metadata, _ in mesh.pods:
         proxy = embedded(metadata.get("annotations", "proxy.istio.io/config"))
         if proxy is not None and any(one.namespace == workload.namespace for workload in mesh.workloads):
@@ -157,7 +159,12 @@ def _failover(one: Object, config: Node) -> Iterator[Finding]:
 def _hops(mesh: Mesh, one: Object, proxy: Node, *, must: bool = True) -> Iterator[Finding]:
     wanted = mesh.setting.trusted_hops
     topology = proxy.get("gatewayTopology")
-    if wanted is None or (not must and not present(topology)) or present(topology.get("proxyProtocol")):
+    if (
+        wanted is None
+        or _hops_patched(mesh, wanted)
+        or (not must and not present(topology))
+        or present(topology.get("proxyProtocol"))
+    ):
         return
     node = topology.get("numTrustedProxies")
     said = node.value if isinstance(node.value, int) else 0
@@ -166,8 +173,35 @@ def _hops(mesh: Mesh, one: Object, proxy: Node, *, must: bool = True) -> Iterato
         yield finding(rules.TRUSTED_HOPS, detail, node, one)
 
 
+def _hops_patched(mesh: Mesh, wanted: int) -> bool:
+    """Say whether an EnvoyFilter of ours sets the number itself, over what the mesh says."""
+    return any(
+        mesh.is_ours(patch)
+        and patch.apply_to == "NETWORK_FILTER"
+        and Message(patch.value).get("typed_config").text("xff_num_trusted_hops") == str(wanted)
+        for patch in mesh.patches
+    )
+
+
 def _said_by_pods(mesh: Mesh) -> bool:
     return any(present(metadata.get("annotations", "proxy.istio.io/config")) for _, metadata, _ in mesh.pods)
+
+
+def _log_is_off(mesh: Mesh) -> bool:
+    """Say whether a Telemetry turns the mesh's access log off for each protected gateway."""
+    off = [
+        one
+        for one in mesh.of("telemetry.istio.io", "Telemetry")
+        if any(logging.get("disabled").value is True for logging in one.spec.below("accessLogging"))
+    ]
+    return bool(mesh.workloads) and all(
+        any(
+            one.namespace == workload.namespace
+            and mesh.may_select(labels_of(one.spec.get("selector", "matchLabels")), workload)
+            for one in off
+        )
+        for workload in mesh.workloads
+    )
 
 
 def _log(one: Object, config: Node) -> Iterator[Finding]:

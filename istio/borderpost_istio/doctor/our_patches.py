@@ -15,29 +15,13 @@ from typing import Final
 from borderpost.manifests.objects import Object
 from borderpost.manifests.tree import Node
 from borderpost.reports.finding import Finding
-from borderpost_istio.doctor.mesh import Mesh, Patch
+from borderpost_istio.doctor.mesh import ADDS, OPERATIONS, Mesh, Patch
 from borderpost_istio.doctor.reading import GATEWAY_API, NETWORKING, field, finding, labels_of, present
 from borderpost_istio.doctor.routing import Routing, matches_configuration, matches_route, matches_virtual_host
 from borderpost_istio.doctor.rules import patches as rules
 from borderpost_istio.doctor.rules.platform import NOT_EXAMINED
 from borderpost_istio.versions import RELEASES
 
-_EVERY = frozenset({"ADD", "REMOVE", "MERGE", "REPLACE", "INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST"})
-_ADDS: Final = frozenset({"ADD", "INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST"})
-_OPERATIONS: Final = {
-    "LISTENER": _EVERY - {"REPLACE"},
-    "LISTENER_FILTER": _EVERY,
-    "FILTER_CHAIN": _EVERY - {"REPLACE"},
-    "NETWORK_FILTER": _EVERY,
-    "HTTP_FILTER": _EVERY,
-    "ROUTE_CONFIGURATION": frozenset({"MERGE"}),
-    "VIRTUAL_HOST": _EVERY,
-    "HTTP_ROUTE": _EVERY - {"REPLACE"},
-    "CLUSTER": _EVERY - {"REPLACE"},
-    "EXTENSION_CONFIG": _ADDS,
-    "BOOTSTRAP": frozenset({"MERGE"}),
-}
-"""What istiod does on each kind of object; the rest it passes over."""
 _FILTER_NEEDED: Final = {"NETWORK_FILTER": ("filter",), "HTTP_FILTER": ("filter", "sub_filter")}
 """Where REPLACE and REMOVE do nothing without the name of a filter."""
 _NETWORK_FILTERS: Final = (
@@ -169,7 +153,7 @@ def _version(patch: Patch) -> Iterator[Finding]:
 
 
 def _operation(patch: Patch) -> Iterator[Finding]:
-    possible = _OPERATIONS.get(patch.apply_to)
+    possible = OPERATIONS.get(patch.apply_to)
     node = patch.node.get("patch", "operation")
     if possible is None or patch.operation not in possible:
         what = f"{patch.operation or 'no operation'} on {patch.apply_to or 'nothing'}"
@@ -226,7 +210,7 @@ def _route_matching(patch: Patch, routing: Routing) -> Iterator[Finding]:
     if patch.apply_to == "ROUTE_CONFIGURATION":
         return
     hosts = [host for host in routing.virtual_hosts if matches_configuration(wanted, host.server)]
-    if patch.apply_to == "VIRTUAL_HOST" and patch.operation in _ADDS:
+    if patch.apply_to == "VIRTUAL_HOST" and patch.operation in ADDS:
         return
     reached = [host for host in hosts if matches_virtual_host(wanted, host)]
     if not reached and routing.virtual_hosts:
@@ -264,7 +248,7 @@ def _listener_matching(patch: Patch, mesh: Mesh, routing: Routing) -> Iterator[F
         yield _nothing(patch, name, "listener", name.text, names)
         return
     chain = field(wanted, "filter_chain")
-    added = {other.value.get("name").text or "" for other in mesh.patches if other.operation in _ADDS}
+    added = {other.value.get("name").text or "" for other in mesh.patches if other.operation in ADDS}
     filters = chain.get("filter", "name")
     if filters.text is not None and filters.text not in {*_NETWORK_FILTERS, *added}:
         yield _nothing(patch, filters, "network filter", filters.text, _NETWORK_FILTERS)
