@@ -13,7 +13,7 @@ from borderpost_envoy import RouteStyle, UnixSocket
 from borderpost_istio import render_objects, to_stream
 from support.istio_lab import Lab, istio_lab
 from support.istio_plans import plan, region
-from support.stub_processor import StubProcessor, route_to
+from support.stub_processor import OVER_LIMIT, WITHIN_LIMIT, StubProcessor, route_to
 from support.upstreams import RegionServers
 
 pytestmark = [pytest.mark.blackbox, pytest.mark.full]
@@ -22,11 +22,12 @@ HOST = "inference.example.com"
 
 
 class Limited:
-    """A gateway whose rate-limit service nobody has started."""
+    """A gateway, and a stub that can be asked about limits too."""
 
     def __init__(self, lab: Lab, socket: Path, port: int) -> None:
         self.lab = lab
         self.socket = socket
+        self.stub: StubProcessor
         self.region = region("eu-1", host="eu-1.example.com", endpoints=[f"127.0.0.1:{port}"], tls={"mode": "off"})
 
     def put(self, spec: RateLimitSpec | None, hosts: tuple[str, ...], style: RouteStyle) -> None:
@@ -42,13 +43,23 @@ class Limited:
         return self.lab.send(headers=[("host", host)]).status
 
 
+def asking(socket: Path) -> RateLimitSpec:
+    return RateLimitSpec(
+        domain="inference",
+        socket=str(socket),
+        when_unreachable="refuse",
+        timeout_ms=3000,
+        descriptors=((DescriptorEntry(key="gateway", value="inference"),), (DescriptorEntry(key="id", header="x-id"),)),
+    )
+
+
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
     directory = tmp_path_factory.mktemp("limited")
     socket = directory / "stub.sock"
     with RegionServers(["eu-1"]) as servers, istio_lab(directory) as lab:
         found = Limited(lab, socket, servers.ports["eu-1"])
-        with StubProcessor(socket, lambda _request: route_to(found.region.cluster)):
+        with StubProcessor(socket, lambda _request: route_to(found.region.cluster)) as found.stub:
             yield found
 
 
@@ -57,12 +68,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
 def test_what_an_unreachable_service_means_is_as_configured(
     limited: Limited, hosts: tuple[str, ...], style: RouteStyle, tmp_path: Path
 ) -> None:
-    nobody = RateLimitSpec(
-        domain="inference",
-        socket=str(tmp_path / "nobody.sock"),
-        when_unreachable="refuse",
-        descriptors=((DescriptorEntry(key="gateway", value="inference"),),),
-    )
+    nobody = asking(tmp_path / "nobody.sock")
     limited.put(None, hosts, style)
     assert limited.status() == 200
     limited.put(nobody, hosts, style)
@@ -70,3 +76,21 @@ def test_what_an_unreachable_service_means_is_as_configured(
     limited.put(nobody.model_copy(update={"when_unreachable": "admit"}), hosts, style)
     assert limited.status() == 200
     assert limited.status("elsewhere.example.com") == (200 if hosts == ("*",) else 404)
+
+
+@pytest.mark.parametrize("hosts", [(HOST,), ("*",)], ids=["host", "gateway"])
+@pytest.mark.parametrize("style", RouteStyle)
+def test_what_is_over_the_limit_is_429_and_no_region_sees_it(
+    limited: Limited, hosts: tuple[str, ...], style: RouteStyle
+) -> None:
+    limited.put(asking(limited.socket), hosts, style)
+    limited.stub.limits.clear()
+    assert limited.status() == 200
+    limited.stub.limit_answer = OVER_LIMIT
+    try:
+        assert limited.lab.send(headers=[("host", HOST), ("x-id", "me")]).status == 429
+    finally:
+        limited.stub.limit_answer = WITHIN_LIMIT
+    first, second = limited.stub.limits
+    assert b"inference" in first and b"me" not in first.replace(b"inference", b"")
+    assert b"x-id" not in second and b"id" in second and second.endswith(b"me")
