@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from borderpost_base.names import CLUSTER_HEADER
+from borderpost_envoy.doctor import Expected, examine, read_admin, read_configuration
 from support.client import region_of, run_load
 from support.envoy_gateway import gateway_wiring, recorded
 from support.stub_processor import Act, Crash, EndCleanly, Fail, Hang, Say, refuse, route_to
@@ -158,6 +159,16 @@ def test_with_the_patches_an_answer_that_sets_another_header_is_an_error(patched
     patched_gateway.answer(answer)
     assert patched_gateway.send().status == 503
     assert patched_gateway.served == {}
+
+
+def test_the_doctor_finds_nothing_on_what_runs(patched_gateway: Wiring) -> None:
+    expected = Expected(
+        regions={region: region for region in patched_gateway.regions.ports},
+        groups={"pair": frozenset({"eu-1", "us-1"})},
+        servers=frozenset({str(patched_gateway.stub.socket)}),
+    )
+    delivered = read_configuration(read_admin(f"127.0.0.1:{patched_gateway.envoy.admin_port}"))
+    assert {finding.rule.id for finding in examine(delivered, expected)} == {"BPD044"}
 
 
 def test_the_patches_change_what_they_say_and_nothing_else() -> None:
