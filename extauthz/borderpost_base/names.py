@@ -46,3 +46,14 @@ PARTIAL_BODY_HEADER: Final = "x-envoy-auth-partial-body"
 """Header by which Envoy says over ext_authz, where there is a body, whether it is a part of one."""
 ANSWER_HEADERS: Final = ("content-type", "retry-after", "link", "cache-control")
 """What a refusal may set beside our own headers: Envoy drops or refuses everything else from us."""
+STEERING_HEADERS: Final = (
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-max-retries",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retriable-status-codes",
+    "x-envoy-retry-grpc-on",
+    "x-envoy-retry-on",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-rq-timeout-ms",
+)
+"""Request headers that steer Envoy's router (http_filters/router_filter), for proxies that cannot strip by prefix."""

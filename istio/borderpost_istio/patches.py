@@ -15,7 +15,14 @@ from envoy_data_plane.envoy.config.route import v3 as route
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation import v3 as early
 from envoy_data_plane.google import protobuf
 
-from borderpost_base.names import CLIENT_HEADER, CLUSTER_HEADER, DECISION_HEADER, EXT_PROC_FILTER, REGION_HEADER
+from borderpost_base.names import (
+    CLIENT_HEADER,
+    CLUSTER_HEADER,
+    DECISION_HEADER,
+    EXT_PROC_FILTER,
+    REGION_HEADER,
+    STEERING_HEADERS,
+)
 from borderpost_envoy.clusters import server_cluster
 from borderpost_envoy.connections import EARLY_MUTATION, MANAGER, connection_manager, metadata_namespace
 from borderpost_envoy.failover import failover_cluster
@@ -57,17 +64,6 @@ REFERENCED = "envoyfilter.istio.io/referenced-services"
 """Annotation with the services that are kept for a gateway where `PILOT_FILTER_GATEWAY_CLUSTER_CONFIG` prunes those
 that no VirtualService names."""
 _NOT_FOUND = 404
-_STEERING = (
-    "x-envoy-hedge-on-per-try-timeout",
-    "x-envoy-max-retries",
-    "x-envoy-retriable-header-names",
-    "x-envoy-retriable-status-codes",
-    "x-envoy-retry-grpc-on",
-    "x-envoy-retry-on",
-    "x-envoy-upstream-rq-per-try-timeout-ms",
-    "x-envoy-upstream-rq-timeout-ms",
-)
-"""Headers that steer Envoy's router (http_filters/router_filter), for proxies that cannot strip by prefix."""
 
 
 def envoy_filters(plan: IstioPlan) -> list[EnvoyFilter]:
@@ -144,7 +140,7 @@ def _strip_by_name() -> core.TypedExtensionConfig:
     return core.TypedExtensionConfig(
         name=EARLY_MUTATION,
         typed_config=protobuf.Any.pack(
-            early.HeaderMutation(mutations=[mutation.HeaderMutation(remove=name) for name in (*own, *_STEERING)])
+            early.HeaderMutation(mutations=[mutation.HeaderMutation(remove=name) for name in (*own, *STEERING_HEADERS)])
         ),
     )
 

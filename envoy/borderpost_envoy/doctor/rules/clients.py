@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from borderpost.reports.finding import Level, Rule
-from borderpost_base.names import CLIENT_HEADER, CLUSTER_HEADER, HEADER_PREFIX
+from borderpost_base.names import CLIENT_HEADER, CLUSTER_HEADER, HEADER_PREFIX, STEERING_HEADERS
 from borderpost_envoy.doctor.checks import HEADERS, MANAGER, ROUTES, Hit, check
 from borderpost_envoy.doctor.envoy_gateway import is_made_by_envoy_gateway
 from borderpost_envoy.doctor.message import Message
@@ -35,20 +35,27 @@ _ESCAPES = ("IMPLEMENTATION_SPECIFIC_DEFAULT", "KEEP_UNCHANGED", *_ESCAPES_REFUS
 def strips_our_headers(scene: Scene) -> Iterator[Hit]:
     """Look for the early removal of our prefix."""
     for manager in scene.guarded:
-        if not strips(manager, HEADER_PREFIX):
+        if not strips_ours(manager):
             message = f"Headers that begin with `{HEADER_PREFIX}` are not removed before the filters run."
             yield Hit(manager.message, f"listener {manager.label}", message)
 
 
-def strips(manager: Manager, prefix: str) -> bool:
-    """Return True if headers that begin so are taken from every client before the filters run."""
+def strips(manager: Manager, prefix: str, names: Iterable[str]) -> bool:
+    """Return True if headers are taken from every client before the filters run: the prefix, or each name by itself."""
+    left = set(names)
     for extension in manager.message.each("early_header_mutation_extensions"):
         kind, config = extension.typed("typed_config")
         for mutation in config.each("mutations") if kind == _EARLY else ():
             removed = mutation.get("remove_on_match", "key_matcher").text("prefix")
             if removed is not None and prefix.startswith(removed.lower()):
                 return True
-    return False
+            left.discard((mutation.text("remove") or "").lower())
+    return not left
+
+
+def strips_ours(manager: Manager) -> bool:
+    """Return True if no client can bring a header by which Borderpost or the router is told something."""
+    return strips(manager, HEADER_PREFIX, (CLUSTER_HEADER, CLIENT_HEADER))
 
 
 @check(
@@ -161,7 +168,7 @@ def _is_told_the_client(door: Door, scene: Scene) -> bool:
 def nobody_is_internal(scene: Scene) -> Iterator[Hit]:
     """Look for addresses that count as internal."""
     for manager in scene.guarded:
-        if strips(manager, "x-envoy-"):
+        if strips(manager, "x-envoy-", STEERING_HEADERS):
             continue
         internal = manager.message.get("internal_address_config")
         blocks = list(internal.each("cidr_ranges"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from borderpost.reports.finding import Level, Rule
-from borderpost_base.names import CLUSTER_HEADER, HEADER_PREFIX
+from borderpost_base.names import CLUSTER_HEADER
 from borderpost_base.yaml_source import KeyPath
 from borderpost_envoy.doctor.checks import EXT_AUTHZ, EXT_PROC, EXT_PROC_API, HTTP_FILTERS, MANAGER, Hit, check
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.model import Leads, Manager, Route
-from borderpost_envoy.doctor.rules.clients import strips
+from borderpost_envoy.doctor.rules.clients import strips_ours
 from borderpost_envoy.doctor.scene import Door, Scene, is_law
 from borderpost_envoy.plan import Via
 
@@ -63,7 +63,7 @@ def every_way_asks(scene: Scene) -> Iterator[Hit]:
         manager = chain.manager
         if manager is None or scene.doors_of(manager):
             continue
-        closed = strips(manager, HEADER_PREFIX)
+        closed = strips_ours(manager)
         for _, host, route in manager.routes():
             if closed and is_law(route) and route.header in (None, CLUSTER_HEADER):
                 continue  # nobody can name a cluster here: not the client, and not us
