@@ -2,8 +2,8 @@
 
     python tools/generate.py                 write what is stale, name it
     python tools/generate.py --check         change nothing; exit 1 if something is stale
-    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, doctor, schema, envoy, istio, wire,
-                                             chart, kubernetes
+    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, doctor, schema, envoy, istio,
+                                             wire, chart, kubernetes
 
 A generator is a function from the repository's root to {path relative to it: content}. Files below a generator's
 folders that it no longer makes are removed.
