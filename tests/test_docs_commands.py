@@ -115,8 +115,10 @@ LONG_PAGES = frozenset(
         "policy-as-code",
         "shadow",
         "triggers",
+        "upgrade",
         "whatif",
         "workers",
+        "zero-trust",
     )
 )
 """Pages with so many commands that they run among the long tests only."""

@@ -1,4 +1,4 @@
-"""Policy and catalogue changed while a real Envoy asks: in the right order nothing fails, in the wrong nothing leaks."""
+"""Policy and catalogue changed while a real Envoy asks: nothing fails in the right order, nothing leaks otherwise."""
 
 from __future__ import annotations
 
