@@ -39,10 +39,13 @@ class Secured(NamedTuple):
         file.write_text(yaml.safe_dump(config))
         self.mesh.lab.put(OURS, render_istio(file))
         assert self.mesh.lab.nacks() == []
-        self.mesh.lab.eventually(
-            lambda: region_cluster(REGION) in self.mesh.lab.delivered().clusters, "the cluster has its certificates"
-        )
+        self.mesh.lab.eventually(self._has_certificates, "the cluster that speaks TLS has taken the plain one's place")
         self.mesh.go(REGION)
+
+    def _has_certificates(self) -> bool:
+        delivered = self.mesh.lab.delivered()
+        name = region_cluster(REGION)
+        return "transport_socket" in delivered.clusters.get(name, ()) and name not in delivered.warming
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import select
+import socket
 import ssl
 import threading
 from pathlib import Path
+
+_READ_BYTES = 65_536
 
 
 class TlsDoor:
@@ -14,47 +17,50 @@ class TlsDoor:
 
     def __init__(self, behind: int, *, certificate: tuple[Path, Path], client_ca: Path) -> None:
         self._behind = behind
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(client_ca))
-        self._context.verify_mode = ssl.CERT_REQUIRED
-        self._context.load_cert_chain(*certificate)
-        self.port = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="tls-door", daemon=True)
+        self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(client_ca))
+        self._tls.verify_mode = ssl.CERT_REQUIRED
+        self._tls.load_cert_chain(*certificate)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._open: set[socket.socket] = set()
+        self._threads = [threading.Thread(target=self._accept, name="tls-door")]
 
     def __enter__(self) -> TlsDoor:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        self._threads[0].start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        for each in (self._listener, *tuple(self._open)):
+            with contextlib.suppress(OSError):  # the other side may have ended it
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
 
-    async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
-        self.port = self._server.sockets[0].getsockname()[1]
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # which is how shutdown ends it
+            while True:
+                plain, _ = self._listener.accept()
+                self._open.add(plain)
+                self._threads.append(threading.Thread(target=self._serve, args=(plain,), name="tls-door"))
+                self._threads[-1].start()
 
-    async def _close(self) -> None:
-        self._server.close()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._behind)
-        try:
-            await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
-        finally:
-            inner_writer.close()
-            writer.close()
+    def _serve(self, plain: socket.socket) -> None:
+        """Serve one connection. One that fails its handshake, or is cut, just ends."""
+        with plain, contextlib.suppress(OSError):
+            inner = socket.create_connection(("127.0.0.1", self._behind))
+            with inner, self._tls.wrap_socket(plain, server_side=True) as outer:
+                self._open.add(outer)
+                while _passed(outer, inner):
+                    pass
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+def _passed(outer: ssl.SSLSocket, inner: socket.socket) -> bool:
+    """Pass on what has come from either side; return False once one has ended."""
+    ready = [outer] if outer.pending() else select.select([outer, inner], [], [])[0]
+    for source in ready:
+        data = source.recv(_READ_BYTES)
+        if not data:
+            return False
+        (inner if source is outer else outer).sendall(data)
+    return True
