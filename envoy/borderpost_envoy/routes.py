@@ -85,28 +85,30 @@ def _own_route(plan: EnvoyPlan, one: OwnRoute) -> route.Route:
     )
 
 
-def cluster_routes(plan: GatewayPlan, one: RoutePlan) -> list[route.Route]:
-    """Return the same as one route for each cluster, which our header chooses, and one that refuses.
+def cluster_route(plan: GatewayPlan, one: RoutePlan, cluster: str) -> route.Route:
+    """Return a route that leads to one cluster, if that is what our answer names.
 
-    Until there is an answer the last one fits: it carries what the filters need to know of the route. Envoy chooses
-    again once the header is there. An allow-list for a proxy without the matcher.
+    One for each cluster is an allow-list for a proxy without the matcher, with `refusing_route` as the last.
     """
-    found = []
-    for name in clusters(plan):
-        to_region = _named(plan, one)
-        to_region.match = route.RouteMatch(
-            prefix=one.prefix,
-            headers=[
-                route.HeaderMatcher(name=CLUSTER_HEADER, string_match=envoy_match.StringMatcher(exact=name)),
-            ],
-        )
-        action = _action(one)
-        action.cluster = name
-        to_region.route = action
-        found.append(to_region)
-    refused = _named(plan, one)
-    refused.direct_response = route.DirectResponseAction(status=REFUSED)
-    return [*found, refused]
+    found = _named(plan, one)
+    found.match = route.RouteMatch(
+        prefix=one.prefix,
+        headers=[route.HeaderMatcher(name=CLUSTER_HEADER, string_match=envoy_match.StringMatcher(exact=cluster))],
+    )
+    action = _action(one)
+    action.cluster = cluster
+    found.route = action
+    return found
+
+
+def refusing_route(plan: GatewayPlan, one: RoutePlan) -> route.Route:
+    """Return the route that fits until there is an answer, and after one that names no cluster of ours.
+
+    It carries what the filters need to know of the route; Envoy chooses again once the header is there.
+    """
+    found = _named(plan, one)
+    found.direct_response = route.DirectResponseAction(status=REFUSED)
+    return found
 
 
 def clusters(plan: GatewayPlan) -> tuple[str, ...]:

@@ -29,7 +29,15 @@ from borderpost_envoy.failover import failover_cluster
 from borderpost_envoy.filters import observed_only, observing_filters, own_filters, switched_on
 from borderpost_envoy.messages import as_data
 from borderpost_envoy.plan import RoutePlan, RouteStyle
-from borderpost_envoy.routes import REMOVED_HEADERS, allow_list, cluster_routes, region_route, told_headers
+from borderpost_envoy.routes import (
+    REMOVED_HEADERS,
+    allow_list,
+    cluster_route,
+    clusters,
+    refusing_route,
+    region_route,
+    told_headers,
+)
 from borderpost_istio.kinds import Metadata
 from borderpost_istio.kinds.networking import (
     ApplyTo,
@@ -171,17 +179,33 @@ def _route_patches(plan: IstioPlan) -> list[ConfigPatch]:
 
 
 def _routes(plan: IstioPlan, one: RoutePlan) -> list[dict[str, Any]]:
-    table = plan.has_table or plan.route_style is RouteStyle.CLUSTER_HEADER
-    made = [region_route(plan, one)] if table else cluster_routes(plan, one)
-    for each in made:
-        each.request_headers_to_remove = list(REMOVED_HEADERS)
-        each.response_headers_to_add = told_headers(plan, metadata_namespace(plan.via))
-    found = [as_data(each) for each in made]
-    for data in found:
-        own = {**_turned_on(plan), **data.get("typed_per_filter_config", {}), **route_limits(plan.rate_limit)}
-        if own:
-            data["typed_per_filter_config"] = own
-    return found
+    if plan.has_table or plan.route_style is RouteStyle.CLUSTER_HEADER:
+        return [_dressed(plan, region_route(plan, one))]
+    names = clusters(plan)
+    # A message takes milliseconds to become data, so of routes that differ in their cluster alone one is made.
+    example = _dressed(plan, cluster_route(plan, one, names[0]))
+    return [*(_to_cluster(example, name) for name in names), _dressed(plan, refusing_route(plan, one))]
+
+
+def _dressed(plan: IstioPlan, made: route.Route) -> dict[str, Any]:
+    """Return a route as data, with what stands on the route configuration where that is ours as a whole."""
+    made.request_headers_to_remove = list(REMOVED_HEADERS)
+    made.response_headers_to_add = told_headers(plan, metadata_namespace(plan.via))
+    data = as_data(made)
+    own = {**_turned_on(plan), **data.get("typed_per_filter_config", {}), **route_limits(plan.rate_limit)}
+    if own:
+        data["typed_per_filter_config"] = own
+    return data
+
+
+def _to_cluster(example: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the same route to another cluster."""
+    headers = [{**header, "string_match": {"exact": name}} for header in example["match"]["headers"]]
+    return {
+        **example,
+        "match": {**example["match"], "headers": headers},
+        "route": {**example["route"], "cluster": name},
+    }
 
 
 def _turned_on(plan: IstioPlan) -> dict[str, Any]:
