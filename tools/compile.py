@@ -25,7 +25,8 @@ PACKAGES = ("extauthz/borderpost", "extauthz/borderpost_base", "wire/borderpost_
 MODULES = (
     "borderpost/audit/batch.py", "borderpost/audit/committer.py", "borderpost/audit/pace.py",
     "borderpost/audit/prepared.py", "borderpost/audit/record.py", "borderpost/audit/writer.py",
-    "borderpost/processor.py", "borderpost/recognition.py", "borderpost/record_keeper.py", "borderpost_base/memo.py",
+    "borderpost/entrance.py", "borderpost/processor.py", "borderpost/recognition.py", "borderpost/record_keeper.py",
+    "borderpost_base/memo.py",
     "borderpost_wire/deadlines.py", "borderpost_wire/wire_call.py", "borderpost_wire/wire_engine.py",
     "borderpost_wire/wire_protocol.py",
 )  # fmt: skip

@@ -51,6 +51,11 @@ CERTIFICATE_ATTRIBUTES = (
     "connection.dns_san_peer_certificate",
 )
 """Sent where client certificates are asked for; Envoy gives the first name of each kind."""
+_ASK_AGAIN_ON = ("connect-failure", "reset", "unavailable", "cancelled")
+"""When we are asked again. `cancelled` is how a grpcio worker that makes way refuses a call that crossed its GOAWAY
+(tried)."""
+_TELL_AGAIN_ON = tuple(condition for condition in _ASK_AGAIN_ON if condition != "reset")
+"""When we are told again of an observed request: not where we may have recorded it."""
 _CLUSTER_ATTRIBUTE = "xds.cluster_name"
 """Where an observed request goes. Known when we are told of it, unlike where our answer is to name the cluster."""
 
@@ -182,7 +187,7 @@ def _observing(plan: GatewayPlan) -> ext_proc.ExternalProcessor:
     """Return a filter that waits for nothing and changes nothing: `observability_mode` takes no answer."""
     certificate = CERTIFICATE_ATTRIBUTES if plan.asks_for_certificates else ()
     return ext_proc.ExternalProcessor(
-        grpc_service=_grpc_service(plan, timeout=None),
+        grpc_service=_grpc_service(plan, timeout=None, retry_on=_TELL_AGAIN_ON),
         failure_mode_allow=True,
         observability_mode=True,
         processing_mode=_processing_mode(with_body=False),
@@ -247,7 +252,9 @@ def _jwt_authn(plan: EnvoyPlan) -> jwt.JwtAuthentication:
     )
 
 
-def _grpc_service(plan: GatewayPlan, *, timeout: timedelta | None) -> core.GrpcService:
+def _grpc_service(
+    plan: GatewayPlan, *, timeout: timedelta | None, retry_on: tuple[str, ...] = _ASK_AGAIN_ON
+) -> core.GrpcService:  # fmt: skip
     return core.GrpcService(
         envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=SERVER_CLUSTER, skip_envoy_headers=True),
         timeout=timeout,
@@ -260,8 +267,7 @@ def _grpc_service(plan: GatewayPlan, *, timeout: timedelta | None) -> core.GrpcS
                 max_interval=_bound(plan),
             ),
             num_retries=2,
-            # `cancelled` is how a grpcio worker that makes way refuses a call that crossed its GOAWAY (tried).
-            retry_on="connect-failure,reset,unavailable,cancelled",
+            retry_on=",".join(retry_on),
             retry_host_predicate=[
                 core.RetryPolicyRetryHostPredicate(
                     name=PREVIOUS_HOSTS, typed_config=protobuf.Any.pack(previous_hosts.PreviousHostsPredicate())

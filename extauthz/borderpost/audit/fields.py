@@ -266,7 +266,11 @@ _TYPES: tuple[RecordType, ...] = (
             )
         ),
     ),
-    RecordType("decision", "A request was decided; durable before Envoy was answered.", _DECISION),
+    RecordType(
+        "decision",
+        "A request was decided; durable before Envoy was answered, but where the route is only observed.",
+        _DECISION,
+    ),
     RecordType(
         "policy.activate",
         "A policy bundle came into use by this worker.",
