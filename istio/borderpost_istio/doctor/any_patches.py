@@ -211,7 +211,7 @@ def _hits_ours(patch: Patch, routing: Routing) -> bool:
 def _changes_cluster(patch: Patch, routing: Routing) -> bool:
     """Say whether a patch gives one of the clusters that matter other endpoints or another transport."""
     if patch.operation != "MERGE":
-        return patch.value.get("name").text == SERVER_CLUSTER
+        return patch.value.get("name").text in (SERVER_CLUSTER, *routing.mesh.region_clusters)
     named = patch.match.get("cluster", "name").text
     service = patch.match.get("cluster", "service").text
     reaches = named in (None, SERVER_CLUSTER, *routing.mesh.region_clusters)
