@@ -60,7 +60,7 @@ class CompiledLaw:
         if ranking.chosen is None:
             return Refusal(503, "BP0806", "no-legal-region-up", jurisdiction, law.regimes), ranking
         region = ranking.chosen
-        group = self.groups.choose(ranking)
+        group = self.groups.choose(ranking, law.legal)
         if group is None:
             return Route(region, self.clusters[region], jurisdiction, law.bases[region]), ranking
         # A region outside the law is in no ranking of it, and has no basis: a group that reaches one is not chosen.

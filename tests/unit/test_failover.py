@@ -117,7 +117,8 @@ def test_which_of_several_groups_is_chosen() -> None:
     groups = FailoverGroups({name: FailoverGroup(regions=tuple(regions)) for name, regions in named.items()})
 
     def chosen(ranking: Ranking) -> str | None:
-        group = groups.choose(ranking)
+        legal = tuple(sorted([*(each.region for each in ranking.order), *ranking.down]))
+        group = groups.choose(ranking, legal)
         return None if group is None else group.id
 
     assert chosen(ranking("a", "b", "c")) == "abc"

@@ -12,6 +12,7 @@ to the same group from what a record names.
 from __future__ import annotations
 
 import difflib
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -56,17 +57,34 @@ class FailoverGroups:
         """Return the groups whose first choice is this region, in the order of the configuration."""
         return self._by_first.get(region, ())
 
-    def choose(self, ranking: Ranking) -> Group | None:
+    def choose(self, ranking: Ranking, legal: tuple[str, ...]) -> Group | None:
         """Return the group to answer in place of the region chosen; None where there is none.
 
-        `ranking.order` holds exactly the regions that are legal for the request and not down, and nothing else counts.
+        `legal` is what was ranked, sorted: a region of it that is not in `ranking.down` can serve, and no other can.
         """
-        if ranking.chosen is None or ranking.chosen not in self._by_first:
-            return None
-        places = {candidate.region: place for place, candidate in enumerate(ranking.order)}
-        fitting = [group for group in self._by_first[ranking.chosen] if places.keys() >= set(group.regions)]
-        beyond = len(places)
-        return min(fitting, key=lambda group: (*(places[region] for region in group.regions), beyond), default=None)
+        groups = self._by_first.get(ranking.chosen, ()) if ranking.chosen is not None else ()
+        fitting = [group for group in groups if all(_can_serve(each, ranking, legal) for each in group.regions)]
+        if len(fitting) < 2:
+            return fitting[0] if fitting else None
+        places = _places(ranking, {region for group in fitting for region in group.regions})
+        beyond = len(ranking.order)
+        return min(fitting, key=lambda group: (*(places[region] for region in group.regions), beyond))
+
+
+def _places(ranking: Ranking, wanted: set[str]) -> dict[str, int]:
+    """Return the place of each of these regions in the ranking; they are near its top, as a rule."""
+    places: dict[str, int] = {}
+    for place, candidate in enumerate(ranking.order):
+        if candidate.region in wanted:
+            places[candidate.region] = place
+            if len(places) == len(wanted):
+                break
+    return places
+
+
+def _can_serve(region: str, ranking: Ranking, legal: tuple[str, ...]) -> bool:
+    place = bisect_left(legal, region)  # with hundreds of regions a set of them would be the dearest part of a decision
+    return place < len(legal) and legal[place] == region and region not in ranking.down
 
 
 def mistakes(
