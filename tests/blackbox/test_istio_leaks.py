@@ -15,7 +15,7 @@ import yaml
 
 from borderpost.demo.children import free_port
 from borderpost.demo.istio.scenery import HOST, gateway, region_host
-from borderpost_envoy import Via
+from borderpost_envoy import RouteStyle, Via
 from support.client import Header, send
 from support.h2_client import send_h2
 from support.istio_lab import GATEWAY, resource
@@ -38,7 +38,9 @@ from support.upstreams import Behaviour
 
 pytestmark = [pytest.mark.blackbox, pytest.mark.full]
 
-EXT_PROC = [each for each in RENDERINGS if each.via is Via.EXT_PROC]
+VARIANTS = [each for each in RENDERINGS if each != (Via.EXT_AUTHZ, RouteStyle.MATCHER, "1.29", ("*",))]
+"""Of the five, one differs from the others only in what two of them have: it is delivered elsewhere, and not tried."""
+EXT_PROC = [each for each in VARIANTS if each.via is Via.EXT_PROC]
 ROWS = {row.test: row for row in leak_rows().values()}
 TO_HOST: list[Header] = [("host", HOST)]
 SPOOF: list[Header] = [*TO_HOST, ("x-borderpost-cluster", region_cluster("us-1"))]
@@ -46,7 +48,7 @@ US = "us-1"
 EU = "eu-1"
 
 
-@pytest.fixture(scope="module", params=RENDERINGS, ids=str)
+@pytest.fixture(scope="module", params=VARIANTS, ids=str)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeshWiring]:
     with meshed(tmp_path_factory.mktemp("leaks"), request.param) as wiring:
         yield wiring
@@ -86,8 +88,9 @@ def served(mesh: MeshWiring, headers: list[Header] = TO_HOST, **how: Any) -> dic
 # Clients
 
 
-def test_it_is_served_where_it_was_decided(mesh: MeshWiring) -> None:
+def test_it_is_served_where_it_was_decided(mesh: MeshWiring, clean: set[str]) -> None:
     assert mesh.lab.nacks() == []
+    assert clean == {"BPD079"}, "regions of the lab are reached in clear, which the doctor tells, and nothing else"
     assert served(mesh) == {EU: 1}
     mesh.go(US)
     assert served(mesh) == {EU: 1, US: 1}
@@ -127,11 +130,10 @@ def test_connect(mesh: MeshWiring) -> None:
     assert mesh.served == {}
 
 
-@pytest.mark.parametrize("protocol", ["websocket", "connect-udp", "connect-ip"])
-def test_extended_connect(mesh: MeshWiring, protocol: str) -> None:
+def test_extended_connect(mesh: MeshWiring) -> None:
     """The CONNECT of HTTP/2 that names a protocol (RFC 8441): istiod has Envoy allow none."""
     try:
-        reply = send_h2(mesh.lab.port, method="CONNECT", headers=[(":protocol", protocol), *SPOOF[1:]])
+        reply = send_h2(mesh.lab.port, method="CONNECT", headers=[(":protocol", "websocket"), *SPOOF[1:]])
     except ConnectionError:
         pass  # the stream was reset
     else:

@@ -19,6 +19,7 @@ from borderpost.cli.output import CLEAN, COULD_NOT_RUN, Output
 from borderpost.config.istio import IstioVersion
 from borderpost.config.load import load_config
 from borderpost.demo.istio.scenery import HOST, istio_section
+from borderpost.reports.finding import Level
 from borderpost_base.names import EXT_AUTHZ_FILTER, EXT_PROC_FILTER
 from borderpost_envoy import RouteStyle, Via
 from support.client import Reply
@@ -91,7 +92,10 @@ class MeshWiring(Wiring):
         assert self.lab.nacks() == before
 
     def found(self) -> set[str]:
-        """Return the rules that `borderpost doctor` finds broken, in what Envoy has and in what istiod was given."""
+        """Return the rules that `borderpost doctor` finds broken, in what Envoy has and in what istiod was given.
+
+        Notes are no findings: that Istio lets websockets through the usual filters is one.
+        """
         live = ("--admin", f"127.0.0.1:{self.envoy.admin_port}", str(self.lab.istiod.live))
         parser, command = build_command("doctor")
         printed = io.StringIO()
@@ -99,7 +103,7 @@ class MeshWiring(Wiring):
         code = command.run(arguments, Output("doctor", as_json=True, stdout=printed))
         document = json.loads(printed.getvalue())
         assert code != COULD_NOT_RUN, document
-        return {one["rule"] for one in document["findings"]}
+        return {one["rule"] for one in document["findings"] if one["level"] != Level.NOTE}
 
     def refused(self, reply: Reply) -> bool:
         """Return whether Envoy answered by itself and no region got the request."""
