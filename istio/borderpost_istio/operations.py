@@ -108,7 +108,8 @@ def _to_region(region: MeshRegion) -> EgressRule:
 
 def _others(plan: IstioPlan) -> Iterator[EgressRule]:
     for place in plan.egress.also if plan.egress is not None else ():
-        yield EgressRule(to=(Peer(ip_block=IpBlock(cidr=place.network)),), ports=_tcp(*place.ports))
+        ports = tuple(PolicyPort(protocol=place.protocol, port=port) for port in place.ports)
+        yield EgressRule(to=(Peer(ip_block=IpBlock(cidr=place.network)),), ports=ports)
 
 
 def _namespace(name: str) -> Peer:

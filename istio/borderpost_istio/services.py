@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from borderpost.config.istio_regions import IstioRegion, RegionTls
+from borderpost.config.mesh_fields import split_endpoint
 from borderpost_envoy import HostPort
 from borderpost_envoy.clusters import OPEN_AT_ONCE_MAX
 from borderpost_istio.kinds import Metadata
@@ -44,8 +45,8 @@ def destination_rules(plan: IstioPlan) -> list[DestinationRule]:
 
 def endpoint(text: str, port: int) -> HostPort:
     """Return an endpoint's address and port; without one of its own it has the service's."""
-    host_and_port = (text.startswith("[") and "]:" in text) or text.count(":") == 1
-    return HostPort.parse(text) if host_and_port else HostPort(text.removeprefix("[").removesuffix("]"), port)
+    host, own = split_endpoint(text)
+    return HostPort(host, port if own is None else own)
 
 
 def _service_entry(plan: IstioPlan, region: MeshRegion) -> ServiceEntry:

@@ -10,6 +10,7 @@ import yaml
 
 from borderpost.config.istio import IstioSection, subset_name
 from borderpost.config.load import Loaded, load_config
+from borderpost.config.mesh_fields import split_endpoint
 from borderpost_base.errors import BorderpostError, Problems
 
 BASE: dict[str, Any] = {
@@ -180,6 +181,45 @@ def test_a_release_is_quoted(tmp_path: Path) -> None:
 )
 def test_what_a_region_cannot_be(tmp_path: Path, spec: dict[str, Any]) -> None:
     assert {error.code for error in refused(tmp_path, region(**spec))} <= {"BP0104", "BP1401"}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("192.0.2.1", ("192.0.2.1", None)),
+        ("192.0.2.1:8443", ("192.0.2.1", 8443)),
+        ("2001:DB8::1", ("2001:db8::1", None)),
+        ("[2001:db8:0::1]:8443", ("2001:db8::1", 8443)),
+        ("[2001:db8::1]", ("2001:db8::1", None)),
+        ("Pod-0.EXAMPLE.com:80", ("pod-0.example.com", 80)),
+    ],
+)
+def test_endpoints_in_their_forms(tmp_path: Path, text: str, found: tuple[str, int | None]) -> None:
+    assert split_endpoint(text) == found
+    section = load(tmp_path, region(endpoints=[text])).config.istio
+    assert section is not None
+    (kept,) = section.regions["eu-1"].endpoints
+    assert split_endpoint(kept) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "192.0.2.1:",
+        "192.0.2.1:0",
+        "192.0.2.1:65536",
+        "a:b",
+        "[a",
+        "[::1]x",
+        "::1:8443:x",
+        "192.0.2.256",
+        "a b",
+        "*",
+    ],
+)
+def test_endpoints_that_nobody_reaches(tmp_path: Path, text: str) -> None:
+    assert [error.code for error in refused(tmp_path, region(endpoints=[text]))] == ["BP1401"]
 
 
 def test_routes_have_a_path_and_law(tmp_path: Path) -> None:

@@ -92,7 +92,10 @@ class EgressPlace(StrictModel):
     """Where it is."""
 
     ports: Annotated[tuple[Port, ...], Field(min_length=1)]
-    """Its ports, TCP."""
+    """Its ports."""
+
+    protocol: Literal["TCP", "UDP"] = "TCP"
+    """UDP is for DNS that is no pod of the cluster, such as a cache on each node (port 53)."""
 
 
 class EgressSpec(StrictModel):

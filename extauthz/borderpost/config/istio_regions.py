@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from borderpost.config.mesh_fields import FileInProxy, HostName, Labels, LabelValue, Network, Port
+from borderpost.config.mesh_fields import Endpoint, FileInProxy, HostName, Labels, LabelValue, Network, Port
 from borderpost_base.errors import BadValue
 from borderpost_base.strict import StrictModel
 
@@ -65,7 +65,7 @@ class IstioRegion(StrictModel):
     in_mesh: bool = False
     """Whether Kubernetes or another ServiceEntry already has the service. False has a ServiceEntry rendered."""
 
-    endpoints: tuple[Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,300}$")], ...] = ()
+    endpoints: Annotated[tuple[Endpoint, ...], Field(max_length=1000)] = ()
     """Addresses or names, with `:PORT` where it differs; empty asks DNS for the host."""
 
     labels: Labels | None = None

@@ -44,6 +44,35 @@ def _served_host(value: Any) -> str:
     return _host(value)
 
 
+def _address(value: Any) -> str:
+    """Return an IP address in its one form, or a host name."""
+    try:
+        return str(ipaddress.ip_address(str(value)))
+    except ValueError:
+        return _host(value)
+
+
+def split_endpoint(text: str) -> tuple[str, int | None]:
+    """Return address and port of an endpoint: `HOST`, `HOST:PORT`, `V6` or `[V6]:PORT`. Raises BP1401."""
+    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", text)
+    if bracketed is not None:
+        host, port = bracketed[1], bracketed[2]
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host, port = text, None
+    if port is not None and not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
+        raise BorderpostError("BP1401", f"`{port}` is not a port from 1 to 65535")
+    return _address(host), int(port) if port is not None else None
+
+
+def _endpoint(value: Any) -> str:
+    host, port = split_endpoint(str(value))
+    if port is None:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _gateway(value: Any) -> str:
     parts = value.split("/") if isinstance(value, str) else []
     if len(parts) not in (1, 2) or not all(_LABEL.fullmatch(label) for part in parts for label in part.split(".")):
@@ -66,6 +95,10 @@ GatewayName = Annotated[str, checked(_gateway)]
 """The name of a Gateway, with its namespace if it is in another one."""
 Network = Annotated[str, checked(_network)]
 """A network in CIDR notation."""
+Address = Annotated[str, checked(_address)]
+"""An IP address or a host name."""
+Endpoint = Annotated[str, checked(_endpoint)]
+"""An address with a port or without."""
 NamespaceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 """Name of a namespace of Kubernetes."""
 LabelKey = Annotated[

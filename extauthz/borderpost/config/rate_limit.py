@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from borderpost.config.mesh_fields import FileInProxy, Port
+from borderpost.config.mesh_fields import Address, FileInProxy, Port
 from borderpost.policy.fields import HeaderName, Label, Text
 from borderpost_base.errors import BadValue
 from borderpost_base.strict import StrictModel
@@ -40,7 +40,7 @@ class RateLimitSpec(StrictModel):
     domain: Label
     """The domain of its limits."""
 
-    host: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")] | None = None
+    host: Address | None = None
     """Its address or name, on the network."""
 
     port: Port = 8081
