@@ -100,6 +100,13 @@ def _(stage: Stage) -> bool:
     return stage.served_by("us-1", stage.send())
 
 
+@shows("BPD042-upstream")
+def _(stage: Stage) -> bool:
+    stage.answer(stage.to("eu-1"))
+    stage.send()
+    return bool(stage.other.requests)
+
+
 def _rbac_for_all(tree: Tree) -> None:
     """Deny what the failing example denies for one route, for all of them."""
     everybody = {"permissions": [{"any": True}], "principals": [{"any": True}]}

@@ -18,6 +18,7 @@ from support.doctor_cases import (
     cluster,
     clusters,
     entry,
+    http_options,
     manager,
     override,
     routes,
@@ -85,6 +86,18 @@ def _(tree: Tree) -> None:
     after_ours(tree, "other.ext_authz", config)
 
 
+@case("BPD042", "upstream")
+def _(tree: Tree) -> None:
+    other = copy.deepcopy(entry(tree)["typed_config"])
+    other["grpc_service"] = {"envoy_grpc": {"cluster_name": "other"}}
+    clusters(tree).append({**copy.deepcopy(cluster(tree, "borderpost")), "name": "other"})
+    codec = {"@type": f"{FILTER}upstream_codec.v3.UpstreamCodec"}
+    http_options(tree, "eu-1")["http_filters"] = [
+        {"name": "other.ext_proc", "typed_config": other},
+        {"name": "envoy.filters.http.upstream_codec", "typed_config": codec},
+    ]
+
+
 @case("BPD043", "rbac", base="matched")
 def _(tree: Tree) -> None:
     before_ours(tree, "envoy.filters.http.rbac", {"@type": f"{FILTER}rbac.v3.RBAC"})
@@ -142,6 +155,13 @@ setting(
     {"access_log": [file_log("/dev/null", log_format={"json_format": {"client": "%DOWNSTREAM_REMOTE_ADDRESS%"}})]},
     base="log",
 )
+
+
+@case("BPD046", "listener", base="log")
+def _(tree: Tree) -> None:
+    tree["static_resources"]["listeners"][0]["access_log"] = [file_log("/dev/null")]
+
+
 setting(
     "BPD046",
     "token",
@@ -243,6 +263,11 @@ def _(tree: Tree) -> None:
     del one["load_assignment"]
     one["type"] = "EDS"
     one["eds_cluster_config"] = {"eds_config": {"path_config_source": {"path": "/run/envoy/eds.json"}}}
+
+
+@case("BPD049", "unseen-hosts")
+def _(tree: Tree) -> None:
+    manager(tree)["route_config"]["vhds"] = {"config_source": {"ads": {}}}
 
 
 @case("BPD049", "unseen-filter")

@@ -167,6 +167,18 @@ def aggregate(tree: Tree, name: str, members: list[str]) -> None:
     clusters(tree).append(leaf)
 
 
+@case("BPD033", "composite")
+def _(tree: Tree) -> None:
+    aggregate(tree, "eu-1", [])
+    cluster(tree, "eu-1")["cluster_type"] = {
+        "name": "envoy.clusters.composite",
+        "typed_config": {
+            "@type": f"{EXTENSIONS}clusters.composite.v3.ClusterConfig",
+            "clusters": [{"name": "eu-1-leaf"}, {"name": "us-1"}],
+        },
+    }
+
+
 EJECTING = {"consecutive_5xx": 1, "base_ejection_time": "60s", "max_ejection_percent": 100}
 """An outlier detection that takes an endpoint out at its first 5xx."""
 

@@ -11,8 +11,9 @@ import pytest
 
 from borderpost.reports.finding import Finding, Level
 from borderpost_base.json_source import load_json
+from borderpost_base.names import CLIENT_HEADER, CLUSTER_HEADER, STEERING_HEADERS
 from borderpost_envoy.doctor import CHECKS, RULES, UNKNOWN, Expected, Source, examine, read_configuration, read_file
-from support.doctor_cases import BASES, REGIONS, Case, rendered
+from support.doctor_cases import BASES, REGIONS, Case, manager, rendered
 from support.doctor_examples import CASES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,3 +91,14 @@ def test_an_observed_route_is_an_error_where_it_should_be_decided() -> None:
         ("BPD005", Level.ERROR, True),
     ]
     assert {one.level for one in examine(source)} == {Level.WARNING}
+
+
+def test_headers_that_are_removed_one_by_one_are_removed() -> None:
+    tree = rendered("authz")
+    early = manager(tree)["early_header_mutation_extensions"][0]["typed_config"]
+    names = [CLUSTER_HEADER, CLIENT_HEADER, *STEERING_HEADERS]
+    early["mutations"] = [{"remove": name} for name in names]
+    assert examined(tree) == []
+    for left, rule in ((CLUSTER_HEADER, "BPD020"), (CLIENT_HEADER, "BPD020")):
+        early["mutations"] = [{"remove": name} for name in names if name != left]
+        assert codes(examined(tree)) == {rule}

@@ -9,6 +9,7 @@ from borderpost_envoy.doctor.model import Cluster, Endpoint
 
 _KINDS = ("STATIC", "STRICT_DNS", "LOGICAL_DNS", "EDS", "ORIGINAL_DST")
 _AGGREGATE = "envoy.extensions.clusters.aggregate.v3.ClusterConfig"
+_COMPOSITE = "envoy.extensions.clusters.composite.v3.ClusterConfig"
 
 
 def read_cluster(message: Message, assignments: Mapping[str, Message], *, warming: bool) -> Cluster:
@@ -21,6 +22,8 @@ def read_cluster(message: Message, assignments: Mapping[str, Message], *, warmin
     if discovered is not None:
         found += _endpoints(discovered)
     members = config.texts("clusters") if extension == _AGGREGATE else ()
+    if extension == _COMPOSITE:
+        members = tuple(one.text("name") or "" for one in config.each("clusters"))
     return Cluster(name, message, kind, tuple(found), members, kind == "EDS" and discovered is None, warming)
 
 

@@ -164,7 +164,7 @@ class Cluster:
     """`STATIC`, `STRICT_DNS`, `LOGICAL_DNS`, `EDS`, `ORIGINAL_DST`, or the full name of a cluster extension's type."""
     endpoints: tuple[Endpoint, ...]
     members: tuple[str, ...]
-    """The clusters of an aggregate, in order."""
+    """The clusters of an aggregate or a composite, in order."""
     unseen: bool
     """Its endpoints are discovered and were not in what was read."""
     warming: bool

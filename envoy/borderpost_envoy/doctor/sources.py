@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +35,15 @@ class Source:
 def read_file(path: Path) -> Source:
     """Read a bootstrap (YAML or JSON) or a config dump (JSON).
 
-    Raises BorderpostError BP0003 for a file that cannot be read, BP1501 for one that is too large, BP1502 for one that
-    cannot be parsed.
+    `-` is the standard input. Raises BorderpostError BP0003 for a file that cannot be read, BP1501 for one that is too
+    large, BP1502 for one that cannot be parsed.
     """
+    bytes_max = limits.CONFIG_DUMP_BYTES_MAX + 1
+    if str(path) == "-":
+        return Source(_parsed(sys.stdin.buffer.read(bytes_max), "standard input"), None)
     try:
         with path.open("rb") as handle:
-            raw = handle.read(limits.CONFIG_DUMP_BYTES_MAX + 1)
+            raw = handle.read(bytes_max)
     except OSError as error:
         raise BorderpostError("BP0003", f"{path}: {error.strerror}", place=Place(str(path))) from error
     return Source(_parsed(raw, str(path)), str(path))

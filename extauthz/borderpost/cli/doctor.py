@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--dump", action="append", default=[], type=Path, metavar="FILE",
-        help="what an admin address's /config_dump?include_eds said; may be repeated",
+        help="what an admin address's /config_dump?include_eds said, or - for standard input; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--bootstrap", action="append", default=[], type=Path, metavar="FILE",

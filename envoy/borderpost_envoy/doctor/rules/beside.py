@@ -59,7 +59,8 @@ def is_alone(scene: Scene) -> Iterator[Hit]:
     Rule(
         "BPD042",
         "a filter after ours may undo the decision",
-        "What runs between our filter and the router can set the cluster's header, and have the route chosen again.",
+        "What runs between our filter and the router can set the cluster's header, and have the route chosen again. "
+        "What a cluster runs by itself sees the prompt after the decision, and may send it to others.",
         "Put it before our filter, which writes over whatever it set; ours stands directly before the router.",
     ),
     source=HTTP_FILTERS,
@@ -80,6 +81,15 @@ def has_the_last_word(scene: Scene) -> Iterator[Hit]:
                 )
             elif one.type == HEADER_MUTATION and _removes(one):
                 yield Hit(one.message, subject, "It removes headers of ours after the decision.")
+
+    for cluster in scene.reachable:
+        for each in cluster.http_options.each("http_filters"):
+            kind, _ = each.typed("typed_config")
+            if kind in _CHANGERS:
+                message = (
+                    f"Its own filter `{each.text('name')}` is {kind.rpartition('.')[2]}, on the way to the region."
+                )
+                yield Hit(each, f"cluster {cluster.name}", message)
 
 
 def _removes(one: HttpFilter) -> bool:

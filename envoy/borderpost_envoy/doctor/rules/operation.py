@@ -53,8 +53,11 @@ def keeps_admin_to_itself(scene: Scene) -> Iterator[Hit]:
 )
 def logs_no_clients(scene: Scene) -> Iterator[Hit]:
     """Look at the formats of access logs."""
-    for manager in scene.guarded:
-        for log in _logs(manager):
+    for listener, chain in scene.chains():
+        manager = chain.manager
+        if manager is None or not scene.doors_of(manager):
+            continue
+        for log in (*listener.message.each("access_log"), *_logs(manager)):
             subject = f"listener {manager.label}: access log"
             kind, config = log.typed("typed_config")
             if kind.endswith("GrpcAccessLogConfig"):
@@ -169,6 +172,10 @@ def all_is_seen(scene: Scene) -> Iterator[Hit]:
         for one in manager.filters:
             if not one.type and one.message.get("config_discovery").present:
                 yield Hit(one.message, f"listener {manager.label}: filter {one.name}", "What it does cannot be seen.")
+        for table in manager.tables:
+            if table.message.get("vhds").present:
+                message = "Virtual hosts are discovered as they are asked for, and a dump has only some."
+                yield Hit(table.message, f"routes {table.name}", message)
     for cluster in scene.reachable:
         if cluster.unseen:
             yield Hit(
