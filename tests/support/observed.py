@@ -57,11 +57,11 @@ def put(parts: WorkerParts, *messages: bytes, method: str = PROCESS) -> list[Obs
     return calls
 
 
-def checked(*, route: str = "chat", observing: bool = True, address: str = BRITISH) -> bytes:
+def checked(*, route: str = "chat", observing: object = True, address: str = BRITISH) -> bytes:
     """Return the same as Envoy asks by ext_authz."""
     request = authz.CheckRequest()
     own = request.attributes.route_metadata_context.filter_metadata["borderpost"]
-    own.update({"route": route, **({"observe": True} if observing else {})})
+    own.update({"route": route, **({"observe": observing} if observing is not False else {})})
     header = request.attributes.request.http.header_map.headers.add()
     header.key, header.raw_value = "x-borderpost-client", address.encode()
     return request.SerializeToString()

@@ -97,6 +97,21 @@ def test_over_ext_authz_the_answer_lets_go_and_changes_nothing(tmp_path: Path) -
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("word", ["true", 1, None, {}, [True], ""])
+def test_over_ext_authz_only_true_says_that_envoy_goes_its_own_way(tmp_path: Path, word: object) -> None:
+    async def main() -> None:
+        async with worker_parts(tmp_path, changes=OBSERVING) as parts:
+            (call,) = put(parts, checked(observing=word), method=CHECK)
+            assert authz.CheckResponse.FromString(call.replies[0]).denied_response.status.code == 503
+            (waiting,) = put(parts, checked(route="rest", observing=word), method=CHECK)
+            await until(lambda: waiting.answered)
+            assert waiting.cluster == "eu-1", "what enforces is not hampered by a word that says nothing"
+            (record,) = await durable(parts, 1)
+            assert record["mode"] == "enforce"
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("method", [PROCESS, CHECK])
 def test_an_enforcing_question_for_an_observed_route_is_refused_and_an_alarm(tmp_path: Path, method: str) -> None:
     message = told(observing=False) if method == PROCESS else checked(observing=False)
