@@ -36,6 +36,7 @@ from support.doctor_mesh_parts import (
     mixed,
     on_route,
     per_route,
+    put_together,
     redirected,
     retried,
     second,
@@ -189,6 +190,7 @@ CASES: Mapping[str, Case] = {
         unmatched(lambda bad: by_the_header(vhost="inference:80") if bad else by_the_header()),
         goes_elsewhere,
     ),
+    "a virtual host that is one with another": Case(("BPD050",), put_together, goes_elsewhere),
     "a listener by another port": Case(("BPD050",), with_strip(wrong_listener), goes_undecided),
     "an operation that does nothing": Case(
         ("BPD052",), unmatched(lambda bad: by_the_header(operation="REPLACE" if bad else "MERGE")), goes_elsewhere

@@ -218,6 +218,15 @@ def redirected(mesh: MeshWiring, bad: bool) -> Made:
     return followed(mesh, shop, *([policy] if bad else []))
 
 
+def put_together(mesh: MeshWiring, bad: bool) -> Made:
+    """Two hosts of one VirtualService, and the patch of the shorter by its name: istiod makes one virtual host of both,
+    called after the longer."""
+    hosts = served_host(infer())
+    hosts["spec"]["hosts"] = ["longer.inference.example", HOST]
+    named = by_the_header(vhost=f"{HOST if bad else 'longer.inference.example'}:{mesh.lab.port}")
+    return [*regions(mesh), hosts, ours(*asking(mesh), strip(), named)]
+
+
 def selected(mesh: MeshWiring, bad: bool) -> Made:
     found = followed(mesh)
     if bad:

@@ -205,10 +205,10 @@ def test_our_host_at_another_gateway_of_the_pods(
     assert unconfigured == ({"BPD070"} if rules else set())
 
 
-def test_of_hosts_with_one_set_of_routes_only_the_first_has_a_virtual_host(folder: Path, capsys: Capture) -> None:
-    """istiod puts them together under the first name in order: a patch of the other's matches nothing."""
+def test_of_hosts_with_one_set_of_routes_only_the_longest_has_a_virtual_host(folder: Path, capsys: Capture) -> None:
+    """istiod puts them together under the longest name: a patch of another's matches nothing."""
     text, config = rendered(folder, capsys, "host")
-    for name, rules in (("chat.example.com:443", set()), ("models.example.com:443", {"BPD050"})):
+    for name, rules in (("models.example.com:443", set()), ("chat.example.com:443", {"BPD050"})):
         named = re.sub(r"vhost:\n(?: *#.*\n)?", f'vhost:\n          name: "{name}"\n', text)
         assert found(named + GATEWAY, config) == rules
 

@@ -2,8 +2,8 @@
 
 Which virtual hosts and route names istiod makes of them is its `buildGatewayHTTPRouteConfig` (istio/istio 1.29,
 pilot/pkg/networking/core/gateway.go): a virtual host is `host:port` with the port of the Gateway's server; of hosts
-with the very same routes, which those of one VirtualService have, the first in order stands for all, the others are
-domains of it; routes carry `http[].name`, and `.name` of the match where there is one.
+with the very same routes, which those of one VirtualService have, the longest stands for all, the others are domains of
+it; routes carry `http[].name`, and `.name` of the match where there is one.
 """
 
 from __future__ import annotations
@@ -235,9 +235,9 @@ def _takes_all(value: Node) -> bool:
     return match.get("prefix").text == "/" and not narrows and (refuses or _takes_over(value))
 
 
-def _order(host: str) -> tuple[bool, str]:
-    """Return a key that sorts hosts as istiod does: wildcards last, the most exact first."""
-    return host.startswith("*"), host
+def _order(host: str) -> tuple[bool, int, str]:
+    """Return a key that sorts hosts as istiod does: wildcards last, long ones first (istio/istio, `MoreSpecific`)."""
+    return host.startswith("*"), -len(host), host
 
 
 def _shared(server_hosts: tuple[str, ...], host: str) -> Iterator[str]:

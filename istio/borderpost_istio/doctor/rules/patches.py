@@ -16,7 +16,7 @@ PATCH_MATCHES_NOTHING: Final = Rule(
     "a patch of the EnvoyFilter matches nothing",
     f"{_SILENT}without what the patch should have brought: the filter, the strip of headers, or the allow-list.",
     "Name what istiod makes of the Gateways and VirtualServices: virtual hosts `host:port` (of several hosts of one "
-    "VirtualService only the first), routes by the VirtualService's `http[].name`, listeners by the Gateway's port.",
+    "VirtualService only the longest), routes by the VirtualService's `http[].name`, listeners by the Gateway's port.",
 )
 ROUTE_UNNAMED: Final = Rule(
     "BPD051",
