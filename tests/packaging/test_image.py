@@ -1,6 +1,6 @@
 """The image, built by Debian's buildah on a base that mmdebstrap makes: no engine, no image registry.
 
-The base stands in for the slim Python image that the Dockerfile names: Debian with its Python.
+The base stands in for the slim Python image that the Dockerfile names: Debian 13 with its Python 3.13.
 Packages come from wherever this machine's pip is set up to get them; that set-up is mounted, not copied.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = "localhost/python:3.11-slim"
+BASE = "localhost/python:3.13-slim"
 IMAGE = "localhost/borderpost:test"
 EPOCH = "1767225600"
 CERTIFICATES = Path("/etc/ssl/certs")
@@ -58,7 +58,7 @@ def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
     base = folder / "base.tar"
     packages = "python3,python3-venv,ca-certificates"
     subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=essential", f"--include={packages}", "bookworm", base],
+        ["mmdebstrap", "--quiet", "--variant=essential", f"--include={packages}", "trixie", base],
         check=True, timeout=_TIMEOUT_S,
     )  # fmt: skip
     run = Buildah(folder)

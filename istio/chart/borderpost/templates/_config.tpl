@@ -24,12 +24,13 @@ Helm reads YAML 1.1, so only texts and numbers are taken from it: no place, no l
 {{- if ne (toString ($server.listen | default "unix")) "unix" }}
 {{- fail (printf "config: server.listen is %v: beside Envoy in one pod it is `unix`" $server.listen) }}
 {{- end }}
+{{- if not $server.directory }}
+{{- fail "config: server.directory is not set: in the pod it lies below /run/borderpost, the volume that Envoy sees too, and `borderpost render istio` tells Envoy" }}
+{{- end }}
 {{- include "borderpost.below" (list "server.directory" $server.directory "/run/borderpost" "the volume that Envoy sees too") }}
 {{- include "borderpost.below" (list "runtime.directory" $runtime.directory "/run/borderpost-state" "memory that Envoy does not see") }}
 {{- include "borderpost.below" (list "audit.directory" $audit.directory "/var/lib/borderpost" "the volume of the evidence") }}
-{{- if hasKey $counters "directory" }}
 {{- include "borderpost.below" (list "counters.directory" $counters.directory "/var/lib/borderpost" "the volume of the evidence") }}
-{{- end }}
 {{- if not $audit.log }}
 {{- fail "config: audit.log is not set: name the log after a host of yours, such as `gateway.example.com/borderpost`; each pod appends its own name" }}
 {{- end }}
@@ -63,7 +64,21 @@ workers: {{ $workers }}
 drainSeconds: {{ $drain }}
 log: {{ $audit.log | quote }}
 adminPort: {{ int ($admin.port | default 9464) }}
-adminLoopback: {{ has (toString ($admin.host | default "127.0.0.1")) (list "127.0.0.1" "::1" "localhost") }}
+adminLoopback: {{ has (toString ($admin.host | default "0.0.0.0")) (list "127.0.0.1" "::1" "localhost") }}
+{{- /* What the pod needs and the configuration leaves open, as variables of the product. */}}
+variables:
+{{- if not $runtime.directory }}
+  BORDERPOST_RUNTIME__DIRECTORY: /run/borderpost-state/run
+{{- end }}
+{{- if not $audit.directory }}
+  BORDERPOST_AUDIT__DIRECTORY: /var/lib/borderpost/audit
+{{- end }}
+{{- if not $counters.directory }}
+  BORDERPOST_COUNTERS__DIRECTORY: /var/lib/borderpost/counters
+{{- end }}
+{{- if not $admin.host }}
+  BORDERPOST_ADMIN__HOST: 0.0.0.0
+{{- end }}
 {{- /* Keys that only a new process takes (BP0608): when they change, pods are replaced; all else is taken as it runs. */}}
 labels: {{ $istio.workload | default .Values.gateway.labels | default (dict "istio" "ai-gateway") | toJson }}
 trustedProxies: {{ int ($istio.trusted_proxies | default .Values.gateway.trustedProxies | default 0) }}
@@ -73,13 +88,10 @@ egress: {{ not $istio }}
 restart: {{ list (dict "server" $server) (dict "audit" $audit) (dict "runtime" $runtime) (dict "admin" $admin) | toJson | sha256sum | quote }}
 {{- end }}
 
-{{/* Ends the rendering unless a directory of the configuration lies below a volume: (key, directory, volume, what it is). */}}
+{{/* Ends the rendering if a directory that the configuration says lies not below a volume: (key, directory, volume, what it is). */}}
 {{- define "borderpost.below" -}}
 {{- $key := index . 0 }}{{- $directory := index . 1 }}{{- $volume := index . 2 }}{{- $what := index . 3 }}
-{{- if not $directory }}
-{{- fail (printf "config: %s is not set: in the pod it lies below %s, %s" $key $volume $what) }}
-{{- end }}
-{{- if or (not (hasPrefix (printf "%s/" $volume) (toString $directory))) (contains ".." (toString $directory)) }}
+{{- if and $directory (or (not (hasPrefix (printf "%s/" $volume) (toString $directory))) (contains ".." (toString $directory))) }}
 {{- fail (printf "config: %s is %v: in the pod it lies below %s, %s" $key $directory $volume $what) }}
 {{- end }}
 {{- end }}

@@ -15,6 +15,12 @@ env:
   # Each pod writes a log of its own, so each has a name of its own.
   - name: BORDERPOST_AUDIT__LOG
     value: {{ printf "%s/$(POD_NAME)" $settings.log | quote }}
+  {{- with $settings.variables }}
+  # What the configuration leaves open and the pod needs.
+  {{- range $name, $value := . }}
+  - {name: {{ $name }}, value: {{ $value | quote }}}
+  {{- end }}
+  {{- end }}
 securityContext:
   runAsUser: {{ .Values.borderpost.user }}
   # Envoy's group, which the socket then has: its mode is 0660.
