@@ -263,6 +263,18 @@ def test_catch_all_of_our_host(mesh: MeshWiring, created: str) -> None:
     assert mesh.refused(mesh.send(SPOOF))
 
 
+def test_unnamed_route(mesh: MeshWiring) -> None:
+    """The operator's own route of before, which no patch could name: ours are put before it all the same."""
+    theirs = catch_all(HOST)
+    assert "name" not in theirs["spec"]["http"][0]
+    mesh.others(theirs)
+    names = [route.get("name", "") for route in mesh.lab.delivered().routes_of(mesh.lab.port)]
+    assert "" in names[1:]
+    assert served(mesh) == {EU: 1}
+    mesh.go(US)
+    assert served(mesh) == {EU: 1, US: 1}
+
+
 def test_inserted_route(mesh: MeshWiring) -> None:
     """A patch that puts a route before ours takes every request."""
     route = {"name": "theirs", "match": {"prefix": "/"}, "route": {"cluster": region_cluster(US)}}
@@ -289,6 +301,18 @@ def test_second_processor(mesh: MeshWiring, tmp_path: Path) -> None:
     with StubProcessor(path, lambda _request: route_to(region_cluster(US), clear=True)):
         mesh.others(patch_of("zz-second", second_cluster(path), before_the_router(second_filter())))
         assert served(mesh) == {US: 1}
+
+
+def test_header_filter(mesh: MeshWiring) -> None:
+    """A filter after ours that writes our header."""
+    header = {"header": {"key": "x-borderpost-cluster", "value": region_cluster(US)}}
+    mutation = {"append": {**header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+    config = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+        "mutations": {"request_mutations": [mutation]},
+    }
+    mesh.others(patch_of("writes", before_the_router({"name": "theirs", "typed_config": config})))
+    assert served(mesh) == {US: 1}
 
 
 def second_cluster(path: Path) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def test_every_region_stays(mesh: MeshWiring) -> None:
     assert mesh.served == dict.fromkeys(REGIONS, 1)
 
 
-def test_a_region_that_is_pruned_is_refused_and_no_other_serves_in_its_place(mesh: MeshWiring) -> None:
-    """As where somebody takes our annotation away."""
+def test_pruned_cluster(mesh: MeshWiring) -> None:
+    """Where somebody has taken our annotation away, the region is refused, and no other serves in its place."""
     mesh.reset()
     objects: list[dict[str, Any]] = list(yaml.safe_load_all(mesh.text))
     for one in objects:
