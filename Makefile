@@ -16,7 +16,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-live demo-istio istio-tools test test-full check lint mutants compiled fuzz bench bench-smoke generate generate-check proto clean
+.PHONY: help demo demo-live demo-istio istio-tools test test-full check lint mutants compiled fuzz bench bench-smoke generate generate-check proto chart clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,10 @@ generate-check: $(VENV)/.stamp-dev ## Say which generated files are stale
 
 proto: $(VENV)/.stamp-dev ## Write only the generated messages
 	$(BIN)/python tools/generate.py --only proto
+
+chart: $(VENV)/.stamp-dev ## Render the chart's cases by helm, then what is made from them (Go builds helm where there is none)
+	$(BIN)/python tools/render_chart.py
+	$(BIN)/python tools/generate.py --only chart --only kubernetes
 
 clean: ## Remove the environment, caches and what a run left
 	rm -rf $(VENV) build dist run .mypy_cache .ruff_cache .pytest_cache .hypothesis
