@@ -1,7 +1,8 @@
 """What Envoy Gateway makes of our objects, on a real Envoy: its recorded translation as a bootstrap.
 
 The recording (`tools/envoy_gateway_recording.py`) is of Envoy Gateway's own translator. What it delivers by xDS stands
-in the bootstrap here, and the addresses are those of the test; nothing else is changed.
+in the bootstrap here, the addresses are those of the test, and a decision may take as long as on a busy machine;
+nothing else is changed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from support.wiring import REGIONS, Wiring
 RECORDING = Path(__file__).resolve().parents[2] / "istio/envoy-gateway/translated.json"
 _READINESS = "envoy-gateway-proxy-ready"
 """How the name of the listener begins that the kubelet asks."""
+_BOUND = "1s"
 
 Variant = Literal["patched", "unpatched"]
 
@@ -41,6 +43,8 @@ def bootstrap(variant: Variant, *, ports: dict[str, int], socket: Path) -> dict[
     listener["address"]["socketAddress"] = {"address": "127.0.0.1", "portValue": 0}
     for manager in _holders(listener, "rds"):
         manager["routeConfig"] = routes[manager.pop("rds")["routeConfigName"]]
+    for filter in _holders(listener, "messageTimeout"):
+        filter["messageTimeout"] = _BOUND
     clusters = [each for each in resources["Clusters"] if each.get("type") == "EDS" and each["name"] in endpoints]
     for cluster in clusters:
         cluster["type"] = "STATIC"
