@@ -9,9 +9,11 @@ are never dropped for it (`borderpost_wire.engine.Engine.renew`).
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from cryptography import x509
@@ -20,6 +22,7 @@ from borderpost.config.sections import ServerSpec, TlsSpec
 from borderpost.health import Check, Outcome
 from borderpost.uptake import Uptake
 from borderpost.watch import FileWatch
+from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.logs import get_logger
 from borderpost_base.metrics import Metrics
@@ -30,6 +33,7 @@ from borderpost_wire.options import TcpListen, TlsOptions
 
 WHAT: Final = "certificates"
 """Their name among what is taken whole or not at all."""
+_SECTION: Final = "server.tls"
 _DUE_SHARE: Final = 5
 """A certificate is due in the last fifth of its life. All that renew by themselves have done so by then: ACME clients
 and cert-manager with a third left, SPIRE and Istio with half."""
@@ -53,6 +57,8 @@ class Certificates:
         """Read and check them. Raises BorderpostError BP0504 for files that no listener could use."""
         place = Place(str(tls.certificate))
         try:
+            for path in tls.files:
+                _refuse_odd(path)
             tls_context(TcpListen("localhost", 0, TlsOptions(tls.certificate, tls.key, tls.client_ca, tls.callers)))
             contents = [path.read_bytes() for path in tls.files]
             first = x509.load_pem_x509_certificates(contents[0])[0]
@@ -152,7 +158,7 @@ class CertificateWatch:
                 if check.outcome is Outcome.WARNING:
                     self._log.warning("certificate not renewed in time", detail=check.detail)
         if self._current is not None:
-            self._metrics.certificate_expiry_timestamp_seconds.set(self._current.ends_s)
+            self._metrics.certificate_expiry_timestamp_seconds.set(self._current.ends_s, _SECTION)
 
     def _begin(self) -> None:
         tls = self._server.tls
@@ -167,6 +173,16 @@ class CertificateWatch:
         except BorderpostError as error:
             self._refused = str(error)
             self._uptake.refused(WHAT, error)
+
+
+def _refuse_odd(path: Path) -> None:
+    """Raise BorderpostError BP0504 for what is no file or a very long one: reading it could take the steward's time."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise BorderpostError("BP0504", "this is no regular file", place=Place(str(path)))
+    if status.st_size > limits.CERTIFICATE_FILE_BYTES_MAX:
+        detail = f"a file of certificates has at most {limits.CERTIFICATE_FILE_BYTES_MAX} bytes"
+        raise BorderpostError("BP0504", detail, place=Place(str(path)))
 
 
 def _instant(time_s: int) -> str:

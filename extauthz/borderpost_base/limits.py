@@ -181,6 +181,9 @@ FEEDS_MAX = _limit("feeds_max", 64, "feeds", "what fires triggers is a handful o
 FEED_MESSAGE_BYTES_MAX = _limit("feed_message_bytes_max", 4096, "bytes", "a value and an instant")
 SECRET_BYTES_MIN = _limit("secret_bytes_min", 16, "bytes", "128 random bits cannot be guessed")
 SECRET_BYTES_MAX = _limit("secret_bytes_max", 4096, "bytes", "beyond it the file is no secret")
+CERTIFICATE_FILE_BYTES_MAX = _limit(
+    "certificate_file_bytes_max", 1 << 20, "bytes", "all public authorities together have a fifth of it"
+)
 FEED_AGE_S_MAX = _limit(
     "feed_age_s_max", 300, "seconds", "how far a webhook's message may be from now: what was overheard is worth no more"
 )

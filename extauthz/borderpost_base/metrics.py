@@ -336,7 +336,9 @@ class Metrics:
     )
 
     # Certificates of a network listener.
-    certificate_expiry_timestamp_seconds = _gauge("steward", "When the certificate in use expires, Unix time.")
+    certificate_expiry_timestamp_seconds = _gauge(
+        "steward", "When the certificate in use expires, Unix time, by the section that names it.", "section"
+    )
     certificates_stale = _gauge("worker", "1 while any worker could not take certificates that were found good.")
 
     # Processes.

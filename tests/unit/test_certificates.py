@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from borderpost.certificates import CertificateWatch
 from borderpost.config.sections import ServerSpec
 from borderpost.health import Outcome
 from borderpost.uptake import Uptake
+from borderpost_base import limits
 from borderpost_base.metrics import Metrics, local_metrics
 from borderpost_base.world import World
 from support.certificates import CertificateAuthority
@@ -68,6 +70,12 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
 
 
+def spoilt(stage: Stage, make: Callable[[Path], object]) -> None:
+    """Put something in the certificate's place that is no file."""
+    stage.files[0].unlink()
+    make(stage.files[0])
+
+
 def looks(watch: CertificateWatch, times: int = 3) -> None:
     for _ in range(times):
         watch.look()
@@ -91,6 +99,9 @@ def test_a_renewed_certificate_is_announced_once(stage: Stage, monkeypatch: pyte
         (lambda stage: stage.files[0].write_text("rubbish"), "cannot be used"),
         (lambda stage: stage.files[1].unlink(), "No such file"),
         (lambda stage: stage.ca.write_text(""), "cannot be used"),
+        (lambda stage: spoilt(stage, os.mkfifo), "no regular file"),
+        (lambda stage: spoilt(stage, os.mkdir), "no regular file"),
+        (lambda stage: stage.ca.write_bytes(bytes(limits.CERTIFICATE_FILE_BYTES_MAX + 1)), "at most"),
         (lambda stage: stage.authority.issue("other")[1].replace(stage.files[1]), "KEY_VALUES_MISMATCH"),
     ],
 )
@@ -107,6 +118,8 @@ def test_broken_files_change_nothing_and_are_told_until_they_are_mended(
     assert said in detail
     assert stage.announced == 0
     assert stage.metrics.reload_stale.get("certificates") == 1
+    if stage.files[0].is_dir():
+        stage.files[0].rmdir()
     stage.renew()
     stage.ca.write_bytes(stage.authority.path.read_bytes())
     looks(watch)
@@ -137,7 +150,7 @@ def test_a_certificate_that_is_due_is_a_warning(stage: Stage, monkeypatch: pytes
     watch = stage.watch(monkeypatch)
     watch.tell()
     assert [check.outcome for check in watch.checks()] == [Outcome.PASSED]
-    expiry_s = stage.metrics.certificate_expiry_timestamp_seconds.get()
+    expiry_s = stage.metrics.certificate_expiry_timestamp_seconds.get("server.tls")
     assert abs(expiry_s - stage.now_s - DAY_S) < 60
     with capture_logs() as logs:
         for share in (0.7, 0.81, 0.9):  # of the day that is left, itself the second half of a life of two
@@ -171,3 +184,29 @@ def test_without_certificates_there_is_nothing_to_do(stage: Stage, monkeypatch: 
     assert (watch.take(), watch.checks(), stage.announced) == (None, [], 0)
     watch.replace(tls)
     assert [check.name for check in watch.checks()] == ["certificates/valid"]
+
+
+def test_a_mounted_secret_is_taken_when_its_folder_is_swapped(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kubelet does it: files are links through `..data`, itself a link that is renamed over the one before."""
+    mounted = stage.directory / "mounted"
+    mounted.mkdir()
+
+    def swap(version: str) -> None:
+        (mounted / version).mkdir()
+        stage.renew()
+        for file in stage.files:
+            file.rename(mounted / version / file.name)
+        (mounted / "..fresh").symlink_to(version)
+        (mounted / "..fresh").rename(mounted / "..data")
+
+    swap("..1")
+    for file in stage.files:
+        (mounted / file.name).symlink_to(f"..data/{file.name}")
+    tls = {"certificate": mounted / "tls.crt", "key": mounted / "tls.key", "client_ca": stage.ca}
+    stage.server = ServerSpec.model_validate({"listen": "tcp", "tls": tls})
+    watch = stage.watch(monkeypatch)
+    looks(watch)
+    assert stage.announced == 0
+    swap("..2")
+    looks(watch)
+    assert (stage.announced, stage.details()) == (1, [])
