@@ -13,16 +13,19 @@ import pytest
 import yaml
 
 from borderpost.demo.istio.gateway_node import LABELS
+from borderpost.manifests.objects import objects_in
 from borderpost.manifests.reading import parse_documents
 from borderpost_base.json_source import load_json
 from borderpost_envoy.doctor.configuration import read_configuration
 from borderpost_envoy.doctor.model import Configuration
 from borderpost_envoy.doctor.sources import Source
-from borderpost_istio.doctor import compare
+from borderpost_istio.doctor import Setting, compare
+from borderpost_istio.doctor.mesh import Mesh
+from borderpost_istio.doctor.routing import Routing
 from borderpost_istio.doctor.rules import RULES
 from borderpost_istio.doctor.rules.sources import UNSHOWN
 from support.doctor_mesh_cases import CASES, TO_HOST, Case, goes_refused, goes_unasked, told
-from support.doctor_mesh_parts import EU, infer, regions, served_host
+from support.doctor_mesh_parts import EU, US, infer, regions, served_host, to
 from support.istio_lab import resource
 from support.istio_wiring import OURS, RENDERINGS, MeshWiring, meshed
 from support.wiring import Wiring
@@ -158,6 +161,39 @@ def test_a_patch_that_matched_nothing_is_told_by_what_is_loaded(mesh: MeshWiring
         loaded(mesh),
     )
     assert "matched nothing" in finding.message
+
+
+def test_the_doctor_knows_the_virtual_hosts_and_routes_that_istiod_makes(mesh: MeshWiring) -> None:
+    """Several hosts, wildcards, hosts of several objects, matches with names, routes after one that takes all."""
+    some = {
+        "name": "some",
+        "match": [{"uri": {"prefix": "/a"}, "name": "a"}, {"uri": {"prefix": "/b"}}],
+        "route": [to(EU)],
+    }
+    rest, dead = {"name": "rest", "route": [to(EU)]}, {"name": "dead", "route": [to(US)]}
+    made = [
+        served_host(some, rest, name="one", host="one.example"),
+        served_host(rest, name="many", host="b.example"),
+        served_host(some, rest, dead, name="wild", host="*.wild.example"),
+        served_host({"route": [to(US)]}, name="two", host="one.example"),
+    ]
+    made[1]["spec"]["hosts"] += ["aa.example", "Longer.Example", "*.many.example"]
+    mesh.lab.put(OURS, [*regions(mesh), *made])
+    server = {"port": {"number": mesh.lab.port, "name": "http-ingress", "protocol": "HTTP"}, "hosts": ["*"]}
+    gateway = resource("Gateway", "ingress", {"selector": dict(LABELS), "servers": [server]})
+    raw = yaml.safe_dump_all([gateway, *made]).encode()
+    routing = Routing(Mesh(objects_in(parse_documents(raw, OURS), "default"), Setting()))
+    known = {
+        host.name: (sorted(host.domains), {name for _, entry in host.routes for name in entry.names})
+        for host in routing.virtual_hosts
+    }
+    table = mesh.lab.delivered().routes[f"http.{mesh.lab.port}"]
+    delivered = {
+        host["name"]: (sorted(host["domains"]), {route.get("name", "") for route in host["routes"]})
+        for host in table["virtual_hosts"]
+    }
+    assert known == delivered
+    assert {server.route_configuration for server in routing.servers} == {table["name"]}
 
 
 def test_each_rule_is_shown_or_says_why_not() -> None:

@@ -172,6 +172,10 @@ OTHERS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "our host": ({"hosts": ["models.example.com"], "route": "eu.inference.example"}, set()),
     "a host of theirs": ({"hosts": ["shop.example.com"], "route": "shop"}, set()),
     "a host of theirs to a region": ({"hosts": ["shop.example.com"], "route": "eu.inference.example"}, {"BPD071"}),
+    "our host and one of theirs": (
+        {"hosts": ["models.example.com", "shop.example.com"], "route": "eu.inference.example"},
+        {"BPD071"},
+    ),
     "every host": ({"hosts": ["*.example.com"], "route": "shop"}, {"BPD070"}),
 }
 

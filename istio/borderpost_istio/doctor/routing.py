@@ -9,7 +9,7 @@ it; routes carry `http[].name`, and `.name` of the match where there is one.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import NamedTuple
 
 from borderpost.manifests.objects import Object
@@ -103,7 +103,7 @@ class Routing:
                 if key in routes.gateways and routes.owner.kind == "VirtualService":
                     for host, _ in routes.hosts:
                         for shared in _shared(server.hosts, host):
-                            of_host.setdefault(shared, []).extend((routes, entry) for entry in routes.entries)
+                            of_host.setdefault(shared, []).extend((routes, entry) for entry in _built(routes))
             by_routes: dict[tuple[int, ...], list[str]] = {}
             for host in sorted(of_host, key=_order):
                 by_routes.setdefault(tuple(id(entry) for _, entry in of_host[host]), []).append(host)
@@ -131,14 +131,25 @@ class Routing:
 
     @functools.cached_property
     def patched(self) -> frozenset[int]:
-        """Return the entries that EnvoyFilters of ours make follow the header, by id."""
-        return frozenset(id(entry) for _, entry in self._reached({"MERGE"}, _takes_over))
+        """Return the entries that EnvoyFilters of ours make follow the header in each virtual host, by id."""
+        reached = {(id(host), id(entry)) for host, entry in self._reached({"MERGE"}, _takes_over)}
+        missed = {
+            id(entry) for host in self.virtual_hosts for _, entry in host.routes if (id(host), id(entry)) not in reached
+        }
+        return frozenset(entry for _, entry in reached if entry not in missed)
 
     @functools.cached_property
     def shielded(self) -> frozenset[int]:
-        """Return the entries that no request reaches, by id: a route of ours for every path stands before them."""
-        hosts = {host.name: host for host, _ in self._reached({"INSERT_FIRST"}, _takes_all)}
-        return frozenset(id(entry) for host in hosts.values() for _, entry in host.routes)
+        """Return the entries that no request reaches, by id: routes of ours for every path stand before them."""
+        hosts = {id(host) for host, _ in self._reached({"INSERT_FIRST"}, _takes_all)}
+        bare = {id(routes) for host in self.virtual_hosts if id(host) not in hosts for routes, _ in host.routes}
+        return frozenset(
+            id(entry)
+            for host in self.virtual_hosts
+            for routes, _ in host.routes
+            if id(routes) not in bare
+            for entry in routes.entries
+        )
 
     @functools.cached_property
     def observed(self) -> frozenset[int]:
@@ -233,6 +244,19 @@ def _takes_all(value: Node) -> bool:
     narrows = [key for key, _ in match.items() if key != "prefix"]
     refuses = present(field(value, "direct_response"))
     return match.get("prefix").text == "/" and not narrows and (refuses or _takes_over(value))
+
+
+def _built(routes: Routes) -> Iterator[Entry]:
+    """Yield the entries that istiod makes routes of: none after the first that takes every request."""
+    for entry in routes.entries:
+        yield entry
+        matches = [dict(match.items()) for match in entry.node.below("match")]
+        if not matches or any(not match or _is_every_path(match) for match in matches):
+            return
+
+
+def _is_every_path(match: Mapping[str, Node]) -> bool:
+    return set(match) <= {"uri", "name"} and ("uri" not in match or match["uri"].get("prefix").text == "/")
 
 
 def _order(host: str) -> tuple[bool, int, str]:
