@@ -233,3 +233,36 @@ def test_files_reach_the_config_map_byte_by_byte(helm: list[str], tmp_path: Path
     (data,) = [one["data"] for one in found if one["kind"] == "ConfigMap"]
     assert {name: data[f"f{number}"] for number, name in enumerate(TEXTS)} == TEXTS
     assert data["borderpost.yaml"].encode() == config.read_bytes()
+
+
+def test_the_gateway_api_overlay_merges_into_a_deployment_of_istio_s(helm: list[str], tmp_path: Path) -> None:
+    """Istio lays the overlay over its Deployment as Kubernetes merges patches, and so does kustomize."""
+    chart = istio_charts(tmp_path) / "gateway"
+    words = [*helm, "template", "ai-gateway", str(chart), "--namespace", "istio-ingress", "--kube-version", "1.31.0"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=_TIMEOUT_S)
+    (theirs,) = [one for one in documents(done.stdout) if one["kind"] == "Deployment"]
+    pod = theirs["spec"]["template"]["spec"]
+    pod["volumes"] = [{"name": "istio-envoy", "emptyDir": {"medium": "Memory"}}]
+    pod["containers"][0]["volumeMounts"] = [{"name": "istio-envoy", "mountPath": "/etc/istio/proxy"}]
+    overlay = yaml.safe_load((ROOT / "istio/examples/gateway-api/parameters.yaml").read_text())["data"]["deployment"]
+    (tmp_path / "theirs.yaml").write_text(yaml.safe_dump(theirs))
+    head = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "ai-gateway"}}
+    target = {"kind": "Deployment", "name": "ai-gateway"}
+    patch = yaml.safe_dump({**head, **yaml.safe_load(overlay)})
+    (tmp_path / "kustomization.yaml").write_text(
+        yaml.safe_dump({"resources": ["theirs.yaml"], "patches": [{"target": target, "patch": patch}]})
+    )
+    built = subprocess.run(
+        [str(go_tool("kustomize")), "build", str(tmp_path)], capture_output=True, text=True, timeout=_TIMEOUT_S
+    )
+    assert built.returncode == 0, built.stderr
+    assert unfit(built.stdout, tmp_path) == []
+    (merged,) = documents(built.stdout)
+    found = merged["spec"]["template"]["spec"]
+    assert violations(found) == []
+    (proxy,) = found["containers"]
+    assert proxy["image"] == "auto"
+    assert {mount["mountPath"] for mount in proxy["volumeMounts"]} == {"/etc/istio/proxy", "/run/borderpost"}
+    assert {"istio-envoy", "borderpost-socket", "evidence"} <= {volume["name"] for volume in found["volumes"]}
+    assert [box["name"] for box in found["initContainers"]] == ["borderpost"]
+    assert merged["spec"]["selector"] == theirs["spec"]["selector"]
