@@ -154,7 +154,7 @@ def test_served_hosts_that_mean_nothing(tmp_path: Path, hosts: list[str]) -> Non
     assert {error.code for error in refused(tmp_path, {"hosts": hosts})} <= {"BP0104", "BP1401"}
 
 
-@pytest.mark.parametrize("name", ["", "a/b/c", "/", "a/", "Ai", "a b", "../x"])
+@pytest.mark.parametrize("name", ["", "a/b/c", "/", "a/", "Ai", "a b", "../x", "my.gateway", "a" * 64])
 def test_names_of_gateways_that_nothing_has(tmp_path: Path, name: str) -> None:
     assert [error.code for error in refused(tmp_path, {"gateways": [name]})] == ["BP1401"]
 

@@ -74,9 +74,10 @@ def _endpoint(value: Any) -> str:
 
 
 def _gateway(value: Any) -> str:
+    """Return the name of a Gateway; istiod takes no dots in it."""
     parts = value.split("/") if isinstance(value, str) else []
-    if len(parts) not in (1, 2) or not all(_LABEL.fullmatch(label) for part in parts for label in part.split(".")):
-        raise BorderpostError("BP1401", f"`{value}` is not the name of a Gateway: NAME or NAMESPACE/NAME")
+    if len(parts) not in (1, 2) or not all(map(_LABEL.fullmatch, parts)):
+        raise BorderpostError("BP1401", f"`{value}` is not the name of a Gateway: NAME or NAMESPACE/NAME, without dots")
     return "/".join(parts)
 
 
