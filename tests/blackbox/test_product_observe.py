@@ -135,6 +135,7 @@ def test_a_stopped_worker_holds_up_nobody_on_an_observed_route(gate: Gateway) ->
     eventually(lambda: len(observed(gate)) == 4, "recorded once it goes on")
 
 
+@pytest.mark.full
 def test_without_us_observed_requests_go_on_and_enforced_ones_are_refused(tmp_path: Path) -> None:
     with gateway(tmp_path, options=ROUTES, **OBSERVING) as gate:
         asked, _ = watched(gate)
