@@ -24,6 +24,8 @@ _TYPE = "type.googleapis.com/envoy."
 FILTER = f"{_TYPE}extensions.filters.http."
 PER_ROUTE = f"{FILTER}ext_proc.v3.ExtProcPerRoute"
 PROC, AUTHZ = "borderpost.ext_proc", "borderpost.ext_authz"
+MESSAGE_TIMEOUT_MS = 800
+"""Envoy's bound on one decision; a busy machine must not reach it by itself."""
 PORTS = {"eu-1": 8001, "us-1": 8002, "ae-1": 8003}
 REGIONS = {name: name for name in PORTS}
 BASES: dict[str, dict[str, Any]] = {
@@ -47,7 +49,11 @@ BASES: dict[str, dict[str, Any]] = {
 
 @functools.cache
 def _rendered(base: str) -> Tree:
-    return render_bootstrap(plan_for(Path("/run/borderpost/worker-0.sock"), PORTS, **BASES[base]))
+    return render_bootstrap(
+        plan_for(
+            Path("/run/borderpost/worker-0.sock"), PORTS, **{"message_timeout_ms": MESSAGE_TIMEOUT_MS, **BASES[base]}
+        )
+    )
 
 
 def rendered(base: str) -> Tree:

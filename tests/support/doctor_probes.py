@@ -14,7 +14,7 @@ from typing import Any
 from borderpost_base.names import CLIENT_HEADER
 from borderpost_proto import ext_proc_pb2 as proc
 from support.client import run_load
-from support.doctor_cases import Tree, manager
+from support.doctor_cases import MESSAGE_TIMEOUT_MS, Tree, manager
 from support.doctor_stage import Stage
 from support.stub_processor import Crash, EndCleanly, Fail, Hang, Say
 from support.upstreams import Behaviour
@@ -229,7 +229,7 @@ def _(stage: Stage) -> bool:
 def _(stage: Stage) -> bool:
     stage.answer(Hang())
     try:
-        stage.send(timeout_s=1.5)
+        stage.send(timeout_s=MESSAGE_TIMEOUT_MS / 500)
     except TimeoutError:
         return True
     return False
@@ -273,7 +273,7 @@ def _(stage: Stage) -> bool:
 @shows("BPD018-small")
 def _(stage: Stage) -> bool:
     def slowly(_request: Any) -> Any:
-        time.sleep(0.03)
+        time.sleep(0.015)
         return stage.to("eu-1")
 
     stage.answer(slowly)

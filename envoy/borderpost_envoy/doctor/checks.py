@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from borderpost.reports.finding import Finding, Level, Rule
+from borderpost_base.errors import NOWHERE
+from borderpost_base.yaml_source import dotted
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.scene import Scene
 
@@ -73,14 +75,17 @@ class Check:
     def findings(self, scene: Scene) -> Iterator[Finding]:
         """Look, and tell what was found."""
         for hit in self.look(scene):
-            place = hit.at.node.place
-            subject = hit.subject if scene.file is not None else f"{hit.subject} ({place.key or 'the whole'})"
+            place, subject = NOWHERE, hit.subject
+            if scene.file is not None:
+                place = hit.at.node.place
+            else:  # lines of a dump that nobody keeps tell nothing; the path leads there
+                subject = f"{subject} ({dotted(hit.at.node.path) or 'the whole'})"
             yield Finding(
                 self.rule,
                 hit.message,
                 file=scene.file,
-                line=place.line if scene.file is not None else None,
-                column=place.column if scene.file is not None else None,
+                line=place.line,
+                column=place.column,
                 subject=subject,
                 level=hit.level or self.rule.level,
                 help=hit.mend,

@@ -106,15 +106,18 @@ class Scene:
     @cached_property
     def guarded(self) -> tuple[Manager, ...]:
         """Every manager with a door, once."""
-        managers: list[Manager] = []
-        for door in self.doors:
-            if not any(door.manager is known for known in managers):
-                managers.append(door.manager)
-        return tuple(managers)
+        return tuple({id(door.manager): door.manager for door in self.doors}.values())
 
     def doors_of(self, manager: Manager) -> tuple[Door, ...]:
         """Return a manager's doors, in order of the chain."""
-        return tuple(door for door in self.doors if door.manager is manager)
+        return self._doors_by_manager.get(id(manager), ())
+
+    @cached_property
+    def _doors_by_manager(self) -> dict[int, tuple[Door, ...]]:
+        found: dict[int, tuple[Door, ...]] = {}
+        for door in self.doors:
+            found[id(door.manager)] = (*found.get(id(door.manager), ()), door)
+        return found
 
     def _is_door(self, each: HttpFilter) -> bool:
         """Return True for a filter of ours: by its name, or by whom it asks."""
