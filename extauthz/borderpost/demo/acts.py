@@ -202,15 +202,16 @@ class _Spoof:
 def spoofs(stage: Stage, story: Story) -> None:
     """Try to get a German client's request out of the Union by lying; every lie must fail."""
     story.act("Spoofs")
+    elsewhere = stage.cluster_of("us-east-1")
     forged = type(stage.issuer)(stage.issuer.issuer).token(residency="US")
     attempts = (
         _Spoof(
             "a decision of its own, twice, oddly spelled",
             DE,
             (
-                ("X-Borderpost-Cluster", "us-east-1"),
-                ("x-borderpost-cluster", "us-east-1"),
-                ("x_borderpost_cluster", "us-east-1"),
+                ("X-Borderpost-Cluster", elsewhere),
+                ("x-borderpost-cluster", elsewhere),
+                ("x_borderpost_cluster", elsewhere),
             ),
         ),
         _Spoof("an American address in front of x-forwarded-for", f"{US}, {DE}", ()),

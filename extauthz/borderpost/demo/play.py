@@ -10,6 +10,7 @@ from typing import Any
 from borderpost.demo.acts import basis_falls, failover, silence, spoofs, suspension, travellers
 from borderpost.demo.evidence import evidence
 from borderpost.demo.istio.acts import delivery, interference
+from borderpost.demo.istio.scenery import HOST
 from borderpost.demo.istio.stage import MeshStage
 from borderpost.demo.istio.tools import istio_tools
 from borderpost.demo.stage import Stage
@@ -62,11 +63,10 @@ def _invitation(stage: Stage) -> list[str]:
     url = f"http://127.0.0.1:{stage.envoy.port}/v1/chat/completions"
     ask = f'curl -si {url} -d \'{{"model":"example-7b","messages":[]}}\''
     token = stage.issuer.token(residency="DE")
-    files = (
-        [f"ls {stage.istiod.live}  # what istiod delivers: change a file and see"]
-        if isinstance(stage, MeshStage)
-        else []
-    )
+    files: list[str] = []
+    if isinstance(stage, MeshStage):
+        ask += f" -H 'host: {HOST}'"
+        files = [f"# what istiod delivers: the files in {stage.istiod.live}; change one, or add your own, and see"]
     return [
         "The stage is set. The hop in front of Envoy is you: x-forwarded-for says who the client is.",
         "",
@@ -77,7 +77,7 @@ def _invitation(stage: Stage) -> list[str]:
         f"{ask} -H 'x-forwarded-for: {US}' -H 'x-data-residency: DE'",
         "# health data from the Emirates; a spoof from Germany",
         f"{ask} -H 'x-forwarded-for: {AE}' -H 'x-data-class: health'",
-        f"{ask} -H 'x-forwarded-for: {DE}' -H 'x-borderpost-cluster: us-east-1'",
+        f"{ask} -H 'x-forwarded-for: {DE}' -H 'x-borderpost-cluster: {stage.cluster_of('us-east-1')}'",
         "# why, with the id of an answer's x-borderpost-decision",
         f"borderpost explain --log {stage.audit} DECISION_ID",
         f"borderpost verify {stage.audit}",

@@ -81,6 +81,10 @@ class Stage(SetUp):
         self.access_log = self.directory / "access.log"
         self.envoy = self._undo.enter_context(self._gateway(jwks))
 
+    def cluster_of(self, region: str) -> str:
+        """Return Envoy's name of a region's cluster."""
+        return region
+
     def _sections(self) -> Mapping[str, Any]:
         """Return what this stage's configuration has besides what every stage's has."""
         return {}

@@ -13,7 +13,7 @@ from borderpost.demo.istio.stage import MeshStage
 from borderpost.demo.stage import Asked
 from borderpost.demo.telling import Story
 from borderpost.demo.travellers import DE, EU
-from borderpost_base.names import EXT_PROC_FILTER
+from borderpost_base.names import CLUSTER_HEADER, EXT_PROC_FILTER
 from borderpost_envoy import SERVER_CLUSTER
 
 _SETTLE_S = 15.0
@@ -68,7 +68,7 @@ def interference(stage: MeshStage, story: Story) -> None:
     )
     stage.others([_taken_out()])
     arrived = _eventually(lambda: EXT_PROC_FILTER not in _filters(stage))
-    refused = stage.ask(DE, (("x-borderpost-cluster", f"outbound|80||{region_host(_OUTSIDER)}"),))
+    refused = stage.ask(DE, ((CLUSTER_HEADER, stage.cluster_of(_OUTSIDER)),))
     story.claim(
         "its EnvoyFilter takes our filter out of the gateway: nothing is served, whatever the client says",
         arrived and refused.region is None and refused.status in (404, 503),

@@ -12,7 +12,7 @@ from borderpost.demo.istio.delivered import Delivered, read_delivered
 from borderpost.demo.istio.gateway_node import LABELS, gateway_bootstrap
 from borderpost.demo.istio.istioctl import validate
 from borderpost.demo.istio.istiod import Istiod
-from borderpost.demo.istio.scenery import HOST, gateway, istio_section, region_host, resource
+from borderpost.demo.istio.scenery import HOST, REGION_PORT, gateway, istio_section, region_host, resource
 from borderpost.demo.istio.tools import IstioTools
 from borderpost.demo.scenery import ISSUER
 from borderpost.demo.stage import Stage, command
@@ -31,6 +31,10 @@ class MeshStage(Stage):
         self.istiod: Istiod
         self.rendered: list[dict[str, Any]] = []
         """What `borderpost render istio` gave."""
+
+    def cluster_of(self, region: str) -> str:
+        """Return istiod's name of a region's cluster."""
+        return f"outbound|{REGION_PORT}||{region_host(region)}"
 
     def _sections(self) -> Mapping[str, Any]:
         section = istio_section(self.regions.ports)
