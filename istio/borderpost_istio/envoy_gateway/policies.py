@@ -40,6 +40,7 @@ from borderpost_istio.kinds.envoy_gateway import (
     PerRetry,
     ProcessingMode,
     RequestMode,
+    Resource,
     Retry,
     RetryOn,
 )
@@ -47,6 +48,8 @@ from borderpost_istio.kinds.gateway_api import GATEWAY_API_GROUP, LocalReference
 from borderpost_istio.names import PREFIX
 
 _STRIPPED = (HEADER_PREFIX, "x-envoy-")
+_LISTENER: Resource = "type.googleapis.com/envoy.config.listener.v3.Listener"
+_ROUTES: Resource = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 _PATCHED_SETTINGS = ("mutation_rules", "forward_rules", "route_cache_action", "stat_prefix")
 """Settings of our filter that EnvoyExtensionPolicy has no field for."""
 _CLIENTS = """\
@@ -54,8 +57,8 @@ No client brings a decision, steers retries or chooses its address. A Gateway ha
 already, put these settings into it, for of two only the older is in force."""
 _PATCHES = """\
 What the policy above cannot say. Needs `extensionApis.enableEnvoyPatchPolicy`; without it nothing leaks by the routes
-below, but routes of others may switch the question off for themselves, our answers are held to no list of headers, and
-Borderpost is sent every header of a request."""
+below, but routes of others may switch the question off for themselves, our answers are held to no list of headers,
+Borderpost is sent every header of a request, and websockets may be opened."""
 
 
 def policy_objects(plan: EnvoyGatewayPlan) -> Iterator[tuple[KubeObject, str]]:
@@ -125,17 +128,24 @@ def _patches(plan: EnvoyGatewayPlan) -> EnvoyPatchPolicy:
     settings: list[tuple[str, Any]] = [("/disabled", False)]
     settings += [(f"/typed_config/{name}", rendered[name]) for name in _PATCHED_SETTINGS]
     settings.append(("/typed_config/grpc_service/envoy_grpc/skip_envoy_headers", True))
+    operations: list[tuple[Resource, JsonPatchOperation]] = [
+        (_LISTENER, JsonPatchOperation(op="add", json_path=found, path=path, value=value)) for path, value in settings
+    ]
+    # Without a `path`: what the expression finds is taken out.
+    operations.append((_ROUTES, JsonPatchOperation(op="remove", json_path=_upgrades(plan))))
     patches = tuple(
-        JsonPatch(
-            name=f"{plan.namespace}/{plan.gateway}/{listener}",
-            operation=JsonPatchOperation(op="add", json_path=found, path=path, value=value),
-        )
+        JsonPatch(type=kind, name=f"{plan.namespace}/{plan.gateway}/{listener}", operation=operation)
         for listener in plan.listeners
-        for path, value in settings
+        for kind, operation in operations
     )
     return EnvoyPatchPolicy(
         metadata=_meta(plan), spec=EnvoyPatchPolicySpec(target_ref=_gateway(plan), json_patches=patches)
     )
+
+
+def _upgrades(plan: EnvoyGatewayPlan) -> str:
+    """Return where our routes allow websockets, which Envoy Gateway has every route do."""
+    return f'..routes[?match(@.name, "httproute/{plan.namespace}/{PREFIX}-.*")].route.upgrade_configs'
 
 
 def _rendered_filter(plan: EnvoyGatewayPlan) -> dict[str, Any]:

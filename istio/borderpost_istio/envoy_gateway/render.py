@@ -33,7 +33,8 @@ REASONS: Mapping[tuple[str, ...], str] = {
     ("streamIdleTimeout",): "What must end is silence, not length.",
     ("bufferLimit",): "What Envoy keeps of a request for a retry; by default 32 KiB, less than many a prompt.",
     ("telemetry", "accessLog"): "Envoy Gateway's own has client addresses and paths; this has neither.",
-    ("jsonPath",): "The filter of our EnvoyExtensionPolicy, in whichever filter chain it stands.",
+    ("op=remove",): "A tunnel is decided once, and then open for as long as it likes.",
+    ("op=add",): "The filter of our EnvoyExtensionPolicy, in whichever filter chain it stands.",
 }
 """Comment before a key, by the last parts of its path."""
 Rendered = tuple[KubeObject, str]

@@ -13,9 +13,11 @@ from borderpost_istio.kinds.gateway_api import LocalReference
 from borderpost_istio.kinds.model import KubeModel, KubeObject
 
 GROUP = "gateway.envoyproxy.io"
-LISTENER: Literal["type.googleapis.com/envoy.config.listener.v3.Listener"] = (
-    "type.googleapis.com/envoy.config.listener.v3.Listener"
-)
+Resource = Literal[
+    "type.googleapis.com/envoy.config.listener.v3.Listener",
+    "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+]
+"""What of Envoy's configuration is patched."""
 _Version = Literal["gateway.envoyproxy.io/v1alpha1"]
 _VERSION: _Version = "gateway.envoyproxy.io/v1alpha1"
 
@@ -308,16 +310,16 @@ class BackendTrafficPolicy(KubeObject):
 class JsonPatchOperation(KubeModel):
     """One operation of RFC 6902 on what an expression of RFC 9535 finds; `path` goes on from there."""
 
-    op: Literal["add", "replace", "remove", "test"]
+    op: Literal["add", "remove"]
     json_path: str
-    path: str
-    value: Any
+    path: str | None = None
+    value: Any = None
 
 
 class JsonPatch(KubeModel):
     """An operation on one resource of Envoy's configuration."""
 
-    type: Literal["type.googleapis.com/envoy.config.listener.v3.Listener"] = LISTENER
+    type: Resource
     name: str
     operation: JsonPatchOperation
 
