@@ -226,11 +226,15 @@ CASES: Mapping[str, tuple[list[Object], set[str]]] = {
         [host(DECIDED), also_ours(patch("VIRTUAL_HOST", "MERGE", {}, routeConfiguration={"gateway": "gw/b"}))],
         {"BPD050"},
     ),
-    "its Gateway": (
+    "its Gateway, of plain HTTP": (
         [
             host(DECIDED),
-            also_ours(patch("VIRTUAL_HOST", "MERGE", {}, routeConfiguration={"gateway": "gw/a", "name": "http.80"})),
+            also_ours(patch("VIRTUAL_HOST", "MERGE", {}, routeConfiguration={"gateway": "gw/a"})),
         ],
+        {"BPD050"},
+    ),
+    "its route configuration": (
+        [host(DECIDED), also_ours(patch("VIRTUAL_HOST", "MERGE", {}, routeConfiguration={"name": "http.80"}))],
         set(),
     ),
     "targets that are there": (

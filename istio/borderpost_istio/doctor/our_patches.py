@@ -202,8 +202,8 @@ def _route_matching(patch: Patch, routing: Routing) -> Iterator[Finding]:
         known = {
             "name": [server.route_configuration for server in routing.servers],
             "port_number": [str(server.port) for server in routing.servers],
-            "gateway": [server.key for server in routing.servers],
-            "port_name": [server.port_name for server in routing.servers],
+            "gateway": [server.key for server in routing.servers if server.tls],
+            "port_name": [server.port_name for server in routing.servers if server.tls],
         }
         yield _nothing(patch, node, f"route configuration with {key}", node.text or "", known[key])
         return

@@ -202,12 +202,16 @@ def matches_route(patch: Patch, host: VirtualHost, entry: Entry, name: str) -> b
 
 
 def matches_configuration(wanted: Node, server: Server) -> bool:
-    """Say whether a match names the route configuration of a server."""
+    """Say whether a match names the route configuration of a server.
+
+    A plain HTTP server's is called `http.PORT`: it has neither the Gateway's name nor the port's, and matches neither.
+    """
     port = field(wanted, "port_number").text
+    own = (server.key, server.port_name) if server.tls else (None, None)
     return server.port is None or (
         wanted.get("name").text in (None, server.route_configuration)
-        and field(wanted, "port_name").text in (None, server.port_name)
-        and wanted.get("gateway").text in (None, f"{server.gateway.namespace}/{server.gateway.name}")
+        and wanted.get("gateway").text in (None, own[0])
+        and field(wanted, "port_name").text in (None, own[1])
         and port in (None, "0", str(server.port))
     )
 
