@@ -21,9 +21,8 @@ from borderpost_envoy.doctor import examine, read_configuration
 from borderpost_envoy.doctor.sources import Source
 from support.certificates import CertificateAuthority
 from support.client import region_of, send
-from support.doctor_cases import Tree, cluster, rendered
+from support.doctor_cases import Tree, cluster, over_tls, rendered
 from support.doctor_examples import CASES
-from support.doctor_spoils import over_tls
 from support.doctor_spoils_routes import EJECTING
 from support.doctor_stage import Stage, connect, moved, staged, together
 from support.envoy_process import EnvoyProcess

@@ -176,6 +176,16 @@ def http_options(tree: Tree, name: str) -> Tree:
     return found
 
 
+TLS_CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+
+
+def over_tls(**validation: object) -> Tree:
+    """Return a transport socket of TLS with this validation of the peer's certificate."""
+    common = {"validation_context": validation} if validation else {}
+    config = {"@type": TLS_CONTEXT, "common_tls_context": common, "sni": "peer.example"}
+    return {"name": "envoy.transport_sockets.tls", "typed_config": config}
+
+
 @dataclass(frozen=True)
 class Case:
     """One way to break one rule."""

@@ -25,6 +25,7 @@ from support.doctor_cases import (
     host,
     listener,
     manager,
+    over_tls,
     override,
     routes,
     setting,
@@ -316,15 +317,6 @@ setting(
     own,
     {"circuit_breakers": {"thresholds": [{"priority": "HIGH", "max_requests": 9999, "max_pending_requests": 9999}]}},
 )
-
-TLS_CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
-
-
-def over_tls(**validation: object) -> Tree:
-    """Return a transport socket of TLS with this validation of the peer's certificate."""
-    common = {"validation_context": validation} if validation else {}
-    config = {"@type": TLS_CONTEXT, "common_tls_context": common, "sni": "peer.example"}
-    return {"name": "envoy.transport_sockets.tls", "typed_config": config}
 
 
 def _remote(tree: Tree, host_name: str, socket: Tree | None) -> None:

@@ -18,11 +18,12 @@ from support.doctor_cases import (
     http_options,
     matcher,
     named,
+    over_tls,
     routes,
     setting,
     table,
 )
-from support.doctor_spoils import over_tls, route
+from support.doctor_spoils import route
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions."
 KNOWN = Expected(regions=REGIONS)
