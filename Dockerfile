@@ -26,7 +26,7 @@ RUN python -m venv --without-pip /opt/borderpost \
         /opt/wheel/*.whl
 # Byte code that is not bound to the time of its source, the list of what is in the image, and one time for all files.
 # Byte code is the same each time from Python 3.12 on: before, the order of constants depends on where None lies.
-RUN /opt/borderpost/bin/python -m compileall -q -j 1 --invalidation-mode unchecked-hash /opt/borderpost/lib \
+RUN /opt/borderpost/bin/python -m compileall -f -q -j 1 --invalidation-mode unchecked-hash /opt/borderpost/lib \
  && /opt/build/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
         --output-file /opt/borderpost/sbom.cdx.json /opt/borderpost/bin/python \
  && find /opt/borderpost -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
