@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from borderpost_base.json_source import load_json
 from borderpost_envoy.doctor.configuration import read_configuration
 from borderpost_envoy.doctor.model import Configuration
 from borderpost_envoy.doctor.sources import Source
-from borderpost_istio.doctor import Setting, compare
+from borderpost_istio.doctor import Setting, compare, examine
 from borderpost_istio.doctor.mesh import Mesh
 from borderpost_istio.doctor.routing import Routing
 from borderpost_istio.doctor.rules import RULES
@@ -137,6 +138,25 @@ def test_what_is_loaded_is_held_against_what_was_rendered(mesh: MeshWiring) -> N
     lost = list(compare(parse_documents(other.encode(), OURS), loaded(mesh)))
     assert {finding.rule.id for finding in lost} == {"BPD098"}
     assert any("max_message_timeout" in finding.message for finding in lost)
+
+
+def test_what_istioctl_prints_of_a_proxy_is_held_against_it_too(mesh: MeshWiring, tmp_path: Path) -> None:
+    mesh.lab.put(OURS, mesh.text)
+    dump = tmp_path / "config.dump"
+    dump.write_text(json.dumps(mesh.envoy.config_dump()), encoding="utf-8")
+    folder = tmp_path / "printed"
+    folder.mkdir()
+    for kind in ("listeners", "clusters", "routes"):
+        words = [mesh.lab.tools.istioctl, "proxy-config", kind, "-f", dump, "-o", "json"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+        (folder / f"{kind}.json").write_text(done.stdout, encoding="utf-8")
+    (folder / OURS).write_text(mesh.text, encoding="utf-8")
+    findings, errors = examine([folder])
+    assert errors == []
+    assert [finding.message for finding in findings if finding.rule.id == "BPD098"] == []
+    (folder / OURS).write_text(mesh.text.replace("message_timeout: ", "message_timeout: 9"), encoding="utf-8")
+    findings, errors = examine([folder])
+    assert "BPD098" in {finding.rule.id for finding in findings}
 
 
 def loaded(mesh: MeshWiring) -> Configuration:
