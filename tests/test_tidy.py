@@ -150,7 +150,8 @@ def test_the_serving_processes_load_nothing_of_rendering_or_the_bench() -> None:
     program = (
         "import sys, borderpost.steward, borderpost.worker\n"
         "print([m for m in sys.modules if m.split('.')[0] in "
-        "{'envoy_data_plane', 'betterproto2', 'borderpost_envoy', 'borderpost_bench', 'hypothesis', 'pytest'}])"
+        "{'envoy_data_plane', 'betterproto2', 'borderpost_envoy', 'borderpost_istio', 'borderpost_bench', "
+        "'hypothesis', 'pytest'}])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -335,6 +336,10 @@ def test_the_image_s_build_steps_run_in_a_clean_environment(tmp_path: Path) -> N
         subprocess.run([command, *words], cwd=tmp_path, check=True, capture_output=True, timeout=60)
     installed = {path.name for path in (tmp_path / "opt/borderpost").rglob("site-packages/*")}
     assert not installed & {"hatchling", "pip", "pytest", "envoy_data_plane", "grpc_tools"}
+    byte_code = list((tmp_path / "opt/borderpost").rglob("*.pyc"))
+    assert byte_code
+    bound_to_time = [path for path in byte_code if path.read_bytes()[4:8] != b"\x01\0\0\0"]  # PEP 552: unchecked hash
+    assert not bound_to_time
     named = {one["name"] for one in json.loads((tmp_path / "opt/borderpost/sbom.cdx.json").read_text())["components"]}
     distributions = {name.split("-")[0] for name in installed if name.endswith(".dist-info")}
     assert {re.sub(r"[-_.]+", "_", name).lower() for name in named} == {name.lower() for name in distributions}
