@@ -148,6 +148,8 @@ CHANGES: dict[str, tuple[str, str, str, set[str]]] = {
     "other route": ("host", "  - name: borderpost\n", "  - name: theirs\n", {"BPD050"}),
     "other filter": ("host", "name: envoy.filters.http.router", "name: envoy.filters.http.rooter", {"BPD050"}),
     "selector": ("gateway", "istio: ai-gateway\n", "istio: other\n", {"BPD054"}),
+    "labels of another": ("host", "istio: ai-gateway\n", "istio: other\n", {"BPD054"}),
+    "namespace of another": ("host", "namespace: istio-ingress", "namespace: shop", {"BPD055"}),
     "plaintext": ("host", "mode: SIMPLE", "mode: DISABLE", {"BPD079"}),
     "any certificate": ("host", "subjectAltNames:\n      - eu", "caCertificates: x\n      # - eu", {"BPD080"}),
     "failover": ("host", "enabled: false", "enabled: true\n        failoverPriority: [a]", {"BPD076"}),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -96,6 +96,10 @@ def _selection(mesh: Mesh, routing: Routing, one: Object) -> Iterator[Finding]:
     selector = one.spec.get("workloadSelector", "labels")
     labels = labels_of(selector)
     at = selector if labels else one.node.get("metadata", "name")
+    elsewhere = [*_elsewhere(mesh, one, labels, at)]
+    if elsewhere:
+        yield from elsewhere
+        return
     pods = [(owner, labels_of(metadata.get("labels"))) for owner, metadata, _ in mesh.pods]
     selected = [owner for owner, own in pods if labels.items() <= own.items()]
     gateways = list(mesh.of(NETWORKING, "Gateway"))
@@ -116,6 +120,17 @@ def _selection(mesh: Mesh, routing: Routing, one: Object) -> Iterator[Finding]:
         yield finding(rules.SELECTS_NOTHING, detail, at, one)
 
 
+def _elsewhere(mesh: Mesh, one: Object, labels: Mapping[str, str], at: Node) -> Iterator[Finding]:
+    """Yield that an EnvoyFilter is about another gateway than the configuration."""
+    namespace, workload = mesh.setting.gateway_namespace, mesh.setting.workload
+    if namespace is not None and one.namespace not in (namespace, mesh.setting.root_namespace):
+        detail = f"it stands in {one.namespace}, and the configuration's gateway in {namespace}."
+        yield finding(rules.WRONG_NAMESPACE, detail, one.node.get("metadata", "namespace"), one)
+    elif any(workload.get(key, value) != value for key, value in labels.items()):
+        detail = f"it selects {_shown(labels)}; the configuration's gateway has {_shown(workload)}."
+        yield finding(rules.SELECTS_NOTHING, detail, at, one)
+
+
 def _has_gateway_pods(pods: Iterable[tuple[Object, dict[str, str]]], wanted: Iterable[dict[str, str]]) -> bool:
     """Say whether the pods of some gateway are among the files, so that a missing one is missing."""
     selectors = list(wanted)
@@ -127,7 +142,7 @@ def _agree(one: dict[str, str], other: dict[str, str]) -> bool:
     return bool(shared) and all(one[key] == other[key] for key in shared)
 
 
-def _shown(labels: dict[str, str]) -> str:
+def _shown(labels: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) or "(none)"
 
 

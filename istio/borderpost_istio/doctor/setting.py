@@ -21,6 +21,10 @@ class Setting:
     """Hosts whose requests Borderpost decides."""
     trusted_hops: int | None = None
     """Proxies of your own in front of the gateway; None: nobody said."""
+    gateway_namespace: str | None = None
+    """Namespace of the gateway's pods; None: nobody said."""
+    workload: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the gateway's pods; empty: nobody said."""
     evidence: str | None = None
     """Absolute path of the record in the container; None: nobody said."""
     namespace: str = "default"
@@ -37,5 +41,7 @@ def setting_of(config: Config) -> Setting:
         groups={group.cluster or name: group.regions for name, group in config.failover.items()},
         hosts=istio.hosts if istio is not None else (),
         trusted_hops=istio.trusted_proxies if istio is not None else None,
+        gateway_namespace=istio.namespace if istio is not None else None,
+        workload=istio.workload if istio is not None else {},
         evidence=str(directory) if directory.is_absolute() else None,
     )
