@@ -102,3 +102,9 @@ def test_headers_that_are_removed_one_by_one_are_removed() -> None:
     for left, rule in ((CLUSTER_HEADER, "BPD020"), (CLIENT_HEADER, "BPD020")):
         early["mutations"] = [{"remove": name} for name in names if name != left]
         assert codes(examined(tree)) == {rule}
+
+
+@pytest.mark.parametrize(("path", "level"), [("/var/run/worker-0.sock", Level.WARNING), ("/run/x.sock", Level.ERROR)])
+def test_a_socket_that_is_mounted_elsewhere_may_be_ours(path: str, level: Level) -> None:
+    (finding,) = examined(rendered("proc"), Expected(regions=REGIONS, servers=frozenset({path})))
+    assert (finding.rule.id, finding.level) == ("BPD017", level)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from borderpost.reports.finding import Level, Rule
 from borderpost_envoy.doctor.addresses import is_loopback
 from borderpost_envoy.doctor.checks import CIRCUIT_BREAKERS, CLUSTERS, TLS, Hit, check
-from borderpost_envoy.doctor.model import Cluster
+from borderpost_envoy.doctor.model import Cluster, Endpoint
 from borderpost_envoy.doctor.scene import Door, Scene
 from borderpost_envoy.doctor.transport import weakness
 
@@ -40,7 +41,13 @@ def knows_where_to_ask(scene: Scene) -> Iterator[Hit]:
             for endpoint in cluster.endpoints:
                 if endpoint.is_socket and endpoint.address not in scene.expected.servers:
                     message = f"`{endpoint.address}` is no socket of Borderpost's configuration."
-                    yield Hit(endpoint.message, f"cluster {cluster.name}", message)
+                    yield Hit(endpoint.message, f"cluster {cluster.name}", message, _unless_mounted(endpoint, scene))
+
+
+def _unless_mounted(endpoint: Endpoint, scene: Scene) -> Level | None:
+    """Return a warning for a socket that differs by its folder alone: Envoy's container may have it elsewhere."""
+    names = {PurePosixPath(path).name for path in scene.expected.servers}
+    return Level.WARNING if PurePosixPath(endpoint.address).name in names else None
 
 
 @check(
