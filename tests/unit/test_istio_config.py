@@ -175,6 +175,7 @@ def test_a_release_is_quoted(tmp_path: Path) -> None:
         {"tls": {"certificate": "/a", "key": "/b"}},
         {"tls": {"mode": "off", "ca": "/a"}},
         {"tls": {"credential": "a", "ca": "/b"}},
+        {"tls": {"mode": "mutual", "credential": ""}},
         {"networks": ["192.0.2.1/24"]},
         {"port": 0},
     ],

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from borderpost.config.mesh_fields import Endpoint, FileInProxy, HostName, Labels, LabelValue, Network, Port
+from borderpost.config.mesh_fields import Endpoint, FileInProxy, HostName, Labels, Network, Port, SecretName
 from borderpost_base.errors import BadValue
 from borderpost_base.strict import StrictModel
 
@@ -25,7 +25,7 @@ class RegionTls(StrictModel):
     """Subject alternative names of which the region's certificate must have one; its host by default, for `mesh` the
     accounts that Istio knows of the service. A SPIFFE identity pins the workload: `spiffe://cluster.local/ns/…/sa/…`."""
 
-    credential: LabelValue | None = None
+    credential: SecretName | None = None
     """Secret of Kubernetes, in the gateway's namespace, with the authority and for `mutual` the certificate; null takes
     the files, or the authorities of the proxy's image."""
 
