@@ -21,6 +21,7 @@ from support.h2_client import send_h2
 from support.istio_lab import GATEWAY, resource
 from support.istio_patches import (
     added,
+    added_host,
     at_filter,
     before_the_router,
     first_route,
@@ -31,8 +32,8 @@ from support.istio_patches import (
     region_cluster,
     service_entry,
 )
-from support.istio_wiring import OURS, RENDERINGS, MeshWiring, meshed
-from support.leak_rows import OTHERS, leak_rows
+from support.istio_wiring import OTHERS, OURS, RENDERINGS, MeshWiring, meshed
+from support.leak_rows import OF_OTHERS, leak_rows
 from support.stub_processor import EndCleanly, StubProcessor, route_to
 from support.upstreams import Behaviour
 
@@ -74,7 +75,7 @@ def _found_by_the_doctor(request: pytest.FixtureRequest, clean: set[str], mesh: 
     """After each test: what others added is found by a rule that the row names, and that is silent without it."""
     yield
     row = ROWS.get(request.node.originalname)
-    if row is not None and row.heading == OTHERS:
+    if row is not None and row.heading == OF_OTHERS:
         found = mesh.found()
         assert row.rules & (found - clean), (row, sorted(found))
 
@@ -281,6 +282,20 @@ def test_inserted_route(mesh: MeshWiring) -> None:
     mesh.others(patch_of("first", first_route(route)))
     mesh.answer(EndCleanly())
     assert served(mesh) == {US: 1}
+
+
+def test_added_host(mesh: MeshWiring) -> None:
+    """A virtual host that a patch adds has no routes of ours: Envoy refuses it for a host that we name, only."""
+    everything = {"match": {"prefix": "/"}, "route": {"cluster": region_cluster(US)}}
+    patch = patch_of("adds", added_host({"name": "theirs", "domains": [HOST], "routes": [everything]}))
+    mesh.answer(EndCleanly())
+    if mesh.rendering.hosts == ("*",):
+        mesh.others(patch)
+        assert served(mesh) == {US: 1}
+    else:
+        mesh.lab.put(OTHERS, [patch], settle=False)
+        mesh.lab.eventually(lambda: any("values for domains" in line for line in mesh.lab.nacks()), "Envoy refuses it")
+        assert mesh.refused(mesh.send(SPOOF))
 
 
 def test_second_gateway(mesh: MeshWiring) -> None:

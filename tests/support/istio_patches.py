@@ -59,6 +59,11 @@ def at_filter(name: str, operation: str, value: Mapping[str, Any]) -> dict[str, 
     return {"applyTo": "HTTP_FILTER", "match": match, "patch": {"operation": operation, "value": dict(value)}}
 
 
+def added_host(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a patch that adds a virtual host."""
+    return {"applyTo": "VIRTUAL_HOST", "match": _GATEWAYS, "patch": {"operation": "ADD", "value": dict(value)}}
+
+
 def on_every_host(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a patch that merges something into every virtual host."""
     return {"applyTo": "VIRTUAL_HOST", "match": _GATEWAYS, "patch": {"operation": "MERGE", "value": dict(value)}}

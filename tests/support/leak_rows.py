@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/guide/leaks.md"
-OTHERS = "What others configure"
+OF_OTHERS = "What others configure"
 """Heading of the rows whose rules the doctor finds as they stand."""
 
 
