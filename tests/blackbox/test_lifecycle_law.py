@@ -11,7 +11,6 @@ import yaml
 
 from borderpost.cli.main import main
 from borderpost.demo.scenery import REGIONS
-from borderpost_envoy import Via
 from support.borderpost_process import merged
 from support.client import Observed
 from support.clients import AMERICAN, EMIRATI, GERMAN, IRANIAN
@@ -82,10 +81,9 @@ def test_a_policy_is_checked_compared_weighed_and_put_into_force(
         acknowledged_in_log(gate, observed)
 
 
-@pytest.mark.parametrize("via", list(Via))
-def test_a_region_is_taken_out_and_brought_in_again(tmp_path: Path, via: Via) -> None:
+def test_a_region_is_taken_out_and_brought_in_again(tmp_path: Path) -> None:
     """Out: configuration, then Envoy. In: Envoy, then configuration. Envoy knows the region all the while."""
-    with small_gate(tmp_path, via=via, **NEARER) as gate:
+    with small_gate(tmp_path, **NEARER) as gate:
 
         def during() -> None:
             eventually(lambda: gate.served.get(REGION, 0) > 20, "the region serves")

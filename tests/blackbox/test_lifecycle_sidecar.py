@@ -10,7 +10,7 @@ from borderpost.audit.verify import verify
 from borderpost_envoy import Via
 from support.client import Observed
 from support.clients import AMERICAN, EMIRATI, GERMAN, IRANIAN
-from support.faults import acknowledged_in_log, log_lines, small_gate
+from support.faults import log_lines, small_gate
 from support.gateway import eventually
 from support.second_gateway import SecondGateway, second_gateway
 
@@ -21,7 +21,6 @@ CLIENTS = [GERMAN, AMERICAN, EMIRATI, IRANIAN]
 def all_answered(observed: Observed) -> None:
     """Every request got what the law gives it: no failure, and no refusal but the law's own."""
     assert observed.statuses.keys() == {200, 451}, observed.statuses
-    assert observed.statuses[451] * 3 <= observed.statuses[200] + 8 * 3
     assert observed.statuses[200] >= 100
 
 
@@ -62,22 +61,6 @@ def test_one_that_is_killed_is_passed_over(tmp_path: Path) -> None:
             observed = gate.load(CLIENTS, count=100)
             assert observed.statuses.keys() == {200, 451}, observed.statuses
             gate.start_service()
-
-
-def test_alone_and_stopped_every_request_is_refused_and_none_goes_by(tmp_path: Path) -> None:
-    """What an upgrade costs that replaces the only one: refusals, for as long as it takes, and no more."""
-    with small_gate(tmp_path) as gate:
-
-        def during() -> None:
-            eventually(lambda: sum(gate.served.values()) > 20, "requests are served")
-            assert gate.service.stop() == 0
-            gate.start_service()
-            served = sum(gate.served.values())
-            eventually(lambda: sum(gate.served.values()) > served + 20, "requests are served again")
-
-        observed = gate.load(CLIENTS, during=during, pause_s=0.01)
-        assert observed.statuses.keys() <= {200, 451, 503, 504}, observed.statuses
-        acknowledged_in_log(gate, observed)
 
 
 def test_a_second_one_in_the_same_place_changes_nothing(tmp_path: Path) -> None:

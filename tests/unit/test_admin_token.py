@@ -12,10 +12,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from borderpost.admin.app import make_app
+from borderpost.admin.feeds import feeds_route
 from borderpost.admin.token import AdminDoor
 from borderpost.cli.main import main
 from borderpost.config.sections import AdminSpec
 from borderpost.health import Check, Outcome
+from borderpost_base.errors import BorderpostError
+from borderpost_base.names import FEED_SIGNATURE_HEADER
 from support.asgi import asked
 from support.borderpost_process import merged, small_config, write_config
 
@@ -96,6 +99,22 @@ def test_a_token_that_is_changed_counts_at_once_and_one_that_is_gone_opens_nothi
     assert len(logs) == 4  # once for each trouble that is not the one before
     told = json.dumps(logs)
     assert not any(word in told for word in (TOKEN, other, 'short"'))
+
+
+def test_webhooks_bring_proof_of_their_own(file: Path) -> None:
+    """Their senders have no business with the rest, so they are not given the token."""
+
+    async def deliver(name: str, raw: bytes, signature: str) -> list[str]:
+        if signature != "theirs":
+            raise BorderpostError("BP1032", "not the sender's")
+        return [name, raw.decode()]
+
+    door = AdminDoor(AdminSpec(host="10.0.0.1", token_file=file))
+    app = make_app(
+        checks=lambda: CHECKS, metrics=lambda: b"", routes=[feeds_route(deliver)], open_to=door.open_to
+    )  # fmt: skip
+    for shown, status in (({FEED_SIGNATURE_HEADER: "theirs"}, 200), ({"authorization": f"Bearer {TOKEN}"}, 403)):
+        assert asked(app, "/feeds/desk", method="POST", body=[b"event"], headers=shown)[0] == status
 
 
 def test_ready_shows_the_token_of_the_configuration(
