@@ -74,11 +74,11 @@ def built_egctl() -> Path | None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "egctl"
-        command = ["go", "build", "-trimpath", "-mod=mod", "-buildvcs=false", "-ldflags=-s -w", "-o", str(made)]
+        command = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(made)]
         copy = Path(scratch) / "source"  # Go's cache is read-only, and a module there is not the main one
         shutil.copytree(source, copy, copy_function=shutil.copyfile)
         subprocess.run([*command, "./cmd/egctl"], check=True, cwd=copy)
-        made.rename(target) if made.stat().st_dev == target.parent.stat().st_dev else shutil.move(made, target)
+        shutil.move(made, target)
     target.chmod(0o755)
     return target
 
