@@ -22,7 +22,9 @@ from support.istio_lab import GATEWAY, resource
 from support.istio_patches import (
     added,
     added_host,
+    added_listener,
     at_filter,
+    bare_manager,
     before_the_router,
     first_route,
     on_every_host,
@@ -30,6 +32,7 @@ from support.istio_patches import (
     on_every_table,
     patch_of,
     region_cluster,
+    replaced_manager,
     service_entry,
 )
 from support.istio_wiring import OTHERS, OURS, RENDERINGS, MeshWiring, meshed
@@ -296,6 +299,20 @@ def test_added_host(mesh: MeshWiring) -> None:
         mesh.lab.put(OTHERS, [patch], settle=False)
         mesh.lab.eventually(lambda: any("values for domains" in line for line in mesh.lab.nacks()), "Envoy refuses it")
         assert mesh.refused(mesh.send(SPOOF))
+
+
+def test_added_listener(mesh: MeshWiring) -> None:
+    port = free_port()
+    mesh.others(patch_of("listens", added_listener(port, bare_manager(region_cluster(US)))))
+    mesh.lab.eventually(lambda: "theirs" in mesh.lab.delivered().listeners, "it listens")
+    assert send(port, headers=TO_HOST).status == 200
+    assert mesh.served.keys() == {US}
+
+
+def test_replaced_manager(mesh: MeshWiring) -> None:
+    mesh.others(patch_of("replaces", replaced_manager(bare_manager(region_cluster(US)))))
+    mesh.answer(EndCleanly())
+    mesh.lab.eventually(lambda: served(mesh).get(US, 0) > 0, "another region serves what nobody decided")
 
 
 def test_second_gateway(mesh: MeshWiring) -> None:

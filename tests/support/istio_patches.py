@@ -59,6 +59,33 @@ def at_filter(name: str, operation: str, value: Mapping[str, Any]) -> dict[str, 
     return {"applyTo": "HTTP_FILTER", "match": match, "patch": {"operation": operation, "value": dict(value)}}
 
 
+def bare_manager(cluster: str) -> dict[str, Any]:
+    """Return a connection manager that asks nobody and leads to a cluster."""
+    kinds = "type.googleapis.com/envoy.extensions.filters"
+    route = {"match": {"prefix": "/"}, "route": {"cluster": cluster}}
+    router = {"@type": f"{kinds}.http.router.v3.Router"}
+    config = {
+        "@type": f"{kinds}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "theirs",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+    }
+    return {"name": _MANAGER, "typed_config": config}
+
+
+def added_listener(port: int, manager: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a patch that adds a listener on loopback."""
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    value = {"name": "theirs", "address": address, "filter_chains": [{"filters": [dict(manager)]}]}
+    return {"applyTo": "LISTENER", "match": _GATEWAYS, "patch": {"operation": "ADD", "value": value}}
+
+
+def replaced_manager(manager: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a patch that puts another connection manager in the place of every one."""
+    match = {**_GATEWAYS, "listener": {"filterChain": {"filter": {"name": _MANAGER}}}}
+    return {"applyTo": "NETWORK_FILTER", "match": match, "patch": {"operation": "REPLACE", "value": dict(manager)}}
+
+
 def added_host(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a patch that adds a virtual host."""
     return {"applyTo": "VIRTUAL_HOST", "match": _GATEWAYS, "patch": {"operation": "ADD", "value": dict(value)}}
