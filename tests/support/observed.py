@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from borderpost.audit.record import parse
 from borderpost_proto import ext_authz_pb2 as authz
@@ -61,7 +61,9 @@ def checked(*, route: str = "chat", observing: object = True, address: str = BRI
     """Return the same as Envoy asks by ext_authz."""
     request = authz.CheckRequest()
     own = request.attributes.route_metadata_context.filter_metadata["borderpost"]
-    own.update({"route": route, **({"observe": observing} if observing is not False else {})})
+    own.update({"route": route})
+    if observing is not False:
+        own.update({"observe": cast("Any", observing)})
     header = request.attributes.request.http.header_map.headers.add()
     header.key, header.raw_value = "x-borderpost-client", address.encode()
     return request.SerializeToString()

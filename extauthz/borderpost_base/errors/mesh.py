@@ -8,8 +8,8 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP1401",
         "name that Envoy or Kubernetes cannot carry",
-        "Host names are ASCII, of labels of at most 63 letters, digits and `-`, together at most 253 (RFC 1123). Unicode "
-        "names travel as `xn--…`, and which spelling is meant is not guessed.",
+        "Host names are ASCII, of labels of at most 63 letters, digits and `-`, together at most 253 (RFC 1123). "
+        "Unicode names travel as `xn--…`, and which spelling is meant is not guessed.",
         "Correct the name; write an international name as clients send it.",
     ),
     ErrorSpec(
@@ -33,8 +33,8 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP1405",
         "routes are not the same in two places",
-        "`routes` says what law holds on a route, `istio.routes` which paths it serves. A route with law that serves no "
-        "path is a law that is never kept.",
+        "`routes` says what law holds on a route, `istio.routes` which paths it serves. A route with law that "
+        "serves no path is a law that is never kept.",
         "Describe each route in both places, or leave out `istio.routes` where one route serves everything.",
     ),
     ErrorSpec(
@@ -138,7 +138,8 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP1450",
         "Istio's control plane is not built, and Go is missing",
-        "No package registry has istiod as a program, so it is built here by Go, once; neither a build nor Go was found.",
+        "No package registry has istiod as a program, so it is built here by Go, once; neither a build nor Go was "
+        "found.",
         "Install Go 1.25 or later and run `make istio-tools`, or copy `borderpost/istio` from the cache "
         "(`$XDG_CACHE_HOME`, by default `~/.cache`) of a machine that has built it.",
     ),

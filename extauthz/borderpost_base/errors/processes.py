@@ -96,8 +96,8 @@ TABLE: tuple[ErrorSpec, ...] = (
         "runtime directory of another release",
         "A worker found what a steward of another release wrote for its own workers. Both are to be of one release; "
         "most likely the installation was changed under a running gateway.",
-        "The workers before it serve on. Install releases beside each other, and start each steward and its workers from "
-        "one: docs/guide/upgrade.md.",
+        "The workers before it serve on. Install releases beside each other, and start each steward and its workers "
+        "from one: docs/guide/upgrade.md.",
     ),
     ErrorSpec(
         "BP0620",

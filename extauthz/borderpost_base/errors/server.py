@@ -31,14 +31,14 @@ TABLE: tuple[ErrorSpec, ...] = (
         "certificates cannot be taken",
         "The files of `server.tls` cannot be used: they do not fit together, are not PEM, are past or before their "
         "time, or cannot be read.",
-        "See the message; put a certificate, its key and the authority in place that belong together, each whole (write "
-        "beside it and rename). The ones before stay in use until then, for as long as they are valid.",
+        "See the message; put a certificate, its key and the authority in place that belong together, each whole "
+        "(write beside it and rename). The ones before stay in use until then, for as long as they are valid.",
     ),
     ErrorSpec(
         "BP0505",
         "name that no caller has, or that means several",
-        "`server.tls.client_sans` holds names that are compared whole, and `server.tls.client_trust_domains` bare SPIFFE "
-        "trust domains. A wildcard or half an identity would let nobody in, or more than was meant.",
+        "`server.tls.client_sans` holds names that are compared whole, and `server.tls.client_trust_domains` bare "
+        "SPIFFE trust domains. A wildcard or half an identity would let nobody in, or more than was meant.",
         "Write each caller's full name, such as `spiffe://cluster.local/ns/ai-gateway/sa/ai-gateway`, or the trust "
         "domain alone, such as `cluster.local`, under `client_trust_domains`.",
     ),
