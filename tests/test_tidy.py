@@ -297,6 +297,7 @@ def test_the_wheel_holds_only_names_of_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 def test_the_image_s_build_steps_run_in_a_clean_environment(tmp_path: Path) -> None:
     """Run the RUN steps of the build stage as they stand, with the image's paths moved below a folder."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
