@@ -68,11 +68,12 @@ def test_a_second_one_in_the_same_place_changes_nothing(tmp_path: Path) -> None:
     with small_gate(tmp_path) as gate:
         other = SecondGateway(
             tmp_path / "other",
-            runtime={"directory": str(tmp_path / "state-of-other")},
+            runtime={"directory": str(tmp_path / "state-of-other"), "snapshot_max_age_s": 1.0},  # its worker ends soon
             server={"directory": str(gate.directory / "server")},
         )
         with pytest.raises(Exception, match="BP0911"):
             other.start(within_s=3.0)
+        assert gate.send(GERMAN).status == 200, gate.send(GERMAN).reply
         observed = gate.load([GERMAN], count=50)
         assert observed.statuses.keys() == {200}
         assert not log_lines(gate, level="error")
