@@ -35,8 +35,8 @@ helm install borderpost istio/chart/borderpost --namespace istio-ingress \\
     --set image.repository=registry.example.com/borderpost --set image.digest=sha256:… \\
     --set-file config=borderpost.yaml
 borderpost render istio --config borderpost.yaml > istio.yaml
-kubectl diff --filename istio.yaml
-kubectl apply --filename istio.yaml
+kubectl diff --server-side --filename istio.yaml
+kubectl apply --server-side --filename istio.yaml
 ```
 
 The configuration is one text, the same that `borderpost check-config` and `borderpost render istio` read. The chart
