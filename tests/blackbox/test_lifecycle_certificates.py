@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,44 @@ def test_renewed_certificates_drop_no_stream(tmp_path: Path, files: Files, engin
         assert files.shown == files.certificate.read_text() != first
         assert not log_lines(gate, level="error")
         assert gate.metric("borderpost_reload_total", what="certificates", result="taken") == 2
+
+
+def test_another_authority_has_the_workers_of_grpcio_replaced(tmp_path: Path, files: Files) -> None:
+    """It cannot send single connections away. A port is bound anew for it: meanwhile Envoy asks the other worker."""
+    files.port = free_ports(2)
+    bundle = tmp_path / "trusted.pem"
+    bundle.write_bytes(files.authority.path.read_bytes())
+    server = {**files.server("grpcio", client_ca=str(bundle)), "drain_s": 2.0}
+    how: dict[str, Any] = {"options": files.options(), "runtime": {"watch_s": 0.1}, "workers": 2}
+    with small_gate(tmp_path, server=server, **how) as gate:
+        before = set(gate.worker_pids().values())
+
+        def during() -> None:
+            eventually(lambda: sum(gate.served.values()) > 50, "requests are served")
+            other = CertificateAuthority(tmp_path, "other")
+            fresh = tmp_path / "fresh.pem"
+            fresh.write_bytes(bundle.read_bytes() + other.path.read_bytes())
+            fresh.replace(bundle)
+            eventually(lambda: bool(log_lines(gate, event="reloaded", workers="replaced")), "workers replaced")
+
+        observed = gate.load([GERMAN], during=during, pause_s=0.005)
+        assert observed.statuses.keys() == {200}, observed.statuses
+        acknowledged_in_log(gate, observed)
+        assert not before & set(gate.worker_pids().values())
+        assert not log_lines(gate, level="error")
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many ports of loopback in a row that were free a moment ago."""
+    while True:
+        first = free_port()
+        with ExitStack() as held:
+            try:
+                for port in range(first, first + count):
+                    held.enter_context(socket.create_server(("127.0.0.1", port)))
+            except (OSError, OverflowError):
+                continue
+            return first
 
 
 def renewals(gate: Gateway) -> int:
