@@ -28,6 +28,8 @@ from borderpost_istio.plan import IstioPlan, MeshRegion
 _HERE = (".",)
 """Visible in the gateway's namespace alone: to the rest of the mesh a region is no service to call."""
 _PORT_NAME = "http"
+_SYSTEM = "system"
+"""Istio's word for the authorities of the proxy's image; without it `istioctl analyze` takes nobody to be checked."""
 
 
 def service_entries(plan: IstioPlan) -> list[ServiceEntry]:
@@ -105,7 +107,7 @@ def _tls(spec: IstioRegion, tls: RegionTls) -> ClientTls:
         credential_name=tls.credential,
         client_certificate=tls.certificate,
         private_key=tls.key,
-        ca_certificates=tls.ca,
+        ca_certificates=tls.ca or (_SYSTEM if tls.credential is None else None),
         subject_alt_names=tls.names or (tls.sni or spec.host,),
         sni=tls.sni or spec.host,
     )

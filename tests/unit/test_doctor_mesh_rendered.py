@@ -151,7 +151,7 @@ CHANGES: dict[str, tuple[str, str, str, set[str]]] = {
     "labels of another": ("host", "istio: ai-gateway\n", "istio: other\n", {"BPD054"}),
     "namespace of another": ("host", "namespace: istio-ingress", "namespace: shop", {"BPD055"}),
     "plaintext": ("host", "mode: SIMPLE", "mode: DISABLE", {"BPD079"}),
-    "any certificate": ("host", "subjectAltNames:\n      - eu", "caCertificates: x\n      # - eu", {"BPD080"}),
+    "any certificate": ("host", "subjectAltNames:\n      - eu", "credentialName: x\n      # - eu", {"BPD080"}),
     "failover": ("host", "enabled: false", "enabled: true\n        failoverPriority: [a]", {"BPD076"}),
     "anywhere": ("host", "resolution: DNS", "resolution: NONE", {"BPD081"}),
     "permissive": ("host", "mode: STRICT", "mode: PERMISSIVE", {"BPD088"}),
