@@ -108,7 +108,8 @@ def free_port() -> int:
     It lies below the range from which the kernel takes ports for outgoing connections: one of that range may be taken
     before its server listens, even by a client that tries to reach that very server and so meets itself.
     """
-    for port in random.sample(_ports_to_listen_on(), _PORTS_TRIED):
+    # From the system: tests seed the module `random`, and processes beside each other would choose the same.
+    for port in random.SystemRandom().sample(_ports_to_listen_on(), _PORTS_TRIED):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
