@@ -13,8 +13,8 @@ from borderpost.cli.output import Output
 
 ACTIONS: Actions = {
     "envoy": ("envoy", "the whole bootstrap of an Envoy"),
-    "istio": ("istio", "the objects of Kubernetes that make an Istio ingress gateway ask Borderpost"),
     "envoy-gateway": ("envoy_gateway", "the objects of Kubernetes that make a Gateway of Envoy Gateway ask Borderpost"),
+    "istio": ("istio", "the objects of Kubernetes that make an Istio ingress gateway ask Borderpost"),
 }
 
 
