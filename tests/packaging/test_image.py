@@ -39,6 +39,8 @@ class Buildah:
     """buildah with a storage of its own, below a folder of the test."""
 
     def __init__(self, folder: Path) -> None:
+        self.source = folder / "src"
+        """The sources that the image is built from."""
         self._storage = ("--root", str(folder / "storage"), "--runroot", str(folder / "run"))
         self._environment = dict(os.environ, STORAGE_DRIVER="vfs", BUILDAH_ISOLATION="chroot")
 
@@ -67,7 +69,7 @@ def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
     run("run", container, "--", "ln", "-sf", "python3", "/usr/bin/python")  # slim images have it by this name
     run("commit", "--quiet", "--squash", container, BASE)
     run("rm", container)
-    _build(run, IMAGE, _tracked_sources(folder / "src"), _pip_settings(folder))
+    _build(run, IMAGE, _tracked_sources(run.source), _pip_settings(folder))
     yield run
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -143,7 +145,8 @@ def test_the_image_says_what_is_in_it(buildah: Buildah) -> None:
 
 
 def test_the_same_sources_give_the_same_layers(buildah: Buildah, tmp_path: Path) -> None:
-    source = _tracked_sources(tmp_path / "elsewhere")
+    source = tmp_path / "elsewhere"
+    shutil.copytree(buildah.source, source)
     for path in source.rglob("*"):
         os.utime(path, (1, 1))
     _build(buildah, f"{IMAGE}-again", source, _pip_settings(tmp_path))
