@@ -93,6 +93,12 @@ def _traffic() -> Schema:
     return Traffic.model_json_schema(by_alias=True)
 
 
+def _suppressions() -> Schema:
+    from borderpost_envoy.doctor.suppressions import SuppressionFile
+
+    return SuppressionFile.model_json_schema(by_alias=True)
+
+
 KINDS: Final[Mapping[str, FileKind]] = {
     "config": FileKind("Borderpost configuration", ("borderpost.yaml", "borderpost.*.yaml"), _config),
     "regions": FileKind("Borderpost regions, by id", ("regions.yaml", "catalogue.yaml"), _regions),
@@ -106,6 +112,9 @@ KINDS: Final[Mapping[str, FileKind]] = {
     ),
     "accepted": FileKind("Borderpost accepted changes of a policy", ("accepted.yaml",), _accepted),
     "traffic": FileKind("Borderpost traffic, for what-if", ("traffic.yaml", "traffic/*.yaml"), _traffic),
+    "suppressions": FileKind(
+        "Borderpost accepted findings of the doctor", ("suppressions.yaml", "*.suppressions.yaml"), _suppressions
+    ),
 }
 """Every kind, by the name that commands give it."""
 
@@ -117,7 +126,7 @@ _BY_KIND: Final = {
     "AcceptedChanges": "accepted",
     "Traffic": "traffic",
 }
-_BY_KEY: Final = {"here": "config", "when": "trigger", "effective_from": "event"}
+_BY_KEY: Final = {"here": "config", "when": "trigger", "effective_from": "event", "ignore": "suppressions"}
 
 
 def kind_of(data: Any) -> str | None:
