@@ -8,8 +8,9 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 MINUTES ?= 5
 PYTEST = $(BIN)/python -m pytest --quiet
 # Tests of processes mostly wait, so several files run at a time, each by one process (tests/conftest.py says which stay
-# together). The short folder is for their sockets: a path holds 102 bytes.
-TOGETHER = --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# together). The short folder is for their sockets: a path holds 102 bytes. The machine is never its own, so one that
+# fails is tried once more; what failed is shown, and with more than a few of them the run has failed.
+TOGETHER = --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --reruns 1
 define together
 	base=$$(mktemp -d /tmp/bp.XXXXXX) && $(1) $(PYTEST) $(TOGETHER) --basetemp=$$base $(2) && rm -rf $$base
 endef

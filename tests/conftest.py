@@ -19,6 +19,10 @@ ALLOWED_SKIPS = ("needs ",)
 SHARE_NOTHING = ("tests/test_docs_commands.py",)
 """Files whose tests share nothing and take long, so that each may run beside the others (`--dist loadfile`)."""
 
+SECOND_TRIES_MAX = 3
+"""Tests of one run that may need the second try that `make` gives to tests of processes. With more of them it is not
+the machine that is at fault."""
+
 SEED = int(os.environ.get("BORDERPOST_TEST_SEED", "20261121"))
 
 hypothesis.settings.register_profile(
@@ -59,6 +63,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return nodeid if file in SHARE_NOTHING else file
 
     return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def _second_tries(terminal: Any) -> dict[str, Any]:
+    """Return what first came of each test that was tried again."""
+    return {report.nodeid: report for report in terminal.stats.get("rerun", ())}
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what failed before a second try: it may be seldom, and is to be understood all the same."""
+    for name, report in _second_tries(terminalreporter).items():
+        terminalreporter.write_sep("=", f"tried again: {name}")
+        terminalreporter.write_line(str(report.longrepr))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which many tests needed a second try."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and len(_second_tries(terminal)) > SECOND_TRIES_MAX and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
