@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import warnings
 from typing import Any
 
-from borderpost_base.errors import BorderpostError
 from borderpost_envoy.plan import EnvoyPlan
 from borderpost_envoy.text import yaml_text
+from borderpost_envoy.typed import typed_models
 
 _HEADER = """\
 Envoy bootstrap rendered by `borderpost render envoy`; change the configuration and render again.
@@ -21,15 +20,8 @@ def render_bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
 
     Raises BorderpostError BP0901 where envoy-data-plane is not installed.
     """
-    try:
-        with warnings.catch_warnings():
-            # envoy-data-plane declares its models in a way that pydantic has since deprecated.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            from borderpost_envoy.bootstrap import bootstrap  # half a second of imports, only when rendering
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith(("envoy_data_plane", "betterproto2")):
-            raise
-        raise BorderpostError("BP0901", f"the module `{error.name}` is missing") from error
+    with typed_models():
+        from borderpost_envoy.bootstrap import bootstrap  # half a second of imports, only when rendering
     return bootstrap(plan)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 
-from borderpost_base.errors import BorderpostError
 from borderpost_envoy.text import yaml_text
+from borderpost_envoy.typed import typed_models
 from borderpost_istio.kinds import KubeObject, as_data
 from borderpost_istio.plan import IstioPlan
 from borderpost_istio.reasons import HEADERS, OBSERVING, OBSERVING_HEADER, OBSERVING_REASONS, REASONS
@@ -19,15 +18,8 @@ def render_objects(plan: IstioPlan) -> list[KubeObject]:
 
     Raises BorderpostError BP0901 where envoy-data-plane is not installed, BP14xx for what cannot be rendered.
     """
-    try:
-        with warnings.catch_warnings():
-            # envoy-data-plane declares its models in a way that pydantic has since deprecated.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            from borderpost_istio.patches import envoy_filters  # half a second of imports, only when rendering
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith(("envoy_data_plane", "betterproto2")):
-            raise
-        raise BorderpostError("BP0901", f"the module `{error.name}` is missing") from error
+    with typed_models():
+        from borderpost_istio.patches import envoy_filters  # half a second of imports, only when rendering
     from borderpost_istio.access import access_objects
     from borderpost_istio.hosts import virtual_services
     from borderpost_istio.operations import operation_objects

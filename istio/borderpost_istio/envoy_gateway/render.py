@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
-from borderpost_base.errors import BorderpostError
 from borderpost_envoy import text
+from borderpost_envoy.typed import typed_models
 from borderpost_istio.envoy_gateway.plan import EnvoyGatewayPlan
 from borderpost_istio.kinds import KubeObject, as_data
 
@@ -46,19 +45,12 @@ def render_objects(plan: EnvoyGatewayPlan) -> list[Rendered]:
 
     Raises BorderpostError BP0901 where envoy-data-plane is not installed.
     """
-    try:
-        with warnings.catch_warnings():
-            # envoy-data-plane declares its models in a way that pydantic has since deprecated.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            # Half a second of imports, only when rendering.
-            from borderpost_istio.envoy_gateway.backends import backend_objects
-            from borderpost_istio.envoy_gateway.policies import policy_objects
-            from borderpost_istio.envoy_gateway.proxy import envoy_proxy
-            from borderpost_istio.envoy_gateway.routes import route_objects
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith(("envoy_data_plane", "betterproto2")):
-            raise
-        raise BorderpostError("BP0901", f"the module `{error.name}` is missing") from error
+    with typed_models():
+        # Half a second of imports, only when rendering.
+        from borderpost_istio.envoy_gateway.backends import backend_objects
+        from borderpost_istio.envoy_gateway.policies import policy_objects
+        from borderpost_istio.envoy_gateway.proxy import envoy_proxy
+        from borderpost_istio.envoy_gateway.routes import route_objects
     found: list[Rendered] = []
     if plan.sidecar is not None:
         why = (

@@ -6,6 +6,7 @@ import argparse
 
 from borderpost.cli.options import add_config, add_json, load
 from borderpost.cli.output import CLEAN, Output
+from borderpost.cli.render.shared import add_trust, add_upstreams
 
 _PAIR = ("CERTIFICATE", "KEY")
 
@@ -25,14 +26,7 @@ def configure_envoy(parser: argparse.ArgumentParser) -> None:
         help="a route by the name that the configuration's `routes` knows; may be repeated, the first that fits wins "
         "(default: one route for everything)",
     )  # fmt: skip
-    parser.add_argument(
-        "--upstream", action="append", default=[], metavar="REGION=HOST:PORT",
-        help="an endpoint of a region; each region needs one, more are balanced over",
-    )  # fmt: skip
-    parser.add_argument(
-        "--upstream-tls", action="append", default=[], metavar="REGION=NAME",
-        help="speak TLS to a region, whose certificate must have this name",
-    )  # fmt: skip
+    add_upstreams(parser)
     parser.add_argument(
         "--observe", action="append", default=[], metavar="NAME=PREFIX",
         help="a route under `observe.routes`: each is told to Borderpost, and goes its own way",
@@ -52,11 +46,7 @@ def configure_envoy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server-ca", metavar="FILE", help="authority of `server.tls`")
     parser.add_argument("--server-name", metavar="NAME", help="name in `server.tls`'s certificate (default: the host)")
     parser.add_argument("--server-client", nargs=2, metavar=_PAIR, help="Envoy's own PEM files towards `server.tls`")
-    parser.add_argument(
-        "--trusted-hops", type=int, default=0, metavar="N",
-        help="proxies of yours in front that append to x-forwarded-for; 0 takes the TCP peer",
-    )  # fmt: skip
-    parser.add_argument("--message-timeout-ms", type=int, default=250, metavar="N", help="bound on one decision")
+    add_trust(parser)
     parser.add_argument(
         "--jwt", nargs=3, action="append", default=[], metavar=("NAME", "ISSUER", "JWKS_FILE"),
         help="verify tokens of an issuer; may be repeated",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from borderpost.cli.options import add_config, add_json, load
 from borderpost.cli.output import CLEAN, Output
+from borderpost.cli.render.shared import add_trust, add_upstreams
 from borderpost_base.errors import BorderpostError, Place
 
 if TYPE_CHECKING:
@@ -38,19 +39,8 @@ def configure_envoy_gateway(parser: argparse.ArgumentParser) -> None:
         "--prefix", action="append", default=[], metavar="PATH",
         help="start of the paths to decide on, by whole segments (default: /, all)",
     )  # fmt: skip
-    parser.add_argument(
-        "--upstream", action="append", default=[], metavar="REGION=HOST:PORT",
-        help="an endpoint of a region; each region needs one, more are balanced over",
-    )  # fmt: skip
-    parser.add_argument(
-        "--upstream-tls", action="append", default=[], metavar="REGION=NAME",
-        help="speak TLS to a region, whose certificate must have this name",
-    )  # fmt: skip
-    parser.add_argument(
-        "--trusted-hops", type=int, default=0, metavar="N",
-        help="proxies of yours in front that append to x-forwarded-for; 0 takes the TCP peer",
-    )  # fmt: skip
-    parser.add_argument("--message-timeout-ms", type=int, default=250, metavar="N", help="bound on one decision")
+    add_upstreams(parser)
+    add_trust(parser)
     parser.add_argument(
         "--client-certificates", action="store_true",
         help="the Gateway asks clients for certificates, and their names are evidence",
