@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from borderpost.policy.event_schema import Approval, EventsFile, LegalEvent
 from borderpost.policy.fields import Text
-from borderpost.policy.model import Trust
+from borderpost.policy.model import Evidence, Law, Source, Trust
+from borderpost.policy.pack import Counter, Threshold
 from borderpost.policy.schema import (
     EvidenceSpec,
     GeoipSource,
@@ -97,6 +99,23 @@ def test_how_long_a_text_is() -> None:
 
 def test_how_far_evidence_is_trusted_is_told_in_these_words() -> None:
     assert [trust.value for trust in Trust] == ["verified", "asserted", "inferred"]
+
+
+def test_evidence_is_whole_and_law_is_fresh_unless_something_else_is_said() -> None:
+    assert not Evidence(Source.HEADER, "DE").subdivision_unknown
+    stale = {field.name: field.default for field in dataclasses.fields(Law)}["stale"]
+    assert stale is False
+
+
+def test_a_threshold_is_within_what_is_counted() -> None:
+    given = (0, 1, 10**12, 10**12 + 1)
+    accepted = [is_accepted(Threshold, {"counter": "c", "count": count}) for count in given]
+    assert accepted == [False, True, True, False]
+
+
+def test_a_counter_counts_some_basis() -> None:
+    counter = {"id": "c", "bases": ["b"]}
+    assert is_accepted(Counter, counter) and not is_accepted(Counter, {**counter, "bases": []})
 
 
 def test_a_threshold_is_one_at_least() -> None:
