@@ -7,6 +7,7 @@ to choose it: it stands in the modules that render.
 
 from __future__ import annotations
 
+import abc
 import enum
 import ipaddress
 from collections.abc import Mapping
@@ -184,7 +185,7 @@ class BodyPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayPlan:
+class GatewayPlan(abc.ABC):
     """What differs between two gateways of ours, whoever brings Envoy its configuration."""
 
     servers: tuple[UnixSocket | HostPort, ...]
@@ -258,9 +259,9 @@ class GatewayPlan:
         return False
 
     @property
+    @abc.abstractmethod
     def asks_for_certificates(self) -> bool:
         """Whether clients are asked for certificates, whose names are evidence."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

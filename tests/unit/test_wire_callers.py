@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
@@ -222,6 +226,37 @@ def test_an_authority_that_is_replaced_is_not_trusted_any_more(tmp_path: Path, e
             with pytest.raises(grpc.RpcError):
                 for _ in range(20):
                     to.unary_unary(CALL)(b"a", timeout=1)
+
+
+@on_each_engine
+def test_files_on_a_disk_that_hangs_keep_nobody_waiting(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    options, tls = listening(authority, tmp_path)
+    with serving(options, echo()) as thread, channel(thread.engine.addresses[0], authority, "a.example") as to:
+        assert to.unary_unary(CALL)(b"a", timeout=5) == b"re:a"
+        tls.certificate.unlink()
+        os.mkfifo(tls.certificate)  # whoever reads it waits for what this test writes
+        renewing = asyncio.run_coroutine_threadsafe(thread.engine.renew(), thread.loop)
+        hanging = writer_of(tls.certificate)
+        try:
+            assert to.unary_unary(CALL)(b"b", timeout=5) == b"re:b"
+            assert not renewing.done()
+        finally:
+            tls.certificate.unlink()
+            tls.certificate.write_bytes(b"")  # whoever opens it once more does not wait
+            os.close(hanging)
+        with pytest.raises(ListenError):
+            renewing.result(10)
+        assert to.unary_unary(CALL)(b"c", timeout=5) == b"re:c"
+
+
+def writer_of(pipe: Path) -> int:
+    """Return a pipe's end for writing once somebody reads it."""
+    for _ in range(1000):
+        with contextlib.suppress(OSError):
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    raise AssertionError("nobody reads it")
 
 
 def test_renewing_what_is_not_encrypted_or_not_started_does_nothing(tmp_path: Path, each_engine: str) -> None:

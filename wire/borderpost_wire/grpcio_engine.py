@@ -87,9 +87,12 @@ class GrpcioEngine:
         await self._server.start()
 
     async def renew(self) -> None:
-        """Show and trust what the files hold now at each handshake from here on; who is connected stays so."""
+        """Show and trust what the files hold now at each handshake from here on; who is connected stays so.
+
+        The files are read beside the loop: their disk may hang.
+        """
         for each in self._certificates:
-            each.renew()
+            await asyncio.to_thread(each.renew)
 
     async def retire(self, within_s: float) -> None:
         """Close the listeners and let every connection go when its calls have ended.

@@ -142,11 +142,14 @@ class WireEngine:
         """Accept by what the certificates' files hold now, and send away who came by what they held before.
 
         Sending away (GOAWAY in two steps) fails no call, and lets no peer stay by an authority that is not trusted any
-        more. The sockets go on listening throughout.
+        more. The sockets go on listening throughout. The files are read beside the loop: their disk may hang.
         """
-        if self._loop is None or self._retiring or self._draining:
+        if self._loop is None:
             return
-        contexts = [tls_context(listen) for listen, _, _ in self._network]
+        listens = [listen for listen, _, _ in self._network]
+        contexts = await asyncio.to_thread(lambda: [tls_context(listen) for listen in listens])
+        if self._retiring or self._draining:
+            return
         before = [each for each in self._connections if each.is_encrypted]
         renewed: list[tuple[TcpListen, socket.socket, asyncio.AbstractServer]] = []
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import abc
 from contextlib import ExitStack
 from typing import Self
 
 
-class SetUp:
+class SetUp(abc.ABC):
     """A context whose `_set_up` pushes onto `_undo` how to take down what it has set up so far."""
 
     def __init__(self) -> None:
@@ -23,5 +24,6 @@ class SetUp:
     def __exit__(self, *_: object) -> None:
         self._undo.close()
 
+    @abc.abstractmethod
     def _set_up(self) -> None:
-        raise NotImplementedError
+        """Set things up, one after another."""
