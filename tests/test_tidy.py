@@ -20,7 +20,7 @@ from borderpost_base.metrics import METRICS, PREFIX
 from support.architecture import ARROWS, BESIDE, HEAVY, LEVELS, PURE
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE_ROOTS = ("extauthz", "wire", "proto", "envoy", "istio", "bench")
+SOURCE_ROOTS = ("extauthz", "wire", "proto", "envoy", "istio", "ratelimit", "bench")
 
 FILE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 80

@@ -20,7 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("extauthz/borderpost", "extauthz/borderpost_base", "wire/borderpost_wire", "proto/borderpost_proto")
+PACKAGES = (
+    "extauthz/borderpost", "extauthz/borderpost_base", "wire/borderpost_wire", "proto/borderpost_proto",
+    "ratelimit/borderpost_ratelimit",
+)  # fmt: skip
 """What is copied: all that serves, so that no import finds one package in another form than the next."""
 MODULES = (
     "borderpost/audit/batch.py", "borderpost/audit/committer.py", "borderpost/audit/pace.py",

@@ -79,6 +79,7 @@ AREAS = {
     "13": "Payload",
     "14": "Istio, Envoy Gateway and Kubernetes",
     "15": "Doctor",
+    "16": "Rate limits",
 }
 
 

@@ -10,6 +10,7 @@ from borderpost_base.errors import (
     doctor,
     events,
     facts,
+    limiter,
     mesh,
     payload,
     policy,
@@ -39,6 +40,7 @@ _TABLES = (
     payload.TABLE,
     mesh.TABLE,
     doctor.TABLE,
+    limiter.TABLE,
 )
 
 

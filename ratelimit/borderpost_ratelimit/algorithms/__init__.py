@@ -1,0 +1,1 @@
+"""How a limit counts: pure functions of a state, an instant and a charge."""

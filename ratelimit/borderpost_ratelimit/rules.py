@@ -1,0 +1,70 @@
+"""What the service asks of compiled limits files: which rule a descriptor meets, and what it charges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from borderpost_ratelimit.limits import Limit, Unit
+
+Entries = tuple[tuple[str, str], ...]
+"""Keys and values of a descriptor, in order, without the reserved keys."""
+
+REQUEST_KEY = "borderpost.request"
+"""Reserved key of a descriptor entry: its value names the request (our decision id, or `x-request-id`). It takes no
+part in matching and in no counter's key."""
+PHASE_KEY = "borderpost.phase"
+"""Reserved key of a descriptor entry: `done` says that the request's stream has ended. It takes no part in matching."""
+PHASE_DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A node of a limits file that limits something."""
+
+    domain: str
+    path: str
+    """The rule's full key, as envoyproxy/ratelimit writes it: `domain.key_value.key`."""
+    limits: tuple[Limit, ...]
+    """Empty for a rule that is unlimited; one in envoyproxy/ratelimit's format."""
+    name: str = ""
+    """What other rules replace it by."""
+    replaces: tuple[str, ...] = ()
+    unlimited: bool = False
+    shadow: bool = False
+    """Whether being over refuses nothing and is counted."""
+    quota: bool = False
+    """Whether being over refuses nothing by itself and is told in the answer's metadata."""
+    metadata: Mapping[str, object] | None = None
+    """What is told of a descriptor that passes, as dynamic metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rule that one descriptor meets."""
+
+    rule: Rule
+    keys: tuple[str, ...]
+    """The counter of each of the rule's limits."""
+    metric: str
+    """The name under which it is counted in the statistics: the rule's path, or one with values of the request where
+    the file asks for that."""
+
+
+class RuleBook(Protocol):
+    """All domains of one set of files. Immutable: a reload makes another one."""
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """Return the domains that have a file."""
+        ...
+
+    def match(self, domain: str, entries: Entries) -> Match | None:
+        """Return what the entries meet; None without a rule, or without such a domain."""
+        ...
+
+    def override(self, domain: str, entries: Entries, amount: int, unit: Unit) -> Match | None:
+        """Return a match for a limit that the request brings itself (`RateLimitDescriptor.limit`); None without such a
+        domain."""
+        ...

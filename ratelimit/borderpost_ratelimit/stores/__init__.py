@@ -1,0 +1,1 @@
+"""Where counters are kept: each module is one kind of store."""
