@@ -1,4 +1,4 @@
-"""The rivals: programs in Go, built on demand from `bench/rivals/go` and kept in the user's cache.
+"""The rivals: programs in Go, built on demand from `bench/rivals` and kept in the user's cache.
 
 Where there is no Go, no checkout, or no way to fetch the modules, a scenario that needs them is left out, and the
 reason stands in the result.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,11 @@ SOURCE = Path(__file__).resolve().parents[1] / "rivals" / "go"
 """The Go module; it is part of a checkout, not of the wheel."""
 OPA_SOURCE = SOURCE.parent / "opa"
 """A module of its own: OPA brings a hundred others, which nothing else here needs."""
+RATELIMIT_SOURCE = SOURCE.parent / "ratelimit"
+"""envoyproxy/ratelimit, at the version that its go.mod names."""
 PROGRAMS = ("stub", "honest", "drive")
+RATELIMIT_PROGRAMS = ("server", "clocked", "check")
+"""As it is, with the caller's clock, and what says whether it loads a file."""
 ONE_CORE = {"GOMAXPROCS": "1"}
 """Environment of a Go program that is compared with one worker."""
 
@@ -52,6 +57,23 @@ def programs() -> Mapping[str, Path]:
 def opa_program() -> Path:
     """Return OPA-Envoy, built as the others are; the first time takes minutes. Raises RivalUnavailable."""
     return _built(OPA_SOURCE, ("opa",)) / "opa"
+
+
+@functools.cache
+def ratelimit_programs() -> Mapping[str, Path]:
+    """Return envoyproxy/ratelimit's programs by name, built as the others are; the first time takes a minute.
+
+    Raises RivalUnavailable.
+    """
+    place = _built(RATELIMIT_SOURCE, RATELIMIT_PROGRAMS)
+    return {name: place / name for name in RATELIMIT_PROGRAMS}
+
+
+def ratelimit_version() -> str:
+    """Return the version of envoyproxy/ratelimit that is built, as Go names it."""
+    found = re.search(r"^\s*github\.com/envoyproxy/ratelimit (v\S+)$", (RATELIMIT_SOURCE / "go.mod").read_text(), re.M)
+    assert found is not None, "go.mod requires it"
+    return found[1]
 
 
 def _built(source: Path, names: Sequence[str]) -> Path:
