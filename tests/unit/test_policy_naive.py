@@ -21,8 +21,8 @@ from support.policy_cases import EVIDENCE_CODES
 
 WORLDS, REQUESTS = 400, 25
 """10,000 requests among the short tests."""
-WORLDS_FULL, REQUESTS_FULL = 20_000, 50
-"""A million among the long ones."""
+WORLDS_FULL, REQUESTS_FULL = int(os.environ.get("BORDERPOST_TEST_WORLDS", "4000")), 50
+"""200,000 among the long ones; a million by 20,000 worlds, before a release (docs/internals/tests.md)."""
 
 REASONS = {
     "ok", "no-legal-region", "embargo", "here-not-allowed", "sink-not-allowed", "unknown-subject", "unknown-code",
@@ -44,7 +44,7 @@ def test_the_naive_reading_agrees(chunk: int) -> None:
 
 
 @pytest.mark.full
-def test_the_naive_reading_agrees_on_a_million_requests() -> None:
+def test_the_naive_reading_agrees_on_many_requests() -> None:
     step = 250
     pieces = [range(first, first + step) for first in range(100_000, 100_000 + WORLDS_FULL, step)]
     whole = Agreement()

@@ -23,13 +23,13 @@ from support.policy_builder import Court, regime, starter
 from support.rego import Comparison, InProcess, in_process, questions, world
 
 WORLDS = 20
-REQUESTS = 100
+REQUESTS = 25
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", range(4))
-def test_two_thousand_requests_get_the_gateway_s_answer(part: int) -> None:
+def test_requests_of_many_worlds_get_the_gateway_s_answer(part: int) -> None:
     found = Comparison()
     for seed in range(part, WORLDS, 4):
         source = world(seed)

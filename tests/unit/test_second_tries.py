@@ -35,8 +35,17 @@ def run(folder: Path, source: str, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+WAYS = pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param((), id="one process"),
+        pytest.param(("--numprocesses", "2"), id="two processes", marks=pytest.mark.full),
+    ],
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--numprocesses", "2")], ids=["one process", "two processes"])
+@WAYS
 def test_a_few_that_pass_the_second_time_pass_and_are_shown(tmp_path: Path, options: tuple[str, ...]) -> None:
     code, printed = run(tmp_path, FAILS_ONCE.replace("NUMBER", str(SECOND_TRIES_MAX)), *options)
     assert code == 0
@@ -44,7 +53,7 @@ def test_a_few_that_pass_the_second_time_pass_and_are_shown(tmp_path: Path, opti
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--numprocesses", "2")], ids=["one process", "two processes"])
+@WAYS
 def test_many_of_them_fail_the_run(tmp_path: Path, options: tuple[str, ...]) -> None:
     code, _ = run(tmp_path, FAILS_ONCE.replace("NUMBER", str(SECOND_TRIES_MAX + 1)), *options)
     assert code == 1
