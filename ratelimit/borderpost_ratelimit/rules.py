@@ -64,7 +64,7 @@ class RuleBook(Protocol):
         """Return what the entries meet; None without a rule, or without such a domain."""
         ...
 
-    def override(self, domain: str, entries: Entries, amount: int, unit: Unit) -> Match | None:
-        """Return a match for a limit that the request brings itself (`RateLimitDescriptor.limit`); None without such a
-        domain."""
+    def override(self, domain: str, entries: Entries, amount: int, unit: Unit, multiplier: int = 1) -> Match | None:
+        """Return a match for a limit that the request brings itself (`RateLimitDescriptor.limit`): `amount` in
+        `multiplier` units, which is at least 1, and the unit is a known one. None without such a domain."""
         ...
