@@ -72,10 +72,8 @@ def _arguments(spec: RedisSpec) -> dict[str, Any]:
 
 
 def _password(spec: RedisSpec) -> str | None:
-    if spec.password_file is None:
-        return None
     try:
-        return spec.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        return spec.password()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "is no UTF-8"
         place = Place(key="events.redis.password_file")
