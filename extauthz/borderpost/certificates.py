@@ -1,9 +1,9 @@
-"""The steward's eye on the certificates of a network listener: renewed ones reach the workers, broken ones do not.
+"""An eye on the certificates of a network listener: renewed ones reach who serves with them, broken ones do not.
 
 The files are watched, and checked together once they lie still: that they fit, and that now is within their time. Only
-then are the workers told, by a number in the shared page, to read them themselves; so a private key is in no other
-file. Until then everybody keeps what they have, and a refusal stands in log, metrics and health. Connections under way
-are never dropped for it (`borderpost_wire.engine.Engine.renew`).
+then are those told who serve (the workers, by a number in the shared page) to read them themselves; so a private key is
+in no other file. Until then everybody keeps what they have, and a refusal stands in log, metrics and health.
+Connections under way are never dropped for it (`borderpost_wire.engine.Engine.renew`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Final
 
 from cryptography import x509
 
-from borderpost.config.sections import ServerSpec, TlsSpec
+from borderpost.config.sections import DoorSpec, TlsSpec
 from borderpost.health import Check, Outcome
 from borderpost.uptake import Uptake
 from borderpost.watch import FileWatch
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.logs import get_logger
-from borderpost_base.metrics import Metrics
+from borderpost_base.metrics import BoundedGauge
 from borderpost_base.world import World
 from borderpost_wire.errors import ListenError
 from borderpost_wire.listeners import tls_context
@@ -33,7 +33,6 @@ from borderpost_wire.options import TcpListen, TlsOptions
 
 WHAT: Final = "certificates"
 """Their name among what is taken whole or not at all."""
-_SECTION: Final = "server.tls"
 _DUE_SHARE: Final = 5
 """A certificate is due in the last fifth of its life. All that renew by themselves have done so by then: ACME clients
 and cert-manager with a third left, SPIRE and Istio with half."""
@@ -83,16 +82,20 @@ class Certificates:
 
 
 class CertificateWatch:
-    """The certificates of this instance's listener, and what became of those on the disk. On the steward's loop."""
+    """The certificates of this instance's listener, and what became of those on the disk. On one process's loop.
+
+    `expiry` is told when the certificate in use expires, under the name of the section that names it.
+    """
 
     def __init__(
-        self, server: ServerSpec, *, announce: Callable[[], None], replace_workers: Callable[[], None],
-        world: World, metrics: Metrics, uptake: Uptake,
+        self, server: DoorSpec, *, announce: Callable[[], None], replace_workers: Callable[[], None],
+        world: World, expiry: BoundedGauge, uptake: Uptake, section: str = "server.tls",
     ) -> None:  # fmt: skip
         self._announce = announce
         self._replace_workers = replace_workers
         self._world = world
-        self._metrics = metrics
+        self._expiry = expiry
+        self._section = section
         self._uptake = uptake
         self._log = get_logger("certificates")
         self._server = server
@@ -103,7 +106,7 @@ class CertificateWatch:
         self._watch = FileWatch()
         self._begin()
 
-    def replace(self, server: ServerSpec) -> None:
+    def replace(self, server: DoorSpec) -> None:
         """Watch what another configuration names; its workers read the files as they start."""
         if server.tls != self._server.tls:
             self._server = server
@@ -158,7 +161,7 @@ class CertificateWatch:
                 if check.outcome is Outcome.WARNING:
                     self._log.warning("certificate not renewed in time", detail=check.detail)
         if self._current is not None:
-            self._metrics.certificate_expiry_timestamp_seconds.set(self._current.ends_s, _SECTION)
+            self._expiry.set(self._current.ends_s, self._section)
 
     def _begin(self) -> None:
         tls = self._server.tls

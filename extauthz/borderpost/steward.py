@@ -38,7 +38,7 @@ from borderpost.rollback import Settled, settle
 from borderpost.runtime_directory import ReloadOutcome, RuntimeDirectory
 from borderpost.snapshots import SharedPage, SnapshotWriter, WorkerState
 from borderpost.supervisor import Seat, Supervisor
-from borderpost.uptake import Uptake
+from borderpost.uptake import Uptake, UptakeMetrics
 from borderpost.watch import FileWatch
 from borderpost.worker_settings import clear_settings, refuse_unreloadable, settings_of
 from borderpost_base import metrics as base_metrics
@@ -92,7 +92,7 @@ class Steward:
         self._metrics = base_metrics.steward_metrics()
         self._metrics_directory = runtime / "metrics"
         self._page = SharedPage(runtime / "page", create=True)
-        self._uptake = Uptake(self._metrics, world)
+        self._uptake = Uptake(UptakeMetrics.of_steward(self._metrics), world)
         self._reviews = Reviews(self._metrics)
         self._publication = Publication(
             settled, SnapshotWriter(runtime, self._page), world=world, metrics=self._metrics, uptake=self._uptake
@@ -119,7 +119,8 @@ class Steward:
         self._reloads_done = 0
         self._certificates = CertificateWatch(
             self._config.server, announce=self._page.announce_certificates,
-            replace_workers=lambda: self._reload_soon(True), world=world, metrics=self._metrics, uptake=self._uptake,
+            replace_workers=lambda: self._reload_soon(True), world=world,
+            expiry=self._metrics.certificate_expiry_timestamp_seconds, uptake=self._uptake,
         )  # fmt: skip
         self._admin = AdminServer(
             make_app(

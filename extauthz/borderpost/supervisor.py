@@ -1,4 +1,4 @@
-"""Keeps N worker processes alive, replaces them one after another, and stops them in order.
+"""Keeps processes of one kind alive (workers, the limiter), replaces them one after another, stops them in order.
 
 One task a seat: start a worker, wait for its end, start again after a pause that doubles while it keeps dying young
 and resets once it has lived. A worker that hangs is not killed here: its requests end by Envoy's
@@ -17,7 +17,8 @@ its predecessor leaves is the spare one of the next. Each stream is written by o
                                                                                 answers on until Envoy has gone,
                                                                                 closes its epoch, ends
 
-A successor that does not get ready is ended, and its predecessor never knows.
+A successor that does not get ready is ended, and its predecessor never knows. The limiter, of which there is one, is
+held in the same way.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from borderpost.snapshots import SharedPage, WorkerState
 from borderpost_base.errors import ERRORS, BorderpostError
 from borderpost_base.logs import get_logger
-from borderpost_base.metrics import forget_worker
+from borderpost_base.metrics import forget_worker, limiter_identity
 
 _PAUSE_S_FIRST = 0.2
 _PAUSE_S_MAX = 10.0
@@ -47,6 +49,22 @@ _READY_WITHIN_S = 30.0
 _SERVES_WITHIN_S = 10.0
 """How long a successor may take to get an address that its predecessor was told to close."""
 _LOOK_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of process that is supervised."""
+
+    name: str
+    """For people."""
+    module: str
+    """What is run: it takes `--runtime`, `--settings`, `--index`, `--stream`, `--steward` and `--takes-over`."""
+    metrics_identity: Callable[[int], int | str]
+    """From a stream's number to the name by which its process keeps its metrics."""
+
+
+WORKERS = Kind("worker", "borderpost.worker", lambda stream: stream)
+LIMITER = Kind("limiter", "borderpost.limiter", limiter_identity)
 
 
 class Seat:
@@ -66,11 +84,13 @@ class Seat:
 
 
 class Supervisor:
-    """The steward's hold on its workers."""
+    """The steward's hold on its processes of one kind."""
 
     def __init__(
-        self, *, runtime: Path, count: int, page: SharedPage, metrics_directory: Path, on_restart: Callable[[int], None]
-    ) -> None:
+        self, *, runtime: Path, count: int, page: SharedPage, metrics_directory: Path,
+        on_restart: Callable[[int], None], kind: Kind = WORKERS,
+    ) -> None:  # fmt: skip
+        self._kind = kind
         self.seats = tuple(Seat(index) for index in range(count))
         """One a worker, by index."""
         self._runtime = runtime
@@ -116,11 +136,11 @@ class Supervisor:
             young_deaths = young_deaths + 1 if lived_s < _YOUNG_S else 0
             pause_s = min(_PAUSE_S_MAX, pause_s * 2) if young_deaths else _PAUSE_S_FIRST
             self._on_restart(seat.index)
-            told = {"worker": seat.index, "status": status, "lived_s": round(lived_s, 3), "pause_s": pause_s}
-            self._log.error("worker ended", **told)
+            told = {**self._named(seat), "status": status, "lived_s": round(lived_s, 3), "pause_s": pause_s}
+            self._log.error(f"{self._kind.name} ended", **told)
             if young_deaths == _YOUNG_DEATHS_ALARM:
                 spec = ERRORS["BP0603"]
-                self._log.error(spec.title, code=spec.code, worker=seat.index, mend=spec.mend)
+                self._log.error(spec.title, code=spec.code, mend=spec.mend, **self._named(seat))
             await asyncio.sleep(pause_s)
 
     async def _spawn(
@@ -129,7 +149,7 @@ class Supervisor:
         """Start a worker; None where the machine refuses (no process, no memory), which may pass."""
         environment = dict(os.environ, PROMETHEUS_MULTIPROC_DIR=str(self._metrics_directory))
         command = [
-            *(sys.executable, "-m", "borderpost.worker", "--runtime", str(self._runtime), "--settings", settings),
+            *(sys.executable, "-m", self._kind.module, "--runtime", str(self._runtime), "--settings", settings),
             *("--index", str(seat.index), "--stream", str(stream), "--steward", str(os.getpid())),
             *(["--takes-over"] if takes_over else []),
         ]
@@ -138,10 +158,10 @@ class Supervisor:
                 *command, env=environment, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
             )
         except OSError as error:
-            self._log.error("worker cannot be started", worker=seat.index, detail=str(error))
+            self._log.error(f"{self._kind.name} cannot be started", detail=str(error), **self._named(seat))
             return None
         self._alive = {each for each in self._alive if each.returncode is None} | {process}
-        self._log.info("worker started", worker=seat.index, pid=process.pid, stream=stream)
+        self._log.info(f"{self._kind.name} started", pid=process.pid, stream=stream, **self._named(seat))
         return process
 
     async def replace_all(self, settings: str, *, grace_s: float) -> None:
@@ -158,7 +178,7 @@ class Supervisor:
         self._forget(stream)
         successor = await self._spawn(seat, stream, settings, takes_over=True)
         if successor is None:
-            raise BorderpostError("BP0607", f"worker {seat.index}: no process can be started")
+            raise BorderpostError("BP0607", f"{self._kind.name} {seat.index}: no process can be started")
         try:
             reached = await self._reaches(successor, stream, {WorkerState.READY, WorkerState.SERVING}, _READY_WITHIN_S)
         except asyncio.CancelledError:
@@ -170,7 +190,7 @@ class Supervisor:
             why = f"it was {state} for {_READY_WITHIN_S:g} s" if ended is None else f"it ended with status {ended}"
             _signal(successor, signal.SIGTERM)
             await self._end(successor, stream, grace_s)
-            raise BorderpostError("BP0607", f"worker {seat.index}: {why}")
+            raise BorderpostError("BP0607", f"{self._kind.name} {seat.index}: {why}")
         predecessor, left = seat.process, seat.stream
         seat.process, seat.stream, seat.settings, self._spare = successor, stream, settings, left
         if predecessor is not None:
@@ -179,7 +199,7 @@ class Supervisor:
             if not serves and successor.returncode is None:
                 _signal(predecessor, signal.SIGKILL)  # it does not let go of its address
             await self._end(predecessor, left, grace_s)
-        self._log.info("worker replaced", worker=seat.index, pid=successor.pid, stream=stream)
+        self._log.info(f"{self._kind.name} replaced", pid=successor.pid, stream=stream, **self._named(seat))
 
     async def _reaches(
         self, process: asyncio.subprocess.Process, stream: int, states: set[WorkerState], within_s: float
@@ -203,12 +223,17 @@ class Supervisor:
             if ended:
                 self._forget(stream)
                 return
-        self._log.error("a replaced worker cannot be ended; it keeps its stream until it does", pid=process.pid)
+        self._log.error(
+            f"a replaced {self._kind.name} cannot be ended; it keeps its stream until it does", pid=process.pid
+        )
+
+    def _named(self, seat: Seat) -> dict[str, int]:
+        return {self._kind.name: seat.index}
 
     def _forget(self, stream: int) -> None:
         """Clear what a worker that has ended said of itself; what it counted stays."""
         self._page.forget_worker(stream)
-        forget_worker(stream, self._metrics_directory)
+        forget_worker(self._kind.metrics_identity(stream), self._metrics_directory)
 
     async def stop(self, *, grace_s: float) -> None:
         """Ask every worker to drain; kill what has not ended after `grace_s`."""
@@ -220,12 +245,16 @@ class Supervisor:
         if waits:
             _, late = await asyncio.wait(waits, timeout=grace_s)
             if late:
-                self._log.error("workers did not drain in time and are killed", count=len(late), grace_s=grace_s)
+                self._log.error(
+                    f"{self._kind.name}s did not drain in time and are killed", count=len(late), grace_s=grace_s
+                )
                 for process in alive:
                     _signal(process, signal.SIGKILL)
                 _, stuck = await asyncio.wait(late, timeout=_KILLED_WITHIN_S)
                 if stuck:
-                    self._log.error("workers wait for a disk that does not answer; they end with it", count=len(stuck))
+                    self._log.error(
+                        f"{self._kind.name}s wait for a disk that does not answer; they end with it", count=len(stuck)
+                    )
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

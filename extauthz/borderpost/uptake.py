@@ -7,22 +7,54 @@ safe, and easily overlooked: so a refusal stands in the health checks until some
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from borderpost.health import Check, Outcome
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.logs import get_logger
-from borderpost_base.metrics import Metrics
+from borderpost_base.metrics import BoundedCounter, BoundedGauge, Metrics
 from borderpost_base.world import World
 
 ROLLBACKS: Final = frozenset({"BP0606", "BP0610", "BP0611", "BP1012"})
 """Codes of what would bring back older law: somebody may have done it on purpose."""
 
 
-class Uptake:
-    """The one place where a refusal is told. Used on the steward's loop."""
+@dataclass(frozen=True, slots=True)
+class UptakeMetrics:
+    """Where a process counts what it took up; each instrument's first label says what."""
 
-    def __init__(self, metrics: Metrics, world: World) -> None:
+    reload_total: BoundedCounter
+    reload_stale: BoundedGauge
+    reload_taken_timestamp_seconds: BoundedGauge
+    rollback_refused_total: BoundedCounter | None
+    """None where nothing is taken up that could bring back older law."""
+
+    @classmethod
+    def of_steward(cls, metrics: Metrics) -> UptakeMetrics:
+        """Return those of the steward."""
+        return cls(
+            metrics.reload_total,
+            metrics.reload_stale,
+            metrics.reload_taken_timestamp_seconds,
+            metrics.rollback_refused_total,
+        )
+
+    @classmethod
+    def of_limiter(cls, metrics: Metrics) -> UptakeMetrics:
+        """Return those of the limiter."""
+        return cls(
+            metrics.limiter_reload_total,
+            metrics.limiter_reload_stale,
+            metrics.limiter_reload_taken_timestamp_seconds,
+            None,
+        )
+
+
+class Uptake:
+    """The one place where a refusal is told. Used on one process's loop."""
+
+    def __init__(self, metrics: UptakeMetrics, world: World) -> None:
         self._metrics = metrics
         self._world = world
         self._refused: dict[str, tuple[BorderpostError, ...]] = {}
@@ -49,7 +81,7 @@ class Uptake:
         self._metrics.reload_total.inc(what, "refused")
         self._metrics.reload_stale.set(1, what)
         for problem in told:
-            if problem.code in ROLLBACKS:
+            if problem.code in ROLLBACKS and self._metrics.rollback_refused_total is not None:
                 self._metrics.rollback_refused_total.inc(what)
             self._log.error(f"{what} not taken: the last good one stays", **problem.as_dict())
         return told

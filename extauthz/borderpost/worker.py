@@ -28,11 +28,11 @@ import uvloop
 
 from borderpost.answers import AnswerSettings
 from borderpost.audit.inputs import InputStore
-from borderpost.config.accounts import group_id, user_id
 from borderpost.config.sections import LogsSpec, ServerSpec
 from borderpost.counters.tally import WorkerTally
 from borderpost.decision import View
 from borderpost.descriptors import descriptor_set
+from borderpost.listening import listener_of
 from borderpost.live import COMPILED_PARTS, Live, activations
 from borderpost.observation import Observation
 from borderpost.processor import AUTHORIZATION_SERVICE, EXTERNAL_PROCESSOR_SERVICE, Processor
@@ -50,7 +50,7 @@ from borderpost_wire.engines import make_engine
 from borderpost_wire.errors import AddressInUse, ListenError
 from borderpost_wire.health import HealthService
 from borderpost_wire.listeners import listen_tcp, tls_context
-from borderpost_wire.options import ServerOptions, TcpListen, TlsOptions, UnixListen
+from borderpost_wire.options import ServerOptions, TcpListen, UnixListen
 from borderpost_wire.reflection import ReflectionService
 
 _BEAT_S = 0.05
@@ -291,24 +291,14 @@ def _is_free(listen: TcpListen) -> bool:
 def answers_of(settings: WorkerSettings) -> AnswerSettings:
     """Return what callers are told; who blocks is named by the log's origin unless the operator says otherwise."""
     answers = settings.answers
-    return AnswerSettings(answers.blocked_by or f"https://{settings.audit.log}", answers.retry_after_s)
+    blocked_by = answers.blocked_by or f"https://{settings.audit.log}"
+    return AnswerSettings(blocked_by, answers.retry_after_s, settings.facts)
 
 
 def listen_of(server: ServerSpec, index: int) -> UnixListen | TcpListen:
     """Return the listener of one worker. Raises BorderpostError BP0501 for a user or group that is not there."""
-    if server.listen == "unix":
-        return UnixListen(
-            server.socket_of(index).absolute(),
-            mode=int(server.mode, 8),
-            uid=None if server.user is None else user_id(server.user, Place(key="server.user")),
-            gid=None if server.group is None else group_id(server.group, Place(key="server.group")),
-            peer_uids=frozenset(user_id(user, Place(key="server.peer_users")) for user in server.peer_users),
-            peer_gids=frozenset(group_id(group, Place(key="server.peer_groups")) for group in server.peer_groups),
-        )
-    tls = None
-    if server.tls is not None:
-        tls = TlsOptions(server.tls.certificate, server.tls.key, server.tls.client_ca, server.tls.callers)
-    return TcpListen(server.host, server.port + index if server.port else 0, tls)
+    port = server.port + index if server.port else 0
+    return listener_of(server, socket=server.socket_of(index), port=port, section="server")
 
 
 def main() -> int:

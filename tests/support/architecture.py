@@ -64,6 +64,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "borderpost.geoip_parts",
         "borderpost.health",
         "borderpost.law_book",
+        "borderpost.listening",
         "borderpost.recognition",
         "borderpost.redis_link",
         "borderpost.requests",
@@ -103,6 +104,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 BESIDE: dict[str, set[str]] = {
     "borderpost_envoy": {
         "borderpost_base",
+        "borderpost_ratelimit.rules",
         "borderpost.config",
         "borderpost.manifests.tree",
         "borderpost.policy",

@@ -13,7 +13,7 @@ from borderpost.law_watch import LawWatch
 from borderpost.policy.event_schema import LegalEvent
 from borderpost.policy.events import EventList
 from borderpost.snapshots import SharedPage
-from borderpost.uptake import Uptake
+from borderpost.uptake import Uptake, UptakeMetrics
 from borderpost_base.metrics import local_metrics
 from borderpost_base.world import SystemClock, World
 from support.borderpost_process import small_config, write_config
@@ -43,7 +43,7 @@ class Case:
         self.clock = Ahead()
         self.world = World(clock=self.clock)
         self.metrics = local_metrics()
-        self.uptake = Uptake(self.metrics, self.world)
+        self.uptake = Uptake(UptakeMetrics.of_steward(self.metrics), self.world)
         self.page = SharedPage(directory / "page", create=True)
         self.published: list[list[str]] = []
         self.law: LawWatch

@@ -22,7 +22,7 @@ from borderpost.publication import Publication
 from borderpost.record_keeper import RecordKeeper
 from borderpost.rollback import Settled
 from borderpost.snapshots import SharedPage, SnapshotReader, SnapshotWriter
-from borderpost.uptake import Uptake
+from borderpost.uptake import Uptake, UptakeMetrics
 from borderpost_base.metrics import Metrics, local_metrics
 from borderpost_base.world import SystemClock, SystemDisk, World
 from borderpost_proto import ext_authz_pb2 as authz
@@ -124,7 +124,7 @@ class WorkerParts:
         runtime.mkdir(exist_ok=True)
         self.page = SharedPage(runtime / "page", create=True)
         self.snapshots = SnapshotWriter(runtime, self.page)
-        self.uptake = Uptake(self.metrics, world)
+        self.uptake = Uptake(UptakeMetrics.of_steward(self.metrics), world)
         self.publication = Publication(
             Settled.as_configured(self.loaded), self.snapshots, world=world, metrics=self.metrics, uptake=self.uptake
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from borderpost_base import limits, metrics
+from borderpost_base import instruments, limits
 from borderpost_base.metrics import (
     METRICS,
     Metrics,
@@ -92,7 +92,7 @@ def test_labels_must_fit() -> None:
 
 
 def test_label_values_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "METRIC_LABEL_VALUES_MAX", 3)
+    monkeypatch.setattr(instruments, "METRIC_LABEL_VALUES_MAX", 3)
     m = local_metrics()
     for n in range(10):
         m.routed_total.inc(f"r{n}")
@@ -107,7 +107,7 @@ def test_label_values_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_combinations_of_labels_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "METRIC_LABEL_VALUES_MAX", 4)
+    monkeypatch.setattr(instruments, "METRIC_LABEL_VALUES_MAX", 4)
     m = local_metrics()
     for a in range(4):
         for b in range(4):
@@ -118,7 +118,7 @@ def test_combinations_of_labels_are_bounded_too(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_bound_is_the_registered_limit() -> None:
-    assert metrics.METRIC_LABEL_VALUES_MAX == limits.METRIC_LABEL_VALUES_MAX
+    assert instruments.METRIC_LABEL_VALUES_MAX == limits.METRIC_LABEL_VALUES_MAX
 
 
 def test_set_only_forgets_what_is_no_longer_in_force() -> None:

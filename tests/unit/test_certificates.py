@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from borderpost.certificates import CertificateWatch
 from borderpost.config.sections import ServerSpec
 from borderpost.health import Outcome
-from borderpost.uptake import Uptake
+from borderpost.uptake import Uptake, UptakeMetrics
 from borderpost_base import limits
 from borderpost_base.metrics import Metrics, local_metrics
 from borderpost_base.world import World
@@ -39,7 +39,7 @@ class Stage:
         self.replaced = 0
         self.metrics: Metrics = local_metrics()
         self.world = World()
-        self.uptake = Uptake(self.metrics, self.world)
+        self.uptake = Uptake(UptakeMetrics.of_steward(self.metrics), self.world)
         tls = {"certificate": self.files[0], "key": self.files[1], "client_ca": self.ca}
         self.server = ServerSpec.model_validate({"listen": "tcp", "tls": tls, **server})
 
@@ -57,8 +57,8 @@ class Stage:
             self.replaced += 1
 
         return CertificateWatch(
-            self.server, announce=announce, replace_workers=replace, world=self.world, metrics=self.metrics,
-            uptake=self.uptake,
+            self.server, announce=announce, replace_workers=replace, world=self.world,
+            expiry=self.metrics.certificate_expiry_timestamp_seconds, uptake=self.uptake,
         )  # fmt: skip
 
     def details(self) -> list[str]:

@@ -20,7 +20,7 @@ from borderpost.cli.main import main
 from borderpost.config.load import Loaded, load_config
 from borderpost.rollback import Settled, settle
 from borderpost.seen import SeenStore, last_inputs, marks_of
-from borderpost.uptake import Uptake
+from borderpost.uptake import Uptake, UptakeMetrics
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.metrics import local_metrics
 from borderpost_base.world import World
@@ -177,7 +177,7 @@ def test_what_was_refused_at_the_start_stays_refused_and_the_copies_decide(seen:
     write_exits(seen, age_s=1)
     settled = settle(load(seen), World())
     files = AnonymiserFiles(settled.loaded.config.geoip.anonymisers, settled.anonymisers)
-    uptake = Uptake(local_metrics(), World())
+    uptake = Uptake(UptakeMetrics.of_steward(local_metrics()), World())
 
     async def look_twice() -> bool:
         return [await files.look(uptake) for _ in range(2)][-1]

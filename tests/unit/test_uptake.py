@@ -16,7 +16,7 @@ from borderpost.policy.bundle import PolicyBundle, build_bundle
 from borderpost.policy.pack import PolicyPack
 from borderpost.policy.schema import Here
 from borderpost.reviews import Reviews
-from borderpost.uptake import Uptake
+from borderpost.uptake import Uptake, UptakeMetrics
 from borderpost.watch import FileWatch
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.metrics import local_metrics
@@ -71,7 +71,7 @@ def test_files_added_to_a_watch_leave_the_others_as_they_were_taken(tmp_path: Pa
 
 def test_a_refusal_stays_in_sight_until_something_is_taken() -> None:
     metrics = local_metrics()
-    uptake = Uptake(metrics, World())
+    uptake = Uptake(UptakeMetrics.of_steward(metrics), World())
     uptake.begins("config")
     assert uptake.checks() == []
     assert metrics.reload_total.get("config", "taken") == 0

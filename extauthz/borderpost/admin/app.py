@@ -23,6 +23,7 @@ from starlette.routing import Route
 
 from borderpost.admin.token import Opened
 from borderpost.health import Check, Outcome
+from borderpost_base.metrics import CONTENT_TYPE
 
 _TOKEN_NEEDED = PlainTextResponse(
     "this takes the token of `admin.token_file`\n", status_code=401, headers={"www-authenticate": "Bearer"}
@@ -64,7 +65,7 @@ def make_app(
     async def prometheus(request: Request) -> Response:
         if not is_open(request):
             return _TOKEN_NEEDED
-        return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(metrics(), media_type=CONTENT_TYPE)
 
     own = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", prometheus)]
     return Starlette(routes=[*own, *routes])

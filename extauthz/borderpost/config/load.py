@@ -6,34 +6,27 @@ run of `check-config` shows every mistake. Nothing is half loaded: there is a `L
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import Any
 
 from borderpost.config.checks import cross_checks, own_processor_checks
 from borderpost.config.event_list import load_events
 from borderpost.config.istio import cluster_name
 from borderpost.config.model import Config
-from borderpost.config.overrides import apply_flags, apply_variables
 from borderpost.config.pack_signatures import pack_signers, signature_files
 from borderpost.config.packs import pack_files, read_packs
+from borderpost.config.reading import collect, read_model
 from borderpost.config.shadow import load_shadow
 from borderpost.policy.bundle import PolicyBundle, build_bundle, check_regions
 from borderpost.policy.events import EventList
 from borderpost.policy.pack import PolicyPack
 from borderpost.policy.schema import RegionSpec
 from borderpost_base.errors import BorderpostError, Problems
-from borderpost_base.strict import validate
 from borderpost_base.world import World
 from borderpost_base.yaml_source import YamlDocument, load_yaml_file
-
-_Result = TypeVar("_Result")
-_Section = TypeVar("_Section", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +67,20 @@ def load_config(
     candidate = config.shadow.policy.packs if config.shadow.policy is not None else ()
     files = pack_files((*config.policy.packs, *candidate), base)
     before_packs(files + (signature_files(files) if config.pack_signatures.signers else []))
-    packs = _collect(problems, lambda: _packs(config, base, document))
+    packs = collect(problems, lambda: _packs(config, base, document))
     bundle = None
     if packs is not None:
-        bundle = _collect(problems, lambda: _bundle(config, packs, document))
+        bundle = collect(problems, lambda: _bundle(config, packs, document))
     regions = MappingProxyType({name: _filled(name, spec, config) for name, spec in config.regions.items()})
     names = None if bundle is None else bundle.vocabulary
-    events = _collect(problems, lambda: load_events(config.events, config.regions, document=document, known=names))
+    events = collect(problems, lambda: load_events(config.events, config.regions, document=document, known=names))
     now_us = World().now_us()
     shadow = None
     if bundle is not None:
-        shadow = _collect(problems, lambda: load_shadow(config.shadow, bundle, regions, base, document, now_us))
+        shadow = collect(problems, lambda: load_shadow(config.shadow, bundle, regions, base, document, now_us))
     problems += cross_checks(config, bundle, document)
     if bundle is not None and not problems:
-        problems += _collect(problems, lambda: own_processor_checks(bundle, regions, document, now_us)) or []
+        problems += collect(problems, lambda: own_processor_checks(bundle, regions, document, now_us)) or []
     if problems or bundle is None or events is None:
         raise Problems(problems)
     return Loaded(path.absolute(), config, bundle, regions, events, shadow)
@@ -106,14 +99,8 @@ def _read(
 ) -> tuple[Config, YamlDocument, list[BorderpostError]]:
     """Read the file and what lies over it; return the problems of the latter too, for those that follow to join."""
     document = load_yaml_file(path)
-    if document.data is None:
-        document.data = {}
-    problems = apply_variables(document, Config, os.environ if environ is None else environ)
-    problems += apply_flags(document, overrides or {})
-    config = _collect(problems, lambda: validate(Config, document))
-    if config is None:
-        raise Problems(problems)
-    return resolved(config, path.absolute().parent), document, problems
+    config, problems = read_model(Config, document, path.absolute().parent, overrides, environ)
+    return config, document, problems
 
 
 def _filled(name: str, spec: RegionSpec, config: Config) -> RegionSpec:
@@ -124,36 +111,6 @@ def _filled(name: str, spec: RegionSpec, config: Config) -> RegionSpec:
     if spec.telemetry == "unknown":
         update["telemetry"] = config.region_defaults.telemetry
     return spec.model_copy(update=update)
-
-
-def resolved(model: _Section, base: Path) -> _Section:
-    """Return the model with every relative path in it made absolute against a folder."""
-    update = {name: _resolved(getattr(model, name), base) for name in type(model).model_fields}
-    return model.model_copy(update={name: value for name, value in update.items() if value is not getattr(model, name)})
-
-
-def _resolved(value: Any, base: Path) -> Any:
-    if isinstance(value, Path):
-        return value if value.is_absolute() else base / value
-    if isinstance(value, BaseModel):
-        return resolved(value, base)
-    if isinstance(value, tuple) and any(isinstance(inner, (Path, BaseModel)) for inner in value):
-        return tuple(_resolved(inner, base) for inner in value)
-    if isinstance(value, dict):
-        changed = {key: _resolved(inner, base) for key, inner in value.items()}
-        return changed if any(changed[key] is not value[key] for key in value) else value
-    return value
-
-
-def _collect(problems: list[BorderpostError], step: Callable[[], _Result]) -> _Result | None:
-    """Run one stage; put what is wrong with it to the problems and return None, so that others can still run."""
-    try:
-        return step()
-    except BorderpostError as error:
-        problems.append(error)
-    except Problems as several:
-        problems.extend(several.errors)
-    return None
 
 
 def _packs(config: Config, base: Path, document: YamlDocument) -> list[PolicyPack]:

@@ -73,16 +73,12 @@ class TlsSpec(StrictModel):
         return tuple(path for path in (self.certificate, self.key, self.client_ca) if path is not None)
 
 
-class ServerSpec(StrictModel):
-    """Where Envoy reaches the workers."""
+class DoorSpec(StrictModel):
+    """Where Envoy reaches a process, and who may ask it."""
 
     listen: Literal["unix", "tcp"] = "unix"
     """`unix` keeps the door in the file system, where permissions decide who may ask; `tcp` is for an Envoy in
     another container or on another machine."""
-
-    directory: Path = Path("run/server")
-    """Directory of the sockets, `worker-0.sock` and so on. It is made with the mode that `mode` implies and should
-    hold nothing else: who may enter it may ask for decisions."""
 
     mode: str = "0660"
     """Permissions of the sockets, octal and quoted. 0660 lets the owner and one group in: Envoy's group."""
@@ -106,29 +102,22 @@ class ServerSpec(StrictModel):
     """Address of a `tcp` listener. Beyond loopback it needs `tls` with `client_ca`, since whoever reaches the port
     could ask for decisions and write into the record."""
 
-    port: int = Field(default=9443, ge=0, le=65535)
-    """Port of the first worker of a `tcp` listener; worker n listens on `port` + n. 0 lets the system choose."""
-
     tls: TlsSpec | None = None
     """Certificates of a `tcp` listener."""
 
     engine: Literal["auto", "grpcio", "wire"] = "auto"
-    """Which gRPC server runs the workers: `wire`, our own, which costs a small part of the other's CPU, or `grpcio`,
+    """Which gRPC server answers: `wire`, our own, which costs a small part of the other's CPU, or `grpcio`,
     which others have exposed to networks for years. `auto` is `wire` on Unix sockets, where only a proxy of your own
     speaks to it, and `grpcio` on a network address. Both pass the same tests."""
 
-    workers: int = Field(default=1, ge=1, le=WORKERS_MAX)
-    """Worker processes, each with its own socket and audit stream. One decides several thousand requests a second;
-    add more up to the number of cores that Envoy leaves free. After a worker has been replaced (a reload that needs
-    it), there is one stream more than there are workers."""
-
     drain_s: float = Field(default=5.0, ge=0.0, le=600.0)
-    """Seconds that a worker goes on answering after it was told to stop, so that Envoy can turn to another. One that
+    """Seconds that a process goes on answering after it was told to stop, so that Envoy can turn to another. One that
     is replaced ends sooner, once Envoy has gone to its successor."""
 
-    def socket_of(self, index: int) -> Path:
-        """Return the socket of one worker."""
-        return self.directory / f"worker-{index}.sock"
+    @property
+    def lets_the_network_in(self) -> bool:
+        """Return whether a listener beyond loopback may do without certificates of its callers."""
+        return False
 
     @field_validator("mode", mode="before")
     @classmethod
@@ -139,7 +128,7 @@ class ServerSpec(StrictModel):
             raise BadValue(
                 "BP0104",
                 f"mode {value} lets every local user ask for decisions",
-                mend='Use `"0660"` and give Envoy\'s group in `server.group`.',
+                mend='Use `"0660"` and give Envoy\'s group in `group`.',
             )
         return value
 
@@ -152,13 +141,42 @@ class ServerSpec(StrictModel):
                 raise BadValue("BP0503", "`peer_users` and `peer_groups` are for `listen: unix`")
             if self.engine == "grpcio":
                 raise BadValue("BP0503", "the engine `grpcio` cannot keep `peer_users` or `peer_groups`")
-        guarded = self.tls is not None and self.tls.client_ca is not None
+        guarded = self.lets_the_network_in or (self.tls is not None and self.tls.client_ca is not None)
         if self.listen == "tcp" and self.host not in _LOOPBACK and not guarded:
             raise BadValue(
                 "BP0104",
                 f"a listener on {self.host} without `tls.client_ca` lets anyone who reaches it ask for decisions",
-                mend="Set `server.tls` with `client_ca`, or listen on loopback or a Unix socket.",
+                mend="Set `tls` with `client_ca`, or listen on loopback or a Unix socket.",
             )
+        return self
+
+
+class ServerSpec(DoorSpec):
+    """Where Envoy reaches the workers."""
+
+    directory: Path = Path("run/server")
+    """Directory of the sockets, `worker-0.sock` and so on. It is made with the mode that `mode` implies and should
+    hold nothing else: who may enter it may ask for decisions."""
+
+    port: int = Field(default=9443, ge=0, le=65535)
+    """Port of the first worker of a `tcp` listener; worker n listens on `port` + n. 0 lets the system choose."""
+
+    workers: int = Field(default=1, ge=1, le=WORKERS_MAX)
+    """Worker processes, each with its own socket and audit stream. One decides several thousand requests a second;
+    add more up to the number of cores that Envoy leaves free. After a worker has been replaced (a reload that needs
+    it), there is one stream more than there are workers."""
+
+    def socket_of(self, index: int) -> Path:
+        """Return the socket of one worker."""
+        return self.directory / f"worker-{index}.sock"
+
+    @property
+    def limiter_socket(self) -> Path:
+        """Return the socket of the rate-limit service that runs beside the workers."""
+        return self.directory / "limiter.sock"
+
+    @model_validator(mode="after")
+    def _ports_are_there(self) -> Self:
         if self.listen == "tcp" and self.port and self.port + self.workers - 1 > 65535:
             raise BadValue("BP0104", "`port` + `workers` goes beyond port 65535")
         return self
