@@ -1,0 +1,167 @@
+"""The rate-limit service: Envoy's questions to charges, verdicts to answers.
+
+What one turn of the loop brings is one batch: one look at the clock, one plan a request, one call of the store for
+all of them, answers as soon as it calls back. A request with bytes that were seen before has its plan already.
+
+    messages ─▶ recognised ───────────────────────────────┐
+             └▶ read (questions.py) ─▶ planned (plans.py) ─┴▶ Store.take ─▶ answered (answers.py) ─▶ reply
+                                                                         └▶ refusals recorded, then reply
+
+Whatever goes wrong ends the call with a non-OK status: INVALID_ARGUMENT for a request that cannot be understood,
+UNAVAILABLE where no limits are loaded or the store has no answer, INTERNAL for a bug. What Envoy makes of an error is
+the filter's `failure_mode_deny`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from borderpost_base.logs import get_logger
+from borderpost_base.memo import Remembered
+from borderpost_base.world import World
+from borderpost_ratelimit.answers import Answerer
+from borderpost_ratelimit.charges import Charge, Store, Unanswered, Verdicts
+from borderpost_ratelimit.plans import Plan, Planner
+from borderpost_ratelimit.questions import MalformedRequest, read
+from borderpost_ratelimit.refusals import Refusal, RefusalLog
+from borderpost_ratelimit.rules import RuleBook
+from borderpost_ratelimit.settings import ServiceSettings
+from borderpost_ratelimit.statistics import Statistics
+from borderpost_wire.service import Call, MethodKind, StatusCode
+
+RATE_LIMIT_SERVICE: Final = "envoy.service.ratelimit.v3.RateLimitService"
+SHOULD_RATE_LIMIT: Final = f"/{RATE_LIMIT_SERVICE}/ShouldRateLimit"
+_REMEMBERED_BYTES_MAX: Final = 2048
+"""Longer requests are read each time; usual ones have 50 to 300."""
+
+
+class RateLimitService:
+    """Answers ShouldRateLimit. Lives on the engine's loop."""
+
+    def __init__(
+        self, *, rules: RuleBook | None, store: Store, world: World, statistics: Statistics, settings: ServiceSettings,
+        refusals: RefusalLog | None = None,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._world = world
+        self._statistics = statistics
+        self._settings = settings
+        self._refusals = refusals
+        self._answerer = Answerer(settings, statistics)
+        self._plans: Remembered[bytes, Plan] = Remembered(settings.remembered_requests_max)
+        self._planner: Planner | None = None
+        self._log = get_logger("ratelimit")
+        if rules is not None:
+            self.adopt(rules)
+
+    @property
+    def methods(self) -> Mapping[str, MethodKind]:
+        """Return the one method."""
+        return {SHOULD_RATE_LIMIT: MethodKind.UNARY}
+
+    def adopt(self, rules: RuleBook) -> None:
+        """Go on by another set of limits files: what was planned by the last one is forgotten. Counters stay."""
+        self._planner = Planner(rules, self._settings, self._statistics)
+        self._plans.clear()
+
+    def messages(self, batch: Sequence[tuple[Call, bytes]]) -> None:
+        """Plan a batch and charge it; answers follow when the store has them."""
+        turn = _Turn(self)
+        for call, message in batch:
+            try:
+                plan = self._plans.get(message)
+                if plan is None:
+                    plan = self._plan(message)
+            except MalformedRequest as error:
+                self._statistics.malformed += 1
+                self._fail(call, StatusCode.INVALID_ARGUMENT, str(error))
+            except NoRules as error:
+                self._fail(call, StatusCode.UNAVAILABLE, str(error))
+            except Exception:  # noqa: BLE001 - one request's bug must not touch the others
+                self._log.exception("a request could not be planned")
+                self._fail(call, StatusCode.INTERNAL, "the request could not be planned")
+            else:
+                turn.add(call, plan)
+        turn.begin(self._store, self._world.now_us())
+
+    def gone(self, call: Call) -> None:
+        """Nothing to do: what was charged stays charged."""
+
+    def _plan(self, message: bytes) -> Plan:
+        """Return what a message means. Raises MalformedRequest, NoRules."""
+        if self._planner is None:
+            raise NoRules("no limits are loaded")
+        question = read(message, self._settings.descriptors_max, self._settings.entries_max)
+        plan = self._planner.plan(question)
+        if len(message) <= _REMEMBERED_BYTES_MAX:
+            self._plans.put(message, plan)
+        return plan
+
+    def _fail(self, call: Call, status: StatusCode, text: str) -> None:
+        self._statistics.service_error += 1
+        call.fail(status, text)
+
+    def settle(self, calls: Sequence[Call], plans: Sequence[Plan], answers: Sequence[Verdicts | Unanswered]) -> None:
+        """Answer the requests of one turn; refusals once they are recorded."""
+        refused: list[tuple[Call, bytes]] = []
+        refusals: list[Refusal] = []
+        for call, plan, verdicts in zip(calls, plans, answers, strict=False):
+            try:
+                if isinstance(verdicts, Unanswered):
+                    self._statistics.store_failed(verdicts.reason)
+                    call.fail(StatusCode.UNAVAILABLE, f"the store of counters has no answer: {verdicts.reason}")
+                    continue
+                message, refusal = self._answerer.answer(plan, verdicts)
+                if refusal is None or self._refusals is None:
+                    call.reply(message)
+                else:
+                    refused.append((call, message))
+                    refusals.append(refusal)
+            except Exception:  # noqa: BLE001 - one request's bug must not keep the others from their answers
+                self._log.exception("a request could not be answered")
+                self._fail(call, StatusCode.INTERNAL, "the request could not be answered")
+        for call in calls[len(answers) :]:
+            self._fail(call, StatusCode.INTERNAL, "the store did not answer each request")
+        if refusals and self._refusals is not None:
+            self._refusals.refused(refusals, self._world.now_us(), _Refused(refused, self._statistics).release)
+
+
+class NoRules(Exception):
+    """No limits files have been taken yet."""
+
+
+class _Turn:
+    """The requests of one turn of the loop, from store to answer."""
+
+    def __init__(self, service: RateLimitService) -> None:
+        self._service = service
+        self._calls: list[Call] = []
+        self._plans: list[Plan] = []
+        self._charges: list[tuple[Charge, ...]] = []
+
+    def add(self, call: Call, plan: Plan) -> None:
+        self._calls.append(call)
+        self._plans.append(plan)
+        self._charges.append(plan.charges)
+
+    def begin(self, store: Store, now_us: int) -> None:
+        if self._calls:
+            store.take(self._charges, now_us, self.done)
+
+    def done(self, answers: Sequence[Verdicts | Unanswered]) -> None:
+        self._service.settle(self._calls, self._plans, answers)
+
+
+class _Refused:
+    """Answers that refuse, until their record is durable or cannot be."""
+
+    def __init__(self, answers: list[tuple[Call, bytes]], statistics: Statistics) -> None:
+        self._answers = answers
+        self._statistics = statistics
+
+    def release(self, durable: bool) -> None:
+        if not durable:
+            self._statistics.unrecorded += len(self._answers)
+        for call, message in self._answers:
+            call.reply(message)
