@@ -295,3 +295,15 @@ RISK_KINDS_MAX = _limit(
     "risk_kinds_max", 50_000, "kinds", "workloads times what law tells apart, each asked again for every loss"
 )
 RISK_HEDGES_MAX = _limit("risk_hedges_max", 200, "measures", "that are tried against every loss")
+LIMITER_KEY_CHARACTERS_MAX = _limit(
+    "limiter_key_characters_max", 256, "characters", "of a counter's name; a longer one gives way to its hash"
+)
+LIMITER_METRIC_CHARACTERS_MAX = _limit(
+    "limiter_metric_characters_max", 256, "characters", "of a rule's name in the statistics that holds callers' values"
+)
+LIMITER_OVERRIDES_MAX = _limit(
+    "limiter_overrides_max", 1024, "limits", "that requests bring themselves, kept compiled; few routes bring them"
+)
+LIMITER_WINDOW_S_MAX = _limit(
+    "limiter_window_s_max", 100 * 365 * 86_400, "seconds", "a hundred years; its microseconds stay below 2^53"
+)

@@ -38,6 +38,8 @@ class YamlDocument:
     """Key path to (line, column) of its key (or item), from 1."""
     overrides: dict[KeyPath, str] = field(default_factory=dict)
     """Key path to the name of the flag or variable that set it, instead of the file."""
+    plain: dict[KeyPath, str] = field(default_factory=dict)
+    """Key path to the text of each unquoted scalar, where asked for: for formats with other rules of what it means."""
 
     def place(self, path: KeyPath) -> Place:
         """Return the place of a key path, or of its nearest ancestor that exists in the file."""
@@ -92,15 +94,17 @@ def load_yaml(raw: bytes, file: str) -> YamlDocument:
     return _load(raw, file, lambda text: [yaml.compose(text, Loader=yaml.CSafeLoader)])[0]
 
 
-def load_yaml_documents(raw: bytes, file: str) -> list[YamlDocument]:
+def load_yaml_documents(raw: bytes, file: str, *, keep_plain: bool = False) -> list[YamlDocument]:
     """Parse a file of any number of YAML documents, empty ones among them; the bounds are the whole file's.
 
-    Raises BorderpostError BP0101, BP0105 or BP0106.
+    `keep_plain` fills `YamlDocument.plain`. Raises BorderpostError BP0101, BP0105 or BP0106.
     """
-    return _load(raw, file, lambda text: yaml.compose_all(text, Loader=yaml.CSafeLoader))
+    return _load(raw, file, lambda text: yaml.compose_all(text, Loader=yaml.CSafeLoader), keep_plain=keep_plain)
 
 
-def _load(raw: bytes, file: str, compose: Callable[[str], Iterable[yaml.Node | None]]) -> list[YamlDocument]:
+def _load(
+    raw: bytes, file: str, compose: Callable[[str], Iterable[yaml.Node | None]], *, keep_plain: bool = False
+) -> list[YamlDocument]:
     if len(raw) > limits.YAML_BYTES_MAX:
         line = raw.count(b"\n", 0, limits.YAML_BYTES_MAX) + 1
         raise BorderpostError("BP0106", f"more than {limits.YAML_BYTES_MAX} bytes", place=Place(file, line))
@@ -124,7 +128,7 @@ def _load(raw: bytes, file: str, compose: Callable[[str], Iterable[yaml.Node | N
     for node in nodes:
         document = YamlDocument(file, None)
         if node is not None:
-            builder = _Builder(document, built)
+            builder = _Builder(document, built, keep_plain)
             document.data = builder.build(node, (), 0)
             built = builder.nodes
         documents.append(document)
@@ -159,8 +163,9 @@ def _mark_place(file: str, mark: Any) -> Place:
 class _Builder:
     """Turns nodes into data, counting nodes so that aliases cannot expand without bound."""
 
-    def __init__(self, document: YamlDocument, nodes: int) -> None:
+    def __init__(self, document: YamlDocument, nodes: int, keep_plain: bool) -> None:
         self._document = document
+        self._keep_plain = keep_plain
         self.nodes = nodes
         """How many there are, those of earlier documents of the file included."""
 
@@ -196,6 +201,8 @@ class _Builder:
         text: str = node.value
         if node.style:  # quoted or block: a string, whatever it looks like
             return text
+        if self._keep_plain:
+            self._document.plain[path] = text
         if len(text) > limits.YAML_INTEGER_DIGITS_MAX and _INT.fullmatch(text):
             detail = f"a number of more than {limits.YAML_INTEGER_DIGITS_MAX} digits"
             raise BorderpostError("BP0104", detail, place=self._at(node, path))
