@@ -26,14 +26,61 @@ const (
 	checkRefusal   protowire.Number = 2
 )
 
+// door is what is asked: it says how a stream ends, and how an answer reads.
+type door int
+
+const (
+	extProc   door = iota // a stream, reset once it is answered
+	extAuthz              // unary
+	rateLimit             // unary
+)
+
 type outcome struct {
 	cluster []byte // nil for a refusal
 }
 
+// Codes of RateLimitResponse.overall_code.
+const (
+	limitField     protowire.Number = 1
+	limitOk                         = 1
+	limitOverLimit                  = 2
+)
+
+// withinLimit stands for the cluster of a request that a limiter lets pass.
+var withinLimit = []byte("within-limit")
+
+// readLimited reads what a rate limit service says: that a request passes, or a refusal.
+func readLimited(answer []byte) (outcome, error) {
+	for len(answer) > 0 {
+		number, kind, size := protowire.ConsumeTag(answer)
+		if size < 0 {
+			break
+		}
+		answer = answer[size:]
+		if number == limitField && kind == protowire.VarintType {
+			switch code, _ := protowire.ConsumeVarint(answer); code {
+			case limitOk:
+				return outcome{cluster: withinLimit}, nil
+			case limitOverLimit:
+				return outcome{}, nil
+			}
+			break
+		}
+		if size = protowire.ConsumeFieldValue(number, kind, answer); size < 0 {
+			break
+		}
+		answer = answer[size:]
+	}
+	return outcome{}, fmt.Errorf("an answer without a code")
+}
+
 // readAnswer reads what an answer says: the cluster, or a refusal. Anything else is an error.
-func readAnswer(answer []byte, unary bool) (outcome, error) {
+func readAnswer(answer []byte, asked door) (outcome, error) {
 	path, value, refusal := processPath, processValue, processRefusal
-	if unary {
+	switch asked {
+	case rateLimit:
+		return readLimited(answer)
+	case extAuthz:
 		path, value, refusal = checkPath, checkValue, checkRefusal
 	}
 	if field(answer, refusal) != nil {

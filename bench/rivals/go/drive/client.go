@@ -44,7 +44,7 @@ type client struct {
 	transport net.Conn
 	path      string
 	messages  *messages
-	unary     bool
+	door      door
 	reader    *bufio.Reader
 	out       []byte // frames to write at the next flush
 	payload   []byte
@@ -73,9 +73,9 @@ type client struct {
 	failures  map[string]int
 }
 
-func newClient(number int, transport net.Conn, path string, messages *messages, inFlight int, unary bool) *client {
+func newClient(number int, transport net.Conn, path string, messages *messages, inFlight int, asked door) *client {
 	made := &client{
-		transport: transport, path: path, messages: messages, unary: unary, inFlight: inFlight,
+		transport: transport, path: path, messages: messages, door: asked, inFlight: inFlight,
 		reader: bufio.NewReaderSize(transport, 1<<16), payload: make([]byte, maxFrame),
 		open: map[uint32]*question{}, nextStream: 1, number: uint64(number) * numbersEach,
 		sendWindow: 65535, initial: 65535, streamsMax: math.MaxInt32,
@@ -182,7 +182,7 @@ func (c *client) askOne(since time.Time) {
 	c.frame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, c.nextStream, len(block))
 	c.out = append(c.out, block...)
 	var flags http2.Flags
-	if c.unary {
+	if c.door != extProc {
 		flags = http2.FlagDataEndStream
 	}
 	c.frame(http2.FrameData, flags, c.nextStream, size)
@@ -301,7 +301,7 @@ func (c *client) answerHeaders(flags http2.Flags, stream uint32, payload []byte)
 	} else if c.grpc != "0" {
 		return fmt.Errorf("grpc-status %s after an answer", c.grpc)
 	}
-	if !c.unary {
+	if c.door == extProc {
 		c.end(stream)
 	}
 	c.forget(stream)
@@ -326,13 +326,13 @@ func (c *client) data(flags http2.Flags, stream uint32, payload []byte, now time
 		return nil
 	}
 	one.whole = true
-	said, err := readAnswer(one.body[5:], c.unary)
+	said, err := readAnswer(one.body[5:], c.door)
 	if err != nil {
 		c.failures[err.Error()]++
 	} else {
 		c.count(said, now.Sub(one.sent))
 	}
-	if !c.unary {
+	if c.door == extProc {
 		c.end(stream)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	limits "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
 	"golang.org/x/net/http2"
 	"google.golang.org/protobuf/proto"
 )
@@ -48,26 +49,31 @@ func TestAnswersAreReadByTheirMeaning(t *testing.T) {
 	denied := &auth.CheckResponse{HttpResponse: &auth.CheckResponse_DeniedResponse{
 		DeniedResponse: &auth.DeniedHttpResponse{Body: "no"},
 	}}
+	within := &limits.RateLimitResponse{OverallCode: limits.RateLimitResponse_OK}
+	over := &limits.RateLimitResponse{OverallCode: limits.RateLimitResponse_OVER_LIMIT}
 	for name, one := range map[string]struct {
 		message proto.Message
-		unary   bool
+		door    door
 		cluster string
 		wrong   bool
 	}{
-		"route":        {routed(clusterHeader, "eu"), false, "eu", false},
-		"refusal":      {refused, false, "", false},
-		"check":        {allowed, true, "eu", false},
-		"denial":       {denied, true, "", false},
-		"other header": {routed("x-other", "eu"), false, "", true},
-		"no cluster":   {routed(clusterHeader, ""), false, "", true},
-		"nothing":      {&extproc.ProcessingResponse{}, false, "", true},
+		"route":        {routed(clusterHeader, "eu"), extProc, "eu", false},
+		"refusal":      {refused, extProc, "", false},
+		"check":        {allowed, extAuthz, "eu", false},
+		"denial":       {denied, extAuthz, "", false},
+		"other header": {routed("x-other", "eu"), extProc, "", true},
+		"no cluster":   {routed(clusterHeader, ""), extProc, "", true},
+		"within":       {within, rateLimit, "within-limit", false},
+		"over":         {over, rateLimit, "", false},
+		"no code":      {&limits.RateLimitResponse{}, rateLimit, "", true},
+		"nothing":      {&extproc.ProcessingResponse{}, extProc, "", true},
 	} {
-		said, err := readAnswer(encoded(t, one.message), one.unary)
+		said, err := readAnswer(encoded(t, one.message), one.door)
 		if (err != nil) != one.wrong || string(said.cluster) != one.cluster {
 			t.Errorf("%s: %q, %v", name, said.cluster, err)
 		}
 	}
-	if _, err := readAnswer([]byte{0xff, 0xff}, false); err == nil {
+	if _, err := readAnswer([]byte{0xff, 0xff}, extProc); err == nil {
 		t.Error("garbage is an answer")
 	}
 }
@@ -217,7 +223,7 @@ func TestAStallIsChargedToEveryQuestionThatFellDueInIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := &messages{all: []message{{framed: framed("q")}}}
-	one := newClient(0, transport, "/p", asked, 1000, false)
+	one := newClient(0, transport, "/p", asked, 1000, extProc)
 	one.due = newSchedule(500, "constant", 0)
 	told, err := run([]*client{one}, 0.3)
 	if err != nil {

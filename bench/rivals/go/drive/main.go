@@ -29,6 +29,7 @@ func main() {
 	inFlight := flag.Int("in-flight", 64, "questions in flight, of all connections together")
 	seconds := flag.Float64("seconds", 5, "how long")
 	unary := flag.Bool("unary", false, "half-close after the message and wait for the trailers, as ext_authz does")
+	limits := flag.Bool("limits", false, "the same, and answers are those of a rate limit service")
 	first := flag.Uint64("first", 0, "number of each connection's first question")
 	addresses := flag.Uint64("addresses", 1, "how many addresses the questions with an address marker come from")
 	rate := flag.Float64("rate", 0, "questions a second, all connections together, by a schedule; 0 is a closed loop")
@@ -54,13 +55,20 @@ func main() {
 		log.Fatal("from 1 to 2^32 addresses")
 	}
 	messages.addresses = *addresses
+	asked := extProc
+	switch {
+	case *limits:
+		asked = rateLimit
+	case *unary:
+		asked = extAuthz
+	}
 	clients := make([]*client, *connections)
 	for number := range clients {
 		transport, err := net.DialTimeout(network, address, 5*time.Second)
 		if err != nil {
 			log.Fatalf("cannot connect: %v", err)
 		}
-		clients[number] = newClient(number, transport, *path, messages, *inFlight / *connections, *unary)
+		clients[number] = newClient(number, transport, *path, messages, *inFlight / *connections, asked)
 		clients[number].number += *first
 		if *rate > 0 {
 			clients[number].due = newSchedule(*rate/float64(*connections), *arrivals, *seed+uint64(number))

@@ -65,7 +65,7 @@ func TestAServerThatDoesNotReadWhileItWritesIsNotWaitedFor(t *testing.T) {
 	}
 	const questions = 64
 	asked := &messages{all: []message{{framed: framed(string(bytes.Repeat([]byte("q"), 15000)))}}}
-	one := newClient(0, transport, "/p", asked, 1000, false)
+	one := newClient(0, transport, "/p", asked, 1000, extProc)
 	one.due = newSchedule(questions*1000, "constant", 0)
 	told, err := run([]*client{one}, 0.001)
 	if err != nil {
@@ -100,7 +100,7 @@ func TestALostConnectionIsQuestionsWithoutAnAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := &messages{all: []message{{framed: framed("q")}}}
-	one := newClient(0, transport, "/p", asked, 10, false)
+	one := newClient(0, transport, "/p", asked, 10, extProc)
 	one.due = newSchedule(100, "constant", 0)
 	told, err := run([]*client{one}, 0.1)
 	if err != nil {
