@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from borderpost.config.rate_limit import RateLimitSpec
 from borderpost_envoy import (
     BodyPlan,
     EnvoyPlan,
@@ -66,6 +67,22 @@ _OBSERVED: dict[str, Any] = {
         OwnRoute("files", "/v1/files/", "own-files", (HostPort("192.0.2.99", 8000),)),
     ),
 }
+_LIMITS: dict[str, Any] = {
+    **_PLAIN,
+    "rate_limit": RateLimitSpec.model_validate(
+        {
+            "domain": "inference",
+            "socket": "/run/borderpost/limiter.sock",
+            "service": "borderpost",
+            "when_unreachable": "refuse",
+            "descriptors": [
+                {"keys": [{"key": "tenant", "fact": "tenant"}, {"key": "region", "fact": "region"}]},
+                {"keys": [{"key": "tokens", "fact": "tenant"}], "charge": "usage.total_tokens"},
+                {"keys": [{"key": "open", "fact": "tenant"}], "release": True},
+            ],
+        }
+    ),
+}
 PLANS: dict[str, EnvoyPlan] = {
     "ext_proc": EnvoyPlan(**_PLAIN),
     "ext_authz": EnvoyPlan(**_PLAIN, via=Via.EXT_AUTHZ),
@@ -75,6 +92,8 @@ PLANS: dict[str, EnvoyPlan] = {
     "ext_proc-bodies": EnvoyPlan(**_BODIES),
     "ext_authz-bodies": EnvoyPlan(**_BODIES, via=Via.EXT_AUTHZ),
     "ext_proc-failover": EnvoyPlan(**_PLAIN, failover=(FailoverCluster("atlantic", ("eu-central-1", "us-east-1")),)),
+    "ext_proc-limits": EnvoyPlan(**_LIMITS),
+    "ext_authz-limits": EnvoyPlan(**_LIMITS, via=Via.EXT_AUTHZ),
     "ext_proc-observed": EnvoyPlan(**_OBSERVED),
     "ext_authz-observed": EnvoyPlan(**_OBSERVED, via=Via.EXT_AUTHZ),
     "ext_proc-tcp": EnvoyPlan(

@@ -77,7 +77,7 @@ def measure_steps(_settings: Settings, _engine: str) -> Round:
     assert found is not None, "what was remembered is recognised"
     entries = [(prepared, found[1])] * BATCH
     lines, head = maker.follow(entries, NO_RECORD, at_us=now_us, mono_us=1)
-    pieces = door.template(decision.answer)
+    pieces = door.template(decision.answer, decision.facts)
     ids = decision_ids(maker.epoch, 0, BATCH)
 
     def record() -> None:

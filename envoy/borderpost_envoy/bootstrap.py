@@ -10,11 +10,12 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager i
 from envoy_data_plane.google import protobuf
 
 from borderpost_envoy.clusters import listener_socket, own_cluster, region_cluster, server_cluster, socket_address
-from borderpost_envoy.connections import MANAGER, connection_manager, metadata_namespace
+from borderpost_envoy.connections import MANAGER, connection_manager
 from borderpost_envoy.failover import failover_cluster
 from borderpost_envoy.filters import http_filters
 from borderpost_envoy.messages import as_data
 from borderpost_envoy.plan import EnvoyPlan
+from borderpost_envoy.rate_limit import limiter_cluster
 from borderpost_envoy.routes import route_configuration
 
 
@@ -26,6 +27,7 @@ def bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
             listeners=[_listener(plan)],
             clusters=[
                 server_cluster(plan),
+                *([limiter_cluster(plan.rate_limit)] if plan.rate_limit is not None else []),
                 *(region_cluster(region, named=plan.endpoints_tell) for region in plan.regions),
                 *(own_cluster(one) for one in plan.observed if one.endpoints),
                 *(failover_cluster(group.cluster, plan.leaves(group)) for group in plan.failover),
@@ -52,6 +54,6 @@ def _connection_manager(plan: EnvoyPlan) -> hcm.HttpConnectionManager:
     manager = connection_manager(plan)
     manager.stat_prefix = "ingress"
     manager.codec_type = hcm.HttpConnectionManagerCodecType.AUTO
-    manager.route_config = route_configuration(plan, metadata_namespace(plan.via))
+    manager.route_config = route_configuration(plan)
     manager.http_filters = http_filters(plan)
     return manager

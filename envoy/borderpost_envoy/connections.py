@@ -13,10 +13,8 @@ from envoy_data_plane.google import protobuf
 
 from borderpost_base.names import (
     EXT_AUTHZ_FILTER,
-    EXT_AUTHZ_NAMESPACE,
     EXT_PROC_FILTER,
     HEADER_PREFIX,
-    METADATA_NAMESPACE,
 )
 from borderpost_envoy.plan import GatewayPlan, Via
 from borderpost_envoy.routes import SERVED_REGION
@@ -34,11 +32,6 @@ _BODY_DECISION_TIME = f"%FILTER_STATE({EXT_PROC_FILTER}:FIELD:request_body_total
 """From a body to its answer; of such a request the time above is that of the leave to send it."""
 _STRIPPED = (HEADER_PREFIX, "x-envoy-")
 """Prefixes of headers taken from every client: ours would be a decision, Envoy's steer retries and timeouts."""
-
-
-def metadata_namespace(via: Via) -> str:
-    """Return where our answer's dynamic metadata lands, which over ext_authz we cannot choose."""
-    return METADATA_NAMESPACE if via is Via.EXT_PROC else EXT_AUTHZ_NAMESPACE
 
 
 def connection_manager(plan: GatewayPlan) -> hcm.HttpConnectionManager:
@@ -82,7 +75,7 @@ def _strip_prefixes() -> core.TypedExtensionConfig:
 
 def logged_fields(plan: GatewayPlan) -> dict[str, str]:
     """Return what is logged of a request. No address, no path, no header of the client: none may be personal data."""
-    namespace = metadata_namespace(plan.via)
+    namespace = plan.via.metadata_namespace
     return {
         "time": "%START_TIME%",
         "request_id": "%STREAM_ID%",

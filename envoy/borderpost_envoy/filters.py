@@ -1,4 +1,4 @@
-"""The HTTP filters: verified tokens first, then our question, then the router.
+"""The HTTP filters: verified tokens first, then our question, then that of limits, then the router.
 
 Where bodies are read, Envoy's buffer filter stands before our question: it collects the body before we are asked, so
 that a slow or broken upload costs us nothing, and it holds the bound in HTTP/1.1 and HTTP/2 alike. The filters of our
@@ -37,6 +37,7 @@ from borderpost_base.names import (
     OBSERVE_FILTER,
 )
 from borderpost_envoy.plan import SERVER_CLUSTER, EnvoyPlan, GatewayPlan, Via
+from borderpost_envoy.rate_limit import limiting_filters
 
 PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
 """A retry goes to another endpoint of the same cluster where there is one."""
@@ -63,7 +64,7 @@ _CLUSTER_ATTRIBUTE = "xds.cluster_name"
 def http_filters(plan: EnvoyPlan) -> list[hcm.HttpFilter]:
     """Return the chain in order. The router is last and finds a cluster only if our answer named one."""
     tokens = [_filter(JWT_NAMESPACE, _jwt_authn(plan))] if plan.jwt_providers else []
-    enforcing = own_filters(plan) if plan.routes else []
+    enforcing = [*own_filters(plan), *limiting_filters(plan)] if plan.routes else []
     return [*tokens, *enforcing, *observing_filters(plan), _filter("envoy.filters.http.router", router.Router())]
 
 

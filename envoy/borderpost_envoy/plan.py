@@ -13,8 +13,9 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from borderpost.config.rate_limit import RateLimitSpec
 from borderpost_base.errors import BorderpostError
-from borderpost_base.names import JWT_NAMESPACE
+from borderpost_base.names import EXT_AUTHZ_NAMESPACE, JWT_NAMESPACE, METADATA_NAMESPACE
 
 
 class Via(enum.StrEnum):
@@ -22,6 +23,11 @@ class Via(enum.StrEnum):
 
     EXT_PROC = "ext_proc"
     EXT_AUTHZ = "ext_authz"
+
+    @property
+    def metadata_namespace(self) -> str:
+        """Return where our answer's dynamic metadata lands, which over ext_authz we cannot choose."""
+        return METADATA_NAMESPACE if self is Via.EXT_PROC else EXT_AUTHZ_NAMESPACE
 
 
 class RouteStyle(enum.StrEnum):
@@ -217,6 +223,8 @@ class GatewayPlan(abc.ABC):
     """Groups of regions that stand in for each other; none lets no retry leave a region."""
     observed: tuple[ObservedRoute, ...] = ()
     """Routes that are only observed, beside `routes`."""
+    rate_limit: RateLimitSpec | None = None
+    """A rate-limit service that is asked about requests on `routes`, with its place said; None asks none."""
 
     def __post_init__(self) -> None:
         _need(bool(self.regions) or not self.routes, "a plan needs at least one region")
@@ -226,7 +234,7 @@ class GatewayPlan(abc.ABC):
         _need(self.trusted_hops >= 0, "trusted_hops is a count")
         _need(self.message_timeout_ms > 0, "a message timeout of 0 would never end a request")
         groups = [group.cluster for group in self.failover]
-        _distinct("cluster", [r.cluster for r in self.regions] + groups + [SERVER_CLUSTER])
+        _distinct("cluster", [r.cluster for r in self.regions] + groups + [SERVER_CLUSTER, LIMITER_CLUSTER])
         _distinct("region", [r.region for r in self.regions])
         _distinct("route", [r.name for r in self.routes])
         _distinct("observed route", [r.name for r in self.observed])
@@ -235,6 +243,7 @@ class GatewayPlan(abc.ABC):
             raise BorderpostError("BP1442", f"route `{both[0]}` is among those that are enforced, and observed")
         unknown = sorted({*(self.bodies.routes if self.bodies else ())} - {route.name for route in self.routes})
         _need(not unknown, f"bodies of `{unknown[0] if unknown else ''}` are to be sent, which is no route")
+        _need(self.rate_limit is None or not self.rate_limit.is_inside, "a rate-limit service needs a place")
         for region in self.regions:
             _need(bool(region.cluster), f"region `{region.region}` has an empty cluster name")
         for group in self.failover:
@@ -257,6 +266,11 @@ class GatewayPlan(abc.ABC):
         """Whether endpoints say in metadata which region they are of; they can where their clusters are rendered here,
         and need to where one cluster stands for several."""
         return False
+
+    @property
+    def reads_events(self) -> bool:
+        """Whether this Envoy can read streamed responses (the filter `sse_to_metadata`, 1.38 and later)."""
+        return True
 
     @property
     @abc.abstractmethod
@@ -283,7 +297,8 @@ class EnvoyPlan(GatewayPlan):
         for region in self.regions:
             _need(bool(region.endpoints), f"region `{region.region}` has no endpoint")
         taken = [region.cluster for region in self.regions] + [group.cluster for group in self.failover]
-        _distinct("cluster", [one.cluster for one in self.observed if one.endpoints] + taken + [SERVER_CLUSTER])
+        taken += [SERVER_CLUSTER, LIMITER_CLUSTER]
+        _distinct("cluster", [one.cluster for one in self.observed if one.endpoints] + taken)
         for own in self.observed:
             known = bool(own.endpoints) or own.cluster in {region.cluster for region in self.regions}
             _need(known, f"observed route `{own.name}` leads to `{own.cluster}`, which has no endpoint")
@@ -319,6 +334,8 @@ class EnvoyPlan(GatewayPlan):
 
 SERVER_CLUSTER = "borderpost"
 """Envoy's cluster of our own workers; no region may have this name, and no route leads to it."""
+LIMITER_CLUSTER = "borderpost.ratelimit"
+"""Envoy's cluster of the rate-limit service."""
 
 
 def _need(condition: bool, text: str) -> None:

@@ -27,6 +27,7 @@ from borderpost_base.names import (
 )
 from borderpost_envoy.filters import HOST_SELECTIONS_MAX, PREVIOUS_HOSTS, headers_only, observed_only
 from borderpost_envoy.plan import EnvoyPlan, GatewayPlan, OwnRoute, RoutePlan, RouteStyle
+from borderpost_envoy.rate_limit import route_limits
 
 SPECIFIER = "borderpost.regions"
 SERVED_REGION = f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:{REGION_KEY})%"
@@ -39,8 +40,8 @@ _RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 """Conditions under which no upstream has begun to process the request: a completion is never paid twice."""
 
 
-def route_configuration(plan: EnvoyPlan, namespace: str) -> route.RouteConfiguration:
-    """Return the routes. `namespace` is where our answer's dynamic metadata stands."""
+def route_configuration(plan: EnvoyPlan) -> route.RouteConfiguration:
+    """Return the routes."""
     return route.RouteConfiguration(
         name="borderpost",
         virtual_hosts=[
@@ -54,7 +55,7 @@ def route_configuration(plan: EnvoyPlan, namespace: str) -> route.RouteConfigura
             )
         ],
         request_headers_to_remove=list(REMOVED_HEADERS),
-        response_headers_to_add=told_headers(plan, namespace),
+        response_headers_to_add=told_headers(plan),
         cluster_specifier_plugins=[allow_list(plan)] if plan.routes and plan.route_style is RouteStyle.MATCHER else [],
     )
 
@@ -136,7 +137,10 @@ def _named(plan: GatewayPlan, one: RoutePlan) -> route.Route:
         match=route.RouteMatch(prefix=one.prefix),
         # ext_authz is not told the route's name; it is told this.
         metadata=core.Metadata(filter_metadata={METADATA_NAMESPACE: protobuf.Struct.from_dict(own)}),
-        typed_per_filter_config=headers_only(plan) if plan.bodies is not None and not with_body else {},
+        typed_per_filter_config={
+            **(headers_only(plan) if plan.bodies is not None and not with_body else {}),
+            **route_limits(plan),
+        },
     )
 
 
@@ -180,8 +184,9 @@ def allow_list(plan: GatewayPlan) -> route.ClusterSpecifierPlugin:
     )
 
 
-def told_headers(plan: GatewayPlan, namespace: str) -> list[core.HeaderValueOption]:
-    """Return the response headers that tell the caller of the decision. `namespace` is where our answer stands."""
+def told_headers(plan: GatewayPlan) -> list[core.HeaderValueOption]:
+    """Return the response headers that tell the caller of the decision."""
+    namespace = plan.via.metadata_namespace
     return [
         _told(DECISION_HEADER, _answered(namespace, "decision")),
         _told(REGION_HEADER, SERVED_REGION if plan.endpoints_tell else _answered(namespace, REGION_KEY)),

@@ -19,21 +19,22 @@ A refusal carries a problem body (RFC 9457) and an explicit status; one by law, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import orjson
 
+from borderpost.policy.model import Facts
 from borderpost_base.errors import ERRORS
 from borderpost_base.memo import Remembered
-from borderpost_base.names import CLUSTER_HEADER, METADATA_NAMESPACE
+from borderpost_base.names import CLUSTER_HEADER, METADATA_NAMESPACE, UNKNOWN
 from borderpost_proto import common_pb2
 from borderpost_proto import ext_authz_pb2 as authz
 from borderpost_proto import ext_proc_pb2 as proc
 
 _PLACEHOLDER = b"\x7e" * 32
-"""Stands for a decision id (32 hex digits); `~` occurs in no id, region, reason or code."""
+"""Stands for a decision id (32 hex digits); `~` occurs in no id, region, fact, reason or code."""
 _REMEMBERED_ANSWERS_MAX = 4096
 SEND_BODY: Final = proc.ProcessingResponse(
     request_headers=proc.HeadersResponse(response=proc.CommonResponse())
@@ -57,7 +58,7 @@ class Route:
     region: str
     cluster: str
     jurisdiction: str
-    """Effective jurisdictions joined by a comma, `-` if none."""
+    """Effective jurisdictions joined by a comma, `UNKNOWN` if none."""
     rule: str
     """The legal basis of the chosen region."""
     then: tuple[Leaf, ...] = ()
@@ -84,7 +85,7 @@ class Refusal:
     """Registered error code, BP08xx or BP03xx."""
     reason: str
     """Stable identifier of the particular reason, such as `embargo` or `evidence-required:token`."""
-    jurisdiction: str = "-"
+    jurisdiction: str = UNKNOWN
     regimes: tuple[str, ...] = ()
 
 
@@ -99,6 +100,20 @@ class AnswerSettings:
     """URI of whoever implements the blocking (RFC 7725, section 4)."""
     retry_after_s: int
     """Seconds a caller should wait after a 503."""
+    facts: tuple[str, ...] = ()
+    """Facts of a request that answers tell in metadata, because limits go by them: keys of `_FACTS`. Region and
+    jurisdiction are always told."""
+
+
+Told = tuple[tuple[str, str], ...]
+"""Facts of a request by their keys, for metadata."""
+
+_FACTS: Mapping[str, Callable[[Facts], str]] = {
+    "class": lambda facts: ",".join(facts.classes) or UNKNOWN,
+    "model": lambda facts: facts.model or UNKNOWN,
+    "purpose": lambda facts: facts.purpose or UNKNOWN,
+    "tenant": lambda facts: facts.tenant or UNKNOWN,
+}
 
 
 class Door(ABC):
@@ -106,42 +121,48 @@ class Door(ABC):
 
     def __init__(self, settings: AnswerSettings) -> None:
         self._settings = settings
-        self._templates: Remembered[Answer, tuple[bytes, ...]] = Remembered(_REMEMBERED_ANSWERS_MAX)
+        self._facts = tuple(key for key in settings.facts if key in _FACTS)
+        self._templates: Remembered[tuple[Answer, Told], tuple[bytes, ...]] = Remembered(_REMEMBERED_ANSWERS_MAX)
         self._unrecorded: Remembered[Refusal, bytes] = Remembered(_REMEMBERED_ANSWERS_MAX)
 
-    def fill(self, answer: Answer, decision_id: bytes) -> bytes:
+    def fill(self, answer: Answer, facts: Facts, decision_id: bytes) -> bytes:
         """Return the message for this answer; `decision_id` is 32 ASCII hex digits."""
-        return decision_id.join(self.template(answer))
+        return decision_id.join(self.template(answer, facts))
 
-    def template(self, answer: Answer) -> tuple[bytes, ...]:
-        """Return the message in pieces; joined by a decision id they are the message."""
-        pieces = self._templates.get(answer)
+    def template(self, answer: Answer, facts: Facts) -> tuple[bytes, ...]:
+        """Return the message in pieces; joined by a decision id they are the message.
+
+        `facts` are those of the request; what the settings name of them is told.
+        """
+        told = tuple([(key, _FACTS[key](facts)) for key in self._facts])
+        pieces = self._templates.get((answer, told))
         if pieces is None:
-            pieces = tuple(self._serialise(answer, _PLACEHOLDER.decode()).split(_PLACEHOLDER))
+            pieces = tuple(self._serialise(answer, told, _PLACEHOLDER.decode()).split(_PLACEHOLDER))
             if len(pieces) < 2:
                 raise AssertionError("an answer without a place for the decision id")
-            self._templates.put(answer, pieces)
+            self._templates.put((answer, told), pieces)
         return pieces
 
     def unrecorded(self, refusal: Refusal) -> bytes:
         """Return the message of a refusal that has no record and so no decision id."""
         message = self._unrecorded.get(refusal)
         if message is None:
-            message = self._serialise(refusal, None)
+            message = self._serialise(refusal, (), None)
             self._unrecorded.put(refusal, message)
         return message
 
-    def _serialise(self, answer: Answer, decision: str | None) -> bytes:
+    def _serialise(self, answer: Answer, told: Told, decision: str | None) -> bytes:
+        metadata = {**dict(told), **_metadata(answer, decision)}
         if isinstance(answer, Route):
-            return self._route(answer, decision)
-        return self._refuse(answer, decision)
+            return self._route(answer, metadata)
+        return self._refuse(answer, metadata, decision)
 
     @abstractmethod
-    def _route(self, route: Route, decision: str | None) -> bytes:
+    def _route(self, route: Route, metadata: Mapping[str, str]) -> bytes:
         """Serialise a route."""
 
     @abstractmethod
-    def _refuse(self, refusal: Refusal, decision: str | None) -> bytes:
+    def _refuse(self, refusal: Refusal, metadata: Mapping[str, str], decision: str | None) -> bytes:
         """Serialise a refusal."""
 
     def _refusal_headers(self, refusal: Refusal) -> dict[str, str]:
@@ -156,7 +177,7 @@ class Door(ABC):
 class ExtProcDoor(Door):
     """Answers as `ProcessingResponse` (envoy.service.ext_proc.v3)."""
 
-    def _route(self, route: Route, decision: str | None) -> bytes:
+    def _route(self, route: Route, metadata: Mapping[str, str]) -> bytes:
         response = proc.ProcessingResponse()
         common = self._answered(response)
         option = common.header_mutation.set_headers.add()
@@ -164,7 +185,7 @@ class ExtProcDoor(Door):
         option.header.raw_value = route.cluster.encode()
         option.append_action = common_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
         common.clear_route_cache = True
-        response.dynamic_metadata.update({METADATA_NAMESPACE: _metadata(route, decision)})
+        response.dynamic_metadata.update({METADATA_NAMESPACE: metadata})
         return response.SerializeToString(deterministic=True)
 
     @staticmethod
@@ -172,7 +193,7 @@ class ExtProcDoor(Door):
         """Return the part of a response that answers the phase in which this door decides."""
         return response.request_headers.response
 
-    def _refuse(self, refusal: Refusal, decision: str | None) -> bytes:
+    def _refuse(self, refusal: Refusal, metadata: Mapping[str, str], decision: str | None) -> bytes:
         response = proc.ProcessingResponse()
         immediate = response.immediate_response
         immediate.status.code = refusal.status
@@ -183,7 +204,7 @@ class ExtProcDoor(Door):
             option.header.key = key
             option.header.raw_value = value.encode()
             option.append_action = common_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-        response.dynamic_metadata.update({METADATA_NAMESPACE: _metadata(refusal, decision)})
+        response.dynamic_metadata.update({METADATA_NAMESPACE: metadata})
         return response.SerializeToString(deterministic=True)
 
 
@@ -198,17 +219,17 @@ class ExtProcBodyDoor(ExtProcDoor):
 class ExtAuthzDoor(Door):
     """Answers as `CheckResponse` (envoy.service.auth.v3)."""
 
-    def _route(self, route: Route, decision: str | None) -> bytes:
+    def _route(self, route: Route, metadata: Mapping[str, str]) -> bytes:
         response = authz.CheckResponse()
         response.status.code = 0
         option = response.ok_response.headers.add()
         option.header.key = CLUSTER_HEADER
         option.header.value = route.cluster
         option.append_action = common_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-        response.dynamic_metadata.update(_metadata(route, decision))
+        response.dynamic_metadata.update(metadata)
         return response.SerializeToString(deterministic=True)
 
-    def _refuse(self, refusal: Refusal, decision: str | None) -> bytes:
+    def _refuse(self, refusal: Refusal, metadata: Mapping[str, str], decision: str | None) -> bytes:
         response = authz.CheckResponse()
         response.status.code = 7  # PERMISSION_DENIED
         denied = response.denied_response
@@ -219,7 +240,7 @@ class ExtAuthzDoor(Door):
             option.header.key = key
             option.header.value = value
             option.append_action = common_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-        response.dynamic_metadata.update(_metadata(refusal, decision))
+        response.dynamic_metadata.update(metadata)
         return response.SerializeToString(deterministic=True)
 
 

@@ -13,6 +13,7 @@ from borderpost.policy.model import Facts, Law, Ruling
 from borderpost.regions.failover import FailoverGroups
 from borderpost.regions.rank import LatencyTable, Ranking, areas_of, rank
 from borderpost.regions.signals import Signals
+from borderpost_base.names import UNKNOWN
 
 _CODE_OF_REASON = {
     "embargo": "BP0802",
@@ -52,7 +53,7 @@ class CompiledLaw:
 
     def answer(self, facts: Facts, law: Law, signals: Signals) -> tuple[Answer, Ranking | None]:
         """Return what the law and these signals come to; no ranking where there was nothing to rank."""
-        jurisdiction = ",".join(law.effective) or "-"
+        jurisdiction = ",".join(law.effective) or UNKNOWN
         if law.ruling is not Ruling.LEGAL:
             code = _CODE_OF_REASON.get(law.reason.partition(":")[0], "BP0801")
             return Refusal(_STATUS_OF_RULING[law.ruling], code, law.reason, jurisdiction, law.regimes), None

@@ -235,7 +235,7 @@ class Processor:
         known = entrance.known.get(decision)
         if known is None:
             prepared = self._keeper.prepare({**decision.record, "via": entrance.via})
-            known = Known(view, decision, prepared, entrance.door.template(decision.answer))
+            known = Known(view, decision, prepared, entrance.door.template(decision.answer, decision.facts))
             if decision.law is not None:  # one that was refused before the law is made anew each time
                 entrance.known.put(decision, known)
         return known

@@ -10,6 +10,7 @@ from typing import Any
 
 from borderpost.answers import Answer, Leaf, Refusal, Route
 from borderpost.policy.model import Evidence, Facts, Mode, Source
+from borderpost_base.names import UNKNOWN
 
 
 def facts_of(record: Mapping[str, Any]) -> Facts:
@@ -33,7 +34,7 @@ def facts_of(record: Mapping[str, Any]) -> Facts:
 def answer_of(record: Mapping[str, Any]) -> Answer:
     """Return the answer that a decision record holds."""
     out = record["out"]
-    jurisdiction = ",".join(record["jur"]["effective"]) or "-"
+    jurisdiction = ",".join(record["jur"]["effective"]) or UNKNOWN
     if out["action"] == "route":
         then = tuple(Leaf(leaf["r"], leaf["basis"]) for leaf in out.get("then", ()))
         return Route(out["r"], out["cluster"], jurisdiction, out["basis"], then)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from borderpost.audit.config import AuditSpec
 from borderpost.config.observe import ObserveSection
 from borderpost.config.operation import AnswersSpec
+from borderpost.config.rate_limit import Fact
 from borderpost.config.sections import LogsSpec, ServerSpec
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.strict import StrictModel
@@ -59,6 +60,8 @@ class WorkerSettings(StrictModel):
     """`runtime.snapshot_max_age_s`."""
     observe: ObserveSection = ObserveSection()
     """Routes that are observed."""
+    facts: tuple[Fact, ...] = ()
+    """What limits ask for (`rate_limit.descriptors`), so that answers tell it."""
     payload: dict[str, Any] | None = None
     """The section `payload` as plain data where bodies are read, so that other workers need not load what reads it."""
 
@@ -101,6 +104,7 @@ def settings_of(config: Config) -> WorkerSettings:
         remembered_addresses=config.geoip.remembered_addresses,
         snapshot_max_age_s=config.runtime.snapshot_max_age_s,
         observe=config.observe,
+        facts=config.rate_limit.facts if config.rate_limit is not None else (),
         payload=config.payload.model_dump(mode="json") if config.payload.read else None,
     )
 

@@ -42,6 +42,8 @@ we answer. Over ext_proc Envoy says so itself (`observability_mode`)."""
 REGION_KEY: Final = "region"
 """Key of the region's id in our answer's metadata, and in the metadata of its endpoints in Envoy, both under
 `METADATA_NAMESPACE`."""
+UNKNOWN: Final = "-"
+"""Value of a fact in our answer's metadata that nobody knows; limits count it like any other."""
 PARTIAL_BODY_HEADER: Final = "x-envoy-auth-partial-body"
 """Header by which Envoy says over ext_authz, where there is a body, whether it is a part of one."""
 ANSWER_HEADERS: Final = ("content-type", "retry-after", "link", "cache-control")

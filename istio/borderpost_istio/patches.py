@@ -24,11 +24,12 @@ from borderpost_base.names import (
     STEERING_HEADERS,
 )
 from borderpost_envoy.clusters import server_cluster
-from borderpost_envoy.connections import EARLY_MUTATION, MANAGER, connection_manager, metadata_namespace
+from borderpost_envoy.connections import EARLY_MUTATION, MANAGER, connection_manager
 from borderpost_envoy.failover import failover_cluster
 from borderpost_envoy.filters import observed_only, observing_filters, own_filters, switched_on
 from borderpost_envoy.messages import as_data
 from borderpost_envoy.plan import RoutePlan, RouteStyle
+from borderpost_envoy.rate_limit import limiter_cluster, limiting_filters
 from borderpost_envoy.routes import (
     REMOVED_HEADERS,
     allow_list,
@@ -57,7 +58,6 @@ from borderpost_istio.kinds.networking import (
 )
 from borderpost_istio.names import PREFIX, object_name
 from borderpost_istio.plan import IstioPlan
-from borderpost_istio.rate_limit import rate_limit_cluster, rate_limit_filter, route_limits
 from borderpost_istio.sizes import in_parts
 from borderpost_istio.versions import Feature, has
 
@@ -130,7 +130,7 @@ def _base_patches(plan: IstioPlan) -> Iterable[ConfigPatch]:
         yield _patch("CLUSTER", "ADD", as_data(failover_cluster(group.cluster, plan.leaves(group))))
     yield _patch("NETWORK_FILTER", "MERGE", _connection_rules(plan), listener=_listener())
     if plan.rate_limit is not None:
-        yield _patch("CLUSTER", "ADD", rate_limit_cluster(plan.rate_limit))
+        yield _patch("CLUSTER", "ADD", as_data(limiter_cluster(plan.rate_limit)))
     for filter in _filters(plan):
         yield _patch("HTTP_FILTER", "INSERT_BEFORE", _switched(plan, filter), listener=_listener(ROUTER))
 
@@ -155,12 +155,12 @@ def _strip_by_name() -> core.TypedExtensionConfig:
 
 def _filters(plan: IstioPlan) -> list[dict[str, Any]]:
     """Return our filters as data, without what the proxy does not know."""
-    found = [as_data(each) for each in own_filters(plan)]
+    found = [as_data(each) for each in (*own_filters(plan), *limiting_filters(plan))]
     if not has(plan.version, Feature.EXT_PROC_STATUS):
         for each in found:
             if each["name"] == EXT_PROC_FILTER:
                 del each["typed_config"]["status_on_error"]
-    return found if plan.rate_limit is None else [*found, rate_limit_filter(plan.rate_limit)]
+    return found
 
 
 def _switched(plan: IstioPlan, filter: dict[str, Any]) -> dict[str, Any]:
@@ -190,9 +190,9 @@ def _routes(plan: IstioPlan, one: RoutePlan) -> list[dict[str, Any]]:
 def _dressed(plan: IstioPlan, made: route.Route) -> dict[str, Any]:
     """Return a route as data, with what stands on the route configuration where that is ours as a whole."""
     made.request_headers_to_remove = list(REMOVED_HEADERS)
-    made.response_headers_to_add = told_headers(plan, metadata_namespace(plan.via))
+    made.response_headers_to_add = told_headers(plan)
     data = as_data(made)
-    own = {**_turned_on(plan), **data.get("typed_per_filter_config", {}), **route_limits(plan.rate_limit)}
+    own = {**_turned_on(plan), **data.get("typed_per_filter_config", {})}
     if own:
         data["typed_per_filter_config"] = own
     return data

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from borderpost.config.istio import EgressSpec, IstioVersion, TokenIssuer
 from borderpost.config.istio_regions import IstioRegion
-from borderpost.config.rate_limit import RateLimitSpec
 from borderpost_base.errors import BorderpostError
 from borderpost_envoy import GatewayPlan, PlannedRegion, RouteStyle
 from borderpost_istio.versions import Feature, has
@@ -38,7 +37,6 @@ class IstioPlan(GatewayPlan):
     trust_domain: str = "cluster.local"
     client_certificates: bool = False
     tokens: tuple[TokenIssuer, ...] = ()
-    rate_limit: RateLimitSpec | None = None
     egress: EgressSpec | None = None
     unavailable_max: int = 1
 
@@ -51,6 +49,11 @@ class IstioPlan(GatewayPlan):
     def asks_for_certificates(self) -> bool:
         """Whether the gateway's Gateway asks clients for certificates."""
         return self.client_certificates
+
+    @property
+    def reads_events(self) -> bool:
+        """Whether streamed responses can be read: Istio's proxy has no filter for it (its extensions_build_config)."""
+        return False
 
     @property
     def whole_gateway(self) -> bool:

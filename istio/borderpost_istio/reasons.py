@@ -19,8 +19,6 @@ REASONS: Mapping[tuple[str, ...], str] = {
     ("value", "disabled"): "Off, because other hosts share the gateway; our routes turn it on.",
     ("vhost", "route"): "Every virtual host that has the refusing route of our VirtualService, whatever it is called.",
     ("direct_response",): "Where nobody has named a cluster, nobody is sent anywhere.",
-    ("failure_mode_deny",): "Written out: Envoy's default is to admit everybody.",
-    ("rate_limits",): "What the rate-limit service is asked.",
     ("http", "directResponse"): "By itself this leads nowhere: routes come from the EnvoyFilter.",
     ("localityLbSetting",): "On by default in Istio as soon as there is outlier detection: endpoints elsewhere.",
     ("subjectAltNames",): "Who the region has to be; without this any certificate of the authority would do.",

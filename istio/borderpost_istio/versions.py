@@ -49,6 +49,7 @@ Source: for extensions istio/proxy, branches `release-1.27` to `release-1.31`; f
 """
 
 EXTENSIONS: dict[str, str | None] = {
+    "envoy.config.route.v3.FilterConfig": None,
     "envoy.extensions.access_loggers.file.v3.FileAccessLog": "envoy.access_loggers.file",
     "envoy.extensions.clusters.aggregate.v3.ClusterConfig": "envoy.clusters.aggregate",
     "envoy.extensions.filters.http.buffer.v3.Buffer": "envoy.filters.http.buffer",
@@ -59,6 +60,7 @@ EXTENSIONS: dict[str, str | None] = {
     "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor": "envoy.filters.http.ext_proc",
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": "envoy.filters.http.header_mutation",
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": "envoy.filters.http.header_mutation",
+    "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata": "envoy.filters.http.json_to_metadata",
     "envoy.extensions.filters.http.ratelimit.v3.RateLimit": "envoy.filters.http.ratelimit",
     "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute": "envoy.filters.http.ratelimit",
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (

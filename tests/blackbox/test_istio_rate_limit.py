@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from borderpost.config.rate_limit import DescriptorEntry, RateLimitSpec
+from borderpost.config.rate_limit import Descriptor, DescriptorEntry, RateLimitSpec
 from borderpost.demo.istio.gateway_node import LABELS, NAMESPACE
 from borderpost_envoy import RouteStyle, UnixSocket
 from borderpost_istio import render_objects, to_stream
@@ -49,7 +49,10 @@ def asking(socket: Path) -> RateLimitSpec:
         socket=str(socket),
         when_unreachable="refuse",
         timeout_ms=3000,
-        descriptors=((DescriptorEntry(key="gateway", value="inference"),), (DescriptorEntry(key="id", header="x-id"),)),
+        descriptors=(
+            Descriptor(keys=(DescriptorEntry(key="gateway", value="inference"),)),
+            Descriptor(keys=(DescriptorEntry(key="id", header="x-id"),)),
+        ),
     )
 
 

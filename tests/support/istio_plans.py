@@ -21,7 +21,10 @@ RATE_LIMIT = RateLimitSpec.model_validate(
         "domain": "inference",
         "socket": "/run/ratelimit/grpc.sock",
         "when_unreachable": "refuse",
-        "descriptors": [[{"key": "tenant", "claim": "tenant"}], [{"key": "id", "header": "x-api-key-id"}]],
+        "descriptors": [
+            {"keys": [{"key": "tenant", "claim": "tenant"}], "charge": "usage.total_tokens"},
+            {"keys": [{"key": "id", "header": "x-api-key-id"}]},
+        ],
     }
 )
 TLS = UpstreamTls("borderpost.example.com", "/etc/ca.pem", "/etc/tls.crt", "/etc/tls.key")

@@ -235,25 +235,6 @@ def test_routes_have_a_path_and_law(tmp_path: Path) -> None:
     assert [error.code for error in found] == ["BP1405", "BP1405"]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"when_unreachable": None},
-        {"host": "a", "socket": "/b"},
-        {"host": None},
-        {"descriptors": []},
-        {"descriptors": [[]]},
-        {"descriptors": [[{"key": "a"}]]},
-        {"descriptors": [[{"key": "a", "value": "b", "header": "c"}]]},
-    ],
-)
-def test_a_rate_limit_leaves_nothing_open(tmp_path: Path, change: dict[str, Any]) -> None:
-    whole = {"domain": "d", "host": "h", "when_unreachable": "refuse", "descriptors": [[{"key": "a", "value": "b"}]]}
-    assert load(tmp_path, {"rate_limit": whole}).config.istio is not None
-    spoilt = {key: value for key, value in {**whole, **change}.items() if value is not None}
-    assert {error.code for error in refused(tmp_path, {"rate_limit": spoilt})} <= {"BP0103", "BP0104"}
-
-
 def test_every_key_says_what_it_is() -> None:
     for name, field in IstioSection.model_fields.items():
         assert field.description, name

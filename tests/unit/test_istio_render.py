@@ -98,6 +98,7 @@ def test_filters_stand_in_order_before_the_router() -> None:
     found = patches(objects, "HTTP_FILTER")
     assert [patch["patch"]["value"]["name"] for patch in found] == [
         "borderpost.body", "borderpost.client", "borderpost.ext_authz", "borderpost.ratelimit",
+        "borderpost.usage.json",
     ]  # fmt: skip
     for patch in found:
         chain = patch["match"]["listener"]["filterChain"]["filter"]
@@ -108,7 +109,8 @@ def test_filters_stand_in_order_before_the_router() -> None:
 @pytest.mark.parametrize("choice", ["refuse", "admit"])
 def test_what_an_unreachable_rate_limit_means_is_written_out(choice: str) -> None:
     spec = RATE_LIMIT.model_copy(update={"when_unreachable": choice})
-    value = patches(render_objects(plan(rate_limit=spec)), "HTTP_FILTER")[-1]["patch"]["value"]
+    found = patches(render_objects(plan(rate_limit=spec)), "HTTP_FILTER")
+    (value,) = (each for patch in found if (each := patch["patch"]["value"])["name"] == "borderpost.ratelimit")
     assert value["typed_config"]["failure_mode_deny"] is (choice == "refuse")
 
 

@@ -165,11 +165,11 @@ def test_one_answer_that_cannot_be_made_is_refused_alone(tmp_path: Path, monkeyp
     made = ExtProcDoor.template
     broken: list[Any] = []
 
-    def poisoned(self: ExtProcDoor, answer: Any) -> tuple[bytes, ...]:
+    def poisoned(self: ExtProcDoor, answer: Any, facts: Any) -> tuple[bytes, ...]:
         if not broken:
             broken.append(answer)
             raise ValueError("a bug")
-        return made(self, answer)
+        return made(self, answer, facts)
 
     monkeypatch.setattr(ExtProcDoor, "template", poisoned)
 

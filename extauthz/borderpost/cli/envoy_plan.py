@@ -18,6 +18,7 @@ from borderpost_base.errors import BorderpostError, Place
 if TYPE_CHECKING:
     from borderpost.config.load import Loaded
     from borderpost.config.model import Config
+    from borderpost.config.rate_limit import RateLimitSpec
     from borderpost_envoy import (
         BodyPlan,
         EnvoyPlan,
@@ -65,6 +66,7 @@ def make_plan(loaded: Loaded, arguments: argparse.Namespace) -> EnvoyPlan:
         jwt_payload_key=token.payload_key,
         bodies=bodies_of(loaded.config),
         failover=failover_clusters(loaded.config),
+        rate_limit=rate_limit_of(loaded.config),
     )
 
 
@@ -97,6 +99,14 @@ def failover_clusters(config: Config) -> tuple[FailoverCluster, ...]:
     from borderpost_envoy import FailoverCluster
 
     return tuple(FailoverCluster(group.cluster or name, group.regions) for name, group in config.failover.items())
+
+
+def rate_limit_of(config: Config) -> RateLimitSpec | None:
+    """Return the rate-limit service with its place; None where none is asked."""
+    spec = config.rate_limit
+    if spec is None or not spec.is_inside:
+        return spec
+    return spec.model_copy(update={"socket": str(config.server.limiter_socket), "service": "borderpost"})
 
 
 def bodies_of(config: Config) -> BodyPlan | None:

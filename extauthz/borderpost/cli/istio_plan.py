@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from borderpost.cli.envoy_plan import bodies_of, failover_clusters, headers_of, servers_of
+from borderpost.cli.envoy_plan import bodies_of, failover_clusters, headers_of, rate_limit_of, servers_of
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.names import JWT_NAMESPACE
 
@@ -61,7 +61,7 @@ def make_istio_plan(loaded: Loaded, arguments: argparse.Namespace) -> IstioPlan:
         trust_domain=section.trust_domain,
         client_certificates=section.client_certificates,
         tokens=section.tokens,
-        rate_limit=section.rate_limit,
+        rate_limit=rate_limit_of(config),
         egress=section.egress,
         unavailable_max=section.unavailable_max,
     )

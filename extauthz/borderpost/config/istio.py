@@ -25,7 +25,6 @@ from borderpost.config.mesh_fields import (
     Port,
     ServedHost,
 )
-from borderpost.config.rate_limit import RateLimitSpec
 from borderpost.policy.fields import Identifier, RouteName, Text
 from borderpost.policy.schema import RegionSpec
 from borderpost_base.errors import BadValue, BorderpostError
@@ -166,9 +165,6 @@ class IstioSection(StrictModel):
 
     server: ServerTrust | None = None
     """How Borderpost is reached on the network; null for Unix sockets."""
-
-    rate_limit: RateLimitSpec | None = None
-    """A rate-limit service, asked about requests that may go somewhere; none by default."""
 
     access_log: Annotated[str, StringConstraints(pattern=r"^/[\x21-\x7e]{1,1023}$")] | None = "/dev/stdout"
     """Where the proxy writes a JSON line a request without client addresses, paths or headers; null writes none. With

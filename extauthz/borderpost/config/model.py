@@ -15,6 +15,7 @@ from borderpost.config.observe import ObserveSection
 from borderpost.config.operation import AnswersSpec, RuntimeSpec
 from borderpost.config.pack_signatures import PackSignaturesSection
 from borderpost.config.payload import PayloadSection
+from borderpost.config.rate_limit import RateLimitSpec
 from borderpost.config.sections import AdminSpec, LogsSpec, ServerSpec
 from borderpost.config.shadow import ShadowSection
 from borderpost.geoip.config import GeoipSpec
@@ -101,6 +102,9 @@ class Config(StrictModel):
 
     answers: AnswersSpec = AnswersSpec()
     """What callers are told beside the status."""
+
+    rate_limit: RateLimitSpec | None = None
+    """A rate-limit service, which the rendered Envoy asks about requests that may go somewhere; none by default."""
 
     istio: IstioSection | None = None
     """The Istio ingress gateway that asks Borderpost, for `borderpost render istio`; null where there is none. With it
