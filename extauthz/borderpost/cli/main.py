@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("borderpost.cli.verify", "check an audit log: chain, sequence, completeness"),
     "doctor": ("borderpost.cli.doctor", "find what leaks in Envoy's, Istio's and Kubernetes' configuration"),
     "render": ("borderpost.cli.render", "write the configuration of Envoy or Istio"),
+    "ratelimit": ("borderpost.cli.ratelimit", "check and explain limits files, take over from envoyproxy/ratelimit"),
     "demo": ("borderpost.cli.demo", "show it all on a real Envoy"),
     "bench": ("borderpost.cli.bench", "measure it on a real Envoy"),
     "reload": ("borderpost.cli.reload", "have a running gateway take its changed configuration"),

@@ -28,6 +28,15 @@ class Source:
     raw: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Files, and what is wrong with them."""
+
+    book: Book
+    """Of what is right in them; it must not be served where there are errors."""
+    errors: tuple[BorderpostError, ...]
+
+
 def load(
     paths: Sequence[Path],
     *,
@@ -40,15 +49,27 @@ def load(
     `merge_domains` lets files add to one domain, as MERGE_DOMAIN_CONFIG does. `when_away` is for limits whose file does
     not say what holds while the store is away. Raises Problems with every mistake of every file, each with its place.
     """
+    checked = check_files(paths, merge_domains=merge_domains, key_style=key_style, when_away=when_away)
+    if checked.errors:
+        raise Problems(list(checked.errors))
+    return checked.book
+
+
+def check_files(
+    paths: Sequence[Path],
+    *,
+    merge_domains: bool = False,
+    key_style: KeyStyle = KeyStyle.LENGTHS,
+    when_away: WhenAway = WhenAway.LOCAL,
+) -> Checked:
+    """Do what `load` does, and return what is wrong beside what is right."""
     errors: list[BorderpostError] = []
     findings: list[BorderpostError] = []
     sources = read_sources(paths, errors, findings)
     book = compile_sources(
         sources, errors, findings, merge_domains=merge_domains, key_style=key_style, when_away=when_away
     )
-    if errors:
-        raise Problems(errors[: bounds.PROBLEMS_MAX])
-    return book
+    return Checked(book, tuple(errors[: bounds.PROBLEMS_MAX]))
 
 
 def read_sources(paths: Sequence[Path], errors: list[BorderpostError], findings: list[BorderpostError]) -> list[Source]:
