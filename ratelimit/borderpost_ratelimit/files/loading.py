@@ -91,6 +91,11 @@ def read_sources(paths: Sequence[Path], errors: list[BorderpostError], findings:
     return sources
 
 
+def named_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files that the paths name now, for a watch; a path where there is nothing stands for itself."""
+    return [file for path in paths for file in _files(path, [], [])]
+
+
 def _files(path: Path, errors: list[BorderpostError], findings: list[BorderpostError]) -> list[Path]:
     """Return a folder's limits files, those of folders below it among them; a file as it is.
 
