@@ -10,145 +10,151 @@ from __future__ import annotations
 from typing import Final
 
 from borderpost_ratelimit.charges import Charge, Source, Verdict, Verdicts
-from borderpost_ratelimit.encoding import field, varint
+from borderpost_ratelimit.encoding import field, number_field
 from borderpost_ratelimit.headers import HeaderWriter
 from borderpost_ratelimit.limits import SECOND_US
 from borderpost_ratelimit.metadata import describe
-from borderpost_ratelimit.plans import UINT32_MAX, Met, Part, Plan, ToldLimit
+from borderpost_ratelimit.plans import CODE_OK, UINT32_MAX, Met, Part, Plan, ToldLimit
 from borderpost_ratelimit.refusals import Refusal
 from borderpost_ratelimit.settings import QuotaRule, ServiceSettings
 from borderpost_ratelimit.statistics import Statistics
 
-OK: Final = 1
-OVER_LIMIT: Final = 2
-_CODES: Final = (b"", b"\x08\x01", b"\x08\x02")
-"""Field 1 of a response and of a status."""
-_NO_LIMIT: Final = field(2, _CODES[OK])
-"""The status of a descriptor that nothing limits."""
-_UNLIMITED: Final = field(2, _CODES[OK] + b"\x18" + varint(UINT32_MAX))
-"""The status of a descriptor that is unlimited: it has the most left that can be said."""
+CODE_OVER_LIMIT: Final = 2
+"""`RateLimitResponse.OVER_LIMIT`."""
+_OK: Final = number_field(1, CODE_OK)
+"""Field `overall_code` of a response, and `code` of a status."""
+_OVER_LIMIT: Final = number_field(1, CODE_OVER_LIMIT)
+_NEAR_CACHE: Final = Source.NEAR_CACHE
+_PREPARED_MAX: Final = 4096
+_REMAINING: Final = tuple(number_field(3, value) for value in range(_PREPARED_MAX))
+"""Field `limit_remaining` of a status, for what it often is."""
+_RESET: Final = tuple(field(4, number_field(1, value)) for value in range(_PREPARED_MAX))
+"""Field `duration_until_reset` of a status, by seconds."""
 
 
 class Standing:
     """What became of one descriptor that was charged."""
 
-    def __init__(self, part: Part, met: Met, told: ToldLimit, verdict: Verdict) -> None:
+    def __init__(self, part: Part, met: Met, told: ToldLimit, charge: Charge, verdict: Verdict) -> None:
+        over, used, remaining, reset_us, retry_us, source = verdict
         self.part = part
         self.met = met
         self.told = told
-        self.verdict = verdict
-        self.remaining = 0 if verdict.over else min(verdict.remaining, UINT32_MAX)
-        self.reset_s = -(-verdict.reset_us // SECOND_US)
+        """The limit that decides."""
+        self.hits = charge.hits
+        self.past: bool = over
+        """Whether the hits did not fit."""
+        self.over: bool = over and not met.shadow and not part.done
+        """Whether the descriptor counts as over."""
+        self.used = used
+        self.remaining: int = 0 if over else remaining
+        self.reset_s: int = -(-reset_us // SECOND_US)
         """Rounded up: a window that ends in 29.3 s has gone in 30, and that is what envoyproxy/ratelimit says."""
-        self.over = verdict.over and not met.shadow and not part.done
-        """Whether the descriptor is told to be over."""
+        self.retry_us = retry_us
+        self.source = source
 
 
 class Answerer:
     """Makes answers by settings that do not change."""
 
     def __init__(self, settings: ServiceSettings, statistics: Statistics) -> None:
-        self._settings = settings
         self._statistics = statistics
         self._headers = HeaderWriter(settings)
         self._quota_refuses = settings.quota_rule is QuotaRule.ALL
-        self._metadata = settings.dynamic_metadata
+        self._tells_headers = self._headers.writes
+        self._tells_metadata = settings.dynamic_metadata
         self._quota = settings.quota
         self._shadow = settings.shadow
 
     def answer(self, plan: Plan, verdicts: Verdicts) -> tuple[bytes, Refusal | None]:
         """Return the encoded RateLimitResponse, and the refusal if it is one; count both."""
-        statuses = b""
+        statistics = self._statistics
+        if not plan.known:
+            statistics.domain_not_found(plan.question.domain, len(plan.parts))
+        standings: list[Standing] = []
+        statuses: list[bytes] = []
         refusing: Standing | None = None
         quota_over: Standing | None = None
-        quotas, quotas_over = 0, 0
-        passed: list[int] = []
-        violations: list[int] = []
-        standings: list[Standing] = []
-        for index, part in enumerate(plan.parts):
-            met = part.met
-            if part.unlimited:
-                statuses += _UNLIMITED
+        quotas = len(plan.parts) - plan.unlimited if self._quota else 0
+        quotas_over = 0
+        for part in plan.parts:
+            if part.met is None:
+                statuses.append(part.status)
                 continue
-            quota = self._quota or (met is not None and met.quota)
-            quotas += quota
-            if met is None:
-                statuses += _NO_LIMIT
-                passed.append(index)
-                continue
-            standing = _standing(part, met, verdicts)
-            count(standing, plan.charges)
+            standing = _stand(part, part.met, plan.charges, verdicts)
+            _count(standing)
             standings.append(standing)
-            tells_over = standing.over
-            if not standing.over:
-                passed.append(index)
-            elif quota:
+            if not standing.met.quota:
+                if standing.over and refusing is None:
+                    refusing = standing
+                statuses.append(_status(standing, _OVER_LIMIT if standing.over else _OK))
+                continue
+            quotas += not self._quota
+            if standing.over:
                 quotas_over += 1
-                violations.append(index)
                 quota_over = quota_over or standing
-                tells_over = self._quota_refuses
-            else:
-                refusing = refusing or standing
-            statuses += status(standing, over=tells_over, reset=tells_over or not standing.over)
-        if refusing is None and quotas and quotas == quotas_over and self._quota_refuses:
+            statuses.append(self._quota_status(standing))
+        if refusing is None and quotas_over and quotas == quotas_over and self._quota_refuses:
             refusing = quota_over
-        refused = refusing is not None
-        if refused and self._shadow:
-            self._statistics.global_shadow_mode += 1
-            refused = False
-        rest = self._headers.write(standings, refused=refused) if self._headers.writes else b""
-        if self._metadata:
-            rest += describe(plan, passed, violations)
-        self._statistics.requests += 1
-        code = _CODES[OVER_LIMIT if refused else OK]
-        if not refused or refusing is None:
-            return code + statuses + rest, None
-        self._statistics.refused += 1
-        return code + statuses + rest, _refusal(plan, refusing)
+        if refusing is not None and self._shadow:
+            statistics.global_shadow_mode += 1
+            refusing = None
+        if self._tells_headers:
+            statuses.append(self._headers.write(standings, refused=refusing is not None))
+        if self._tells_metadata:
+            statuses.append(describe(plan, standings))
+        statistics.requests += 1
+        if refusing is None:
+            return _OK + b"".join(statuses), None
+        statistics.refused += 1
+        return _OVER_LIMIT + b"".join(statuses), _refusal(plan, refusing)
+
+    def _quota_status(self, standing: Standing) -> bytes:
+        """Return the status of a descriptor in quota mode."""
+        if not standing.over:
+            return _status(standing, _OK)
+        return _status(standing, _OVER_LIMIT) if self._quota_refuses else field(2, _OK + standing.told.current)
 
 
-def _standing(part: Part, met: Met, verdicts: Verdicts) -> Standing:
+def _stand(part: Part, met: Met, charges: tuple[Charge, ...], verdicts: Verdicts) -> Standing:
     """Return what became of a descriptor, by the limit that decides."""
     chosen = part.first
     verdict = verdicts[chosen]
     for index in range(part.first + 1, part.end):
         other = verdicts[index]
-        if (other.over, _held_us(other), -other.remaining) > (verdict.over, _held_us(verdict), -verdict.remaining):
+        if _weight(other) > _weight(verdict):
             chosen, verdict = index, other
-    return Standing(part, met, met.told[chosen - part.first], verdict)
+    return Standing(part, met, met.told[chosen - part.first], charges[chosen], verdict)
 
 
-def _held_us(verdict: Verdict) -> int:
-    """Return for how long a limit holds that is over."""
-    return verdict.retry_us if verdict.over else 0
+def _weight(verdict: Verdict) -> tuple[bool, int, int]:
+    """Return what decides between limits of one descriptor: the greatest one does."""
+    return verdict.over, verdict.retry_us if verdict.over else 0, -verdict.remaining
 
 
-def status(standing: Standing, *, over: bool, reset: bool) -> bytes:
-    """Return field `statuses` of a response for one descriptor; with `duration_until_reset` only where `reset`."""
-    body = _CODES[OVER_LIMIT if over else OK] + standing.told.current
-    if standing.remaining:
-        body += b"\x18" + varint(standing.remaining)
-    if reset:
-        seconds = b"\x08" + varint(standing.reset_s) if standing.reset_s else b""
-        body += field(4, seconds)
-    return field(2, body)
+def _status(standing: Standing, code: bytes) -> bytes:
+    """Return field `statuses` of a response for one descriptor."""
+    remaining = min(standing.remaining, UINT32_MAX)
+    left = _REMAINING[remaining] if remaining < _PREPARED_MAX else number_field(3, remaining)
+    reset_s = standing.reset_s
+    reset = _RESET[reset_s] if reset_s < _PREPARED_MAX else field(4, number_field(1, reset_s))
+    return field(2, code + standing.told.current + left + reset)
 
 
-def count(standing: Standing, charges: tuple[Charge, ...]) -> None:
+def _count(standing: Standing) -> None:
     """Count a descriptor's hits under its rule's name, by the limit that decides."""
-    met, told, verdict, part = standing.met, standing.told, standing.verdict, standing.part
-    hits = charges[part.first + met.told.index(told)].hits
+    met, told, hits = standing.met, standing.told, standing.hits
     counts = met.counts
-    if part.done:
+    if standing.part.done:
         counts.charged_at_end += hits
     elif hits < 0:
         counts.given_back -= hits
-    elif not verdict.over:
-        counts.let_pass(hits, verdict.used, told.near)
-    elif verdict.source is Source.NEAR_CACHE:
+    elif not standing.past:
+        counts.let_pass(hits, standing.used, told.near)
+    elif standing.source is _NEAR_CACHE:
         counts.refuse_by_near_cache(hits, shadow=met.shadow)
     else:
-        counts.refuse(hits, verdict.used, told.amount, told.near, counted=told.counts_over, shadow=met.shadow)
+        counts.refuse(hits, standing.used, told.amount, told.near, counted=told.counts_over, shadow=met.shadow)
 
 
 def _refusal(plan: Plan, standing: Standing) -> Refusal:
@@ -160,5 +166,5 @@ def _refusal(plan: Plan, standing: Standing) -> Refusal:
         amount=limit.amount,
         window_us=limit.window_us,
         algorithm=limit.algorithm.value,
-        source=standing.verdict.source,
+        source=standing.source,
     )

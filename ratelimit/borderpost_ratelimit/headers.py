@@ -35,7 +35,7 @@ class HeaderWriter:
 
 def _retry_s(standings: Sequence[Standing]) -> int:
     """Return in how many seconds the same request may pass, at the earliest."""
-    waits_us = [standing.verdict.retry_us for standing in standings if standing.over]
+    waits_us = [standing.retry_us for standing in standings if standing.over]
     return max(1, -(-max(waits_us, default=0) // SECOND_US))
 
 

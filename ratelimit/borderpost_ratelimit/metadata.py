@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.struct_pb2 import Struct
 
@@ -11,28 +11,27 @@ from borderpost_ratelimit.encoding import field
 from borderpost_ratelimit.plans import Plan
 from borderpost_ratelimit.questions import Asked
 
+if TYPE_CHECKING:
+    from borderpost_ratelimit.answers import Standing
 
-def describe(plan: Plan, passed: Sequence[int], violations: Sequence[int]) -> bytes:
-    """Return field `dynamic_metadata` of a response.
 
-    `passed` are the indexes of descriptors that are not over: the metadata of their rules is told, merged.
-    `violations` are those of descriptors in quota mode that are over.
-    """
+def describe(plan: Plan, standings: Sequence[Standing]) -> bytes:
+    """Return field `dynamic_metadata` of a response: what was asked, and the metadata of rules that let it pass."""
     question = plan.question
     told: dict[str, Any] = {
         "domain": question.domain,
         "descriptors": [_descriptor(asked) for asked in question.asked],
-        "quotaModeEnabled": any(part.met is not None and part.met.rule.quota for part in plan.parts),
+        "quotaModeEnabled": any(standing.met.rule.quota for standing in standings),
     }
     if question.addend:
         told["hitsAddend"] = question.addend
+    violations = [standing.part.index for standing in standings if standing.over and standing.met.quota]
     if violations:
-        told["quotaModeViolations"] = list(violations)
+        told["quotaModeViolations"] = violations
     metadata: dict[str, Any] = {}
-    for index in passed:
-        met = plan.parts[index].met
-        if met is not None and met.rule.metadata is not None:
-            merge(metadata, met.rule.metadata)
+    for standing in standings:
+        if not standing.over and standing.met.rule.metadata is not None:
+            merge(metadata, standing.met.rule.metadata)
     if metadata:
         told["metadata"] = metadata
     struct = Struct()

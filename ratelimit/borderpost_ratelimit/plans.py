@@ -14,14 +14,20 @@ from borderpost_base.memo import Remembered
 from borderpost_ratelimit.charges import Charge, Phase
 from borderpost_ratelimit.encoding import field, number_field
 from borderpost_ratelimit.limits import Algorithm, Limit, Unit
-from borderpost_ratelimit.questions import Asked, Question
+from borderpost_ratelimit.questions import Asked, Override, Question
 from borderpost_ratelimit.rules import Entries, Match, Rule, RuleBook
 from borderpost_ratelimit.settings import ServiceSettings
 from borderpost_ratelimit.statistics import RuleCounts, Statistics
 
+CODE_OK: Final = 1
+"""`RateLimitResponse.OK`."""
 UINT32_MAX: Final = 2**32 - 1
 COST_MAX: Final = 2**52
 """Of one charge, in units of its limit: every sum of counters and charges stays below 2^53."""
+_NO_LIMIT: Final = field(2, number_field(1, CODE_OK))
+"""The status of a descriptor that nothing limits."""
+_UNLIMITED: Final = field(2, number_field(1, CODE_OK) + number_field(3, UINT32_MAX))
+"""The status of a descriptor that is unlimited: it has the most left that can be said."""
 _UNITS_BY_LENGTH: Final = sorted((u for u in Unit if u is not Unit.UNKNOWN), key=lambda u: u.length_us, reverse=True)
 _NEEDS_NAME: Final = (Algorithm.CONCURRENCY, Algorithm.BUDGET)
 
@@ -58,26 +64,35 @@ class Met:
 
 
 class Part:
-    """One descriptor of a request: its charges, or why it has none."""
+    """One descriptor of a request: its charges, or the status that it has without any."""
 
-    def __init__(self, met: Met | None, first: int, end: int, *, done: bool, unlimited: bool) -> None:
+    def __init__(self, index: int, met: Met | None, first: int, end: int, status: bytes, *, done: bool) -> None:
+        self.index = index
+        """Of the descriptor in its request."""
         self.met = met
         """None where nothing is charged."""
         self.first = first
         """Index of its first charge in the plan."""
         self.end = end
         """Index behind its last one."""
+        self.status = status
+        """Field `statuses` of the response; empty where verdicts make it."""
         self.done = done
-        self.unlimited = unlimited
 
 
 class Plan:
     """What one request charges, and what its answer is made of."""
 
-    def __init__(self, question: Question, parts: tuple[Part, ...], charges: tuple[Charge, ...]) -> None:
+    def __init__(
+        self, question: Question, parts: tuple[Part, ...], charges: tuple[Charge, ...], *, unlimited: int, known: bool
+    ) -> None:  # fmt: skip
         self.question = question
         self.parts = parts
         self.charges = charges
+        self.unlimited = unlimited
+        """How many descriptors are unlimited."""
+        self.known = known
+        """Whether its domain has a file."""
 
 
 class Planner:
@@ -88,60 +103,65 @@ class Planner:
         self._settings = settings
         self._statistics = statistics
         self._domains = rules.domains
-        self._met: Remembered[tuple[str, Entries], Met] = Remembered(settings.remembered_requests_max)
+        self._met: Remembered[tuple[str, Entries, Override | None], Met] = Remembered(settings.remembered_requests_max)
         self._told: Remembered[int, tuple[Rule, tuple[ToldLimit, ...]]] = Remembered(settings.remembered_requests_max)
         """By a rule's id; the rule beside it keeps that id its own."""
 
-    def plan(self, question: Question) -> Plan:
-        """Return what a question means."""
+    def plan(self, question: Question, *, remember: bool) -> Plan:
+        """Return what a question means; `remember` what its descriptors meet, if they are not too long for that."""
         domain = question.domain
         known = domain in self._domains
-        if not known:
-            self._statistics.domain_not_found(domain)
-        found = [self._meet(domain, asked) if known else None for asked in question.asked]
+        found = [self._meet(domain, asked, remember) if known else None for asked in question.asked]
         replaced = {name for met in found if met is not None for name in met.rule.replaces}
         charges: list[Charge] = []
         parts: list[Part] = []
-        for asked, met in zip(question.asked, found, strict=True):
-            unlimited = met is not None and met.rule.unlimited
+        unlimited = 0
+        for index, asked in enumerate(question.asked):
+            met = found[index]
             first = len(charges)
-            if met is not None and (unlimited or (met.rule.name and met.rule.name in replaced)):
+            status = _NO_LIMIT
+            if met is None:
+                pass
+            elif met.rule.unlimited:
+                met, status = None, _UNLIMITED
+                unlimited += 1
+            elif met.rule.name and met.rule.name in replaced:
                 met = None
-            if met is not None:
+            else:
                 charges += charges_of(met, asked, question.name)
-            parts.append(Part(met, first, len(charges), done=asked.done, unlimited=unlimited))
-        return Plan(question, tuple(parts), tuple(charges))
+                status = b""
+            parts.append(Part(index, met, first, len(charges), status, done=asked.done))
+        return Plan(question, tuple(parts), tuple(charges), unlimited=unlimited, known=known)
 
-    def _meet(self, domain: str, asked: Asked) -> Met | None:
+    def _meet(self, domain: str, asked: Asked, remember: bool) -> Met | None:
         """Return what a descriptor meets; None for nothing."""
-        override = asked.override
-        if override is not None:
-            match = self._rules.override(domain, asked.entries, override.amount, override.unit, override.multiplier)
-            if match is None:
-                return None
-            return self._know(match, self._tell(match.rule), self._statistics.of_values(match.metric))
-        key = (domain, asked.entries)
+        key = (domain, asked.entries, asked.override)
         met = self._met.get(key)
         if met is None:
-            match = self._rules.match(domain, asked.entries)
-            if match is None:
-                return None
-            met = self._remembered(match)
-            self._met.put(key, met)
+            match = self._match(domain, asked)
+            if match is not None:
+                met = self._know(match, own=asked.override is not None)
+                if remember:
+                    self._met.put(key, met)
         return met
 
-    def _remembered(self, match: Match) -> Met:
+    def _match(self, domain: str, asked: Asked) -> Match | None:
+        if asked.override is None:
+            return self._rules.match(domain, asked.entries)
+        amount, unit, multiplier = asked.override
+        return self._rules.override(domain, asked.entries, amount, unit, multiplier)
+
+    def _know(self, match: Match, *, own: bool) -> Met:
+        """Return what is known of a match. The names of rules that requests bring themselves are theirs to choose."""
         rule = match.rule
         entry = self._told.get(id(rule))
         if entry is None:
             entry = (rule, self._tell(rule))
             self._told.put(id(rule), entry)
         statistics = self._statistics
-        counts = statistics.of_rule(rule.path) if match.metric == rule.path else statistics.of_values(match.metric)
-        return self._know(match, entry[1], counts)
-
-    def _know(self, match: Match, told: tuple[ToldLimit, ...], counts: RuleCounts) -> Met:
-        return Met(match, told, counts, quota=match.rule.quota or self._settings.quota)
+        named = match.metric == rule.path and not own
+        counts = statistics.of_rule(rule.path) if named else statistics.of_values(match.metric)
+        return Met(match, entry[1], counts, quota=rule.quota or self._settings.quota)
 
     def _tell(self, rule: Rule) -> tuple[ToldLimit, ...]:
         """Return a rule's limits as this service keeps them: where nothing refuses, none is binding."""

@@ -73,6 +73,10 @@ class RateLimitService:
                 plan = self._plans.get(message)
                 if plan is None:
                     plan = self._plan(message)
+                if not plan.charges:
+                    answer, _ = self._answerer.answer(plan, ())
+                    call.reply(answer)
+                    continue
             except MalformedRequest as error:
                 self._statistics.malformed += 1
                 self._fail(call, StatusCode.INVALID_ARGUMENT, str(error))
@@ -93,8 +97,9 @@ class RateLimitService:
         if self._planner is None:
             raise NoRules("no limits are loaded")
         question = read(message, self._settings.descriptors_max, self._settings.entries_max)
-        plan = self._planner.plan(question)
-        if len(message) <= _REMEMBERED_BYTES_MAX:
+        remember = len(message) <= _REMEMBERED_BYTES_MAX
+        plan = self._planner.plan(question, remember=remember)
+        if remember:
             self._plans.put(message, plan)
         return plan
 

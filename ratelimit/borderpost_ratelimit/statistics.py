@@ -13,6 +13,7 @@ OTHER = "other"
 """Under which all names beyond the bound are counted together."""
 VALUE_NAMES_MAX = 1000
 """Names with values of requests that are told apart."""
+_DOMAIN_CHARACTERS_MAX = 128
 NEAR_LIMIT_RATIO = 0.8
 """From which share of a limit on a hit counts as near it, if nothing else is configured; envoyproxy/ratelimit's."""
 
@@ -113,11 +114,12 @@ class Statistics:
             counts = self._values[metric] = RuleCounts()
         return counts
 
-    def domain_not_found(self, domain: str) -> None:
-        """Count a request for a domain that has no file, by at most as many names as values of requests."""
+    def domain_not_found(self, domain: str, descriptors: int) -> None:
+        """Count descriptors of a domain that has no file, by at most as many names as values of requests."""
+        domain = domain[:_DOMAIN_CHARACTERS_MAX]
         if domain not in self._unknown_domains and len(self._unknown_domains) >= self._value_names_max:
             domain = OTHER
-        self._unknown_domains[domain] = self._unknown_domains.get(domain, 0) + 1
+        self._unknown_domains[domain] = self._unknown_domains.get(domain, 0) + descriptors
 
     def store_failed(self, reason: str) -> None:
         """Count a request to which the store had no answer. `reason` is one of its few words."""

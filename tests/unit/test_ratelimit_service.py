@@ -55,7 +55,7 @@ def test_passes_as_often_as_the_limit_says(served: Served) -> None:
     assert [answer.statuses[0].limit_remaining for answer in answers] == [2, 1, 0, 0, 0]
     (status,) = answers[0].statuses
     assert status.current_limit.requests_per_unit == 3
-    assert status.current_limit.unit == Unit.MINUTE
+    assert Unit(status.current_limit.unit) is Unit.MINUTE
     assert (status.duration_until_reset.seconds, status.duration_until_reset.nanos) == (20, 0)
 
 
