@@ -1,4 +1,4 @@
-"""How limits count: one module an algorithm, with its formula first, and what counts by it. No I/O, no clock of their own.
+"""How limits count: one module an algorithm, its formulas first, then what counts by them. No I/O, no clock.
 
 Other stores mirror these formulas, so the arithmetic is one that Python and Lua share: integers below 2^53, and one
 product of IEEE doubles (`sliding_window.weighted`). What holds for all of them:

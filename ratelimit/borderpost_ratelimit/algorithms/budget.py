@@ -10,9 +10,10 @@
                 no reservation               used = used + hits
     reset   = start + window − now
 
-So a window's `used` is exactly what was reserved in it and not yet settled, and what was used by those that have settled
-in it, and what earlier requests used beyond their reservations. What was reserved too much in a window that has ended is
-not given to another one. A settled request may lead beyond the amount; then nothing passes until the window ends.
+So a window's `used` is exactly what was reserved in it and not yet settled, and what was used by those that have
+settled in it, and what earlier requests used beyond their reservations. What was reserved too much in a window that has
+ended is not given to another one. A settled request may lead beyond the amount; then nothing passes until the window
+ends.
 
 A reservation that nobody settles stays charged. Its name is forgotten after a window, or `RESERVATION_US` if that is
 longer; who then still settles is charged in full. Negative hits give back to this window.

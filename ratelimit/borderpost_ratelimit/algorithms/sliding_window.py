@@ -13,8 +13,8 @@ one window, whose `current` never exceeds L. Otherwise let p ≤ L be what passe
 of the c hits behind it passed at y' ≤ y behind it, where p × (W − y') ÷ W + c ≤ L held; so p + c ≤ L + p × y' ÷ W
 ≤ L + L × y ÷ W. So a burst around a window's end gets L, where fixed windows let 2 L through; and a whole window of any
 placement gets less than 2 L, reached only by a full burst at the very end of one window and steady use behind it. If
-what passes comes evenly, the estimate is exact but for rounding up. Charges at a request's end pass in any case, and may
-lead beyond; they count in full.
+what passes comes evenly, the estimate is exact but for rounding up. Charges at a request's end pass in any case, and
+may lead beyond; they count in full.
 
 Where the estimate errs, it is by less than `previous`: it takes previous × share for a number between 0 and previous.
 """
