@@ -62,6 +62,7 @@ def test_one_worker_driven_directly_records_every_answer(tmp_path: Path) -> None
     assert len(product["samples"][0]["server_cores"]) == (1 if pins().server else len(os.sched_getaffinity(0)))
 
 
+@pytest.mark.full
 def test_every_answer_of_an_open_loop_is_what_the_law_says_and_on_record(tmp_path: Path) -> None:
     asked = ("--rate", "300", "--arrivals", "poisson", "--seed", "4")
     (product,) = bench(tmp_path, "open", more=asked)["scenarios"]
