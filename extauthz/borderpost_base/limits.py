@@ -194,6 +194,12 @@ FEED_READ_S_MAX = _limit("feed_read_s_max", 5, "seconds", "for the body of a web
 LATE_EVENTS_RECORDED_MAX = _limit(
     "late_events_recorded_max", 64, "events a record", "the newest ones; the list that the record names has them all"
 )
+LIMITER_JSON_BYTES_MAX = _limit(
+    "limiter_json_bytes_max", 1 << 20, "bytes", "a rate-limit question over HTTP; over gRPC it may be as long"
+)
+LIMITER_JSON_S_MAX = _limit(
+    "limiter_json_s_max", 5, "seconds", "for a rate-limit question over HTTP to arrive, and again for its answer"
+)
 BODY_BYTES_MAX = _limit(
     "body_bytes_max", 16 << 20, "bytes", "that `payload.bytes_max` can allow; every open request may take so many"
 )
@@ -306,4 +312,24 @@ LIMITER_OVERRIDES_MAX = _limit(
 )
 LIMITER_WINDOW_S_MAX = _limit(
     "limiter_window_s_max", 100 * 365 * 86_400, "seconds", "a hundred years; its microseconds stay below 2^53"
+)
+LIMITER_TOLD_MAX = _limit(
+    "limiter_told_max", 65_536, "counters", "of which a limiter knows what the store last said; about 0.5 KiB each"
+)
+LIMITER_OWED_MAX = _limit(
+    "limiter_owed_max", 65_536, "charges", "that a store is told once it is back: one a counter, or an ended request"
+)
+LIMITER_OWED_AT_ONCE_MAX = _limit(
+    "limiter_owed_at_once_max", 64, "charges", "that a store is told with one batch of requests once it is back"
+)
+RECORDED_RULE_BYTES_MAX = _limit(
+    "recorded_rule_bytes_max", 256, "bytes", "of a limit's place in its files; a longer one is cut, with its hash"
+)
+RECORDED_RULES_MAX = _limit("recorded_rules_max", 32, "rules a record", "of refusals; the rest is counted together")
+RECORDED_LIMITS_FILES_MAX = _limit("recorded_limits_files_max", 64, "files a record", "the list of them names them all")
+REFUSALS_RECORDED_S_MAX = _limit(
+    "refusals_recorded_s_max", 500, "records a second", "of limits that refuse; what is beyond is counted together"
+)
+REFUSAL_RECORD_WAIT_S_MAX = _limit(
+    "refusal_record_wait_s_max", 0.015, "seconds", "that a refusal waits for its record; Envoy's own bound is 20 ms"
 )

@@ -109,6 +109,13 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Give it a limit, or remove it; to count without limiting, say `unlimited: true`.",
     ),
     ErrorSpec(
+        "BP1640",
+        "the store of counters is away",
+        "The store did not answer within `wait_ms`, refused, or is out of reach. Until it is back no request waits for "
+        "it: each limit counts in this process alone, lets everything pass, or nothing, as its file says.",
+        "Bring the store back; it is found by itself. An alarm on the metric of the store's state says it first.",
+    ),
+    ErrorSpec(
         "BP1670",
         "key of a descriptor is reserved",
         "Keys that begin with `borderpost.` name the request and say that it has ended; they take no part in limits.",
