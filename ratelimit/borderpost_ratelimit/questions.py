@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from borderpost_proto.rate_limit_pb2 import RateLimitDescriptor, RateLimitRequest
 from borderpost_ratelimit.limits import Unit
-from borderpost_ratelimit.rules import PHASE_DONE, PHASE_KEY, REQUEST_KEY, Entries
+from borderpost_ratelimit.rules import PHASE_DONE, PHASE_KEY, REQUEST_KEY, RESERVED, Entries
 
 HITS_MAX: Final = 2**32 - 1
 """Hits of one descriptor; more are taken as so many. Envoy's configuration takes at most 1,000,000,000."""
@@ -21,7 +21,6 @@ WINDOW_US_MAX: Final = 100 * Unit.YEAR.length_us
 """Of a limit that a request brings itself; every number that is worked with stays below 2^53."""
 NAME_CHARACTERS_MAX: Final = 64
 """Of a request's name."""
-_RESERVED: Final = "borderpost."
 _UNITS: Final[dict[int, Unit]] = {int(unit): unit for unit in Unit if unit is not Unit.UNKNOWN}
 
 
@@ -104,7 +103,7 @@ def _entries(descriptor: RateLimitDescriptor, entries_max: int) -> tuple[Entries
         value = text_of(entry.value)
         if not key:
             raise MalformedRequest("an entry has an empty key")
-        if not key.startswith(_RESERVED):
+        if not key.startswith(RESERVED):
             entries.append((key, value))
         elif key == PHASE_KEY:
             if value != PHASE_DONE:

@@ -11,6 +11,8 @@ from borderpost_ratelimit.limits import Limit, Unit
 Entries = tuple[tuple[str, str], ...]
 """Keys and values of a descriptor, in order, without the reserved keys."""
 
+RESERVED = "borderpost."
+"""What reserved keys begin with: callers' descriptors hold none but the two below."""
 REQUEST_KEY = "borderpost.request"
 """Reserved key of a descriptor entry: its value names the request (our decision id, or `x-request-id`). It takes no
 part in matching and in no counter's key."""

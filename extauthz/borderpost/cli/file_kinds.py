@@ -99,6 +99,12 @@ def _suppressions() -> Schema:
     return SuppressionFile.model_json_schema(by_alias=True)
 
 
+def _limits() -> Schema:
+    from borderpost_ratelimit.files.typed import LimitsFile
+
+    return LimitsFile.model_json_schema(by_alias=True)
+
+
 KINDS: Final[Mapping[str, FileKind]] = {
     "config": FileKind("Borderpost configuration", ("borderpost.yaml", "borderpost.*.yaml"), _config),
     "regions": FileKind("Borderpost regions, by id", ("regions.yaml", "catalogue.yaml"), _regions),
@@ -115,6 +121,7 @@ KINDS: Final[Mapping[str, FileKind]] = {
     "suppressions": FileKind(
         "Borderpost accepted findings of the doctor", ("suppressions.yaml", "*.suppressions.yaml"), _suppressions
     ),
+    "limits": FileKind("Borderpost limits", ("limits/*.yaml", "*.limits.yaml"), _limits),
 }
 """Every kind, by the name that commands give it."""
 
@@ -126,7 +133,13 @@ _BY_KIND: Final = {
     "AcceptedChanges": "accepted",
     "Traffic": "traffic",
 }
-_BY_KEY: Final = {"here": "config", "when": "trigger", "effective_from": "event", "ignore": "suppressions"}
+_BY_KEY: Final = {
+    "here": "config",
+    "when": "trigger",
+    "effective_from": "event",
+    "ignore": "suppressions",
+    "format": "limits",
+}
 
 
 def kind_of(data: Any) -> str | None:

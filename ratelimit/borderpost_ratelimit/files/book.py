@@ -23,12 +23,15 @@ class Node:
     """One descriptor of a file, or the top of a domain."""
 
     __slots__ = (
-        "children", "composite", "detailed", "marks", "place", "rule", "shares", "value_to_metric", "wildcards",
+        "children", "composite", "detailed", "key", "marks", "place", "rule", "shares", "value", "value_to_metric",
+        "wildcards",
     )  # fmt: skip
 
-    def __init__(self, composite: str, place: Place) -> None:
-        """`composite` is the descriptor's `key_value` or `key`, or the domain."""
-        self.composite = composite
+    def __init__(self, key: str, value: str, place: Place) -> None:
+        """`key` is the descriptor's, or the domain; `value` is empty where the descriptor names none."""
+        self.key = key
+        self.value = value
+        self.composite = f"{key}_{value}" if value else key
         self.place = place
         self.children: dict[str, Node] = {}
         """By their composites."""
@@ -73,7 +76,7 @@ class Book:
         digest: str = "",
         findings: tuple[BorderpostError, ...] = (),
     ) -> None:
-        """`files` are the names of what was read, `digest` the hexadecimal SHA-256 of it."""
+        """`files` are the names of what was read, `digest` is the hexadecimal SHA-256 of their contents, in order."""
         self._domains = dict(domains)
         self._style = style
         self._overrides: dict[tuple[str, int, Unit, int], Rule] = {}
@@ -209,4 +212,4 @@ EMPTY = Book({}, KeyStyle.LENGTHS)
 
 def new_top(domain: str, place: Place = NOWHERE) -> Node:
     """Return the top of an empty domain."""
-    return Node(domain, place)
+    return Node(domain, "", place)

@@ -41,17 +41,16 @@ def _grow(
     errors: list[BorderpostError],
 ) -> None:
     for descriptor in descriptors:
-        composite = descriptor.composite
-        path = f"{parent_path}.{composite}"
-        twin = parent.children.get(composite)
+        node = Node(descriptor.key, descriptor.value, descriptor.place)
+        path = f"{parent_path}.{node.composite}"
+        twin = parent.children.get(node.composite)
         if twin is not None:
             detail = f"`{path}` stands at {twin.place} already"
             errors.append(BorderpostError("BP1605", detail, place=descriptor.place))
             continue
-        if descriptor.share_threshold and "*" not in composite:
-            detail = f"`{composite}` holds no `*`"
+        if descriptor.share_threshold and "*" not in node.composite:
+            detail = f"`{node.composite}` holds no `*`"
             errors.append(BorderpostError("BP1609", detail, place=descriptor.place))
-        node = Node(composite, descriptor.place)
         node.value_to_metric = descriptor.value_to_metric
         node.shares = descriptor.share_threshold
         text = descriptor.rule

@@ -39,11 +39,6 @@ class Descriptor:
     value_to_metric: bool = False
     share_threshold: bool = False
 
-    @property
-    def composite(self) -> str:
-        """Return `key_value`, or `key` without a value: what names it within its level."""
-        return f"{self.key}_{self.value}" if self.value else self.key
-
 
 @dataclass(frozen=True, slots=True)
 class DomainFile:

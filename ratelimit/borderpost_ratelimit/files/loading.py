@@ -14,7 +14,10 @@ from borderpost_ratelimit.files.book import Book
 from borderpost_ratelimit.files.compiling import compile_domains
 from borderpost_ratelimit.files.descriptors import DomainFile
 from borderpost_ratelimit.files.envoyproxy import read_envoyproxy
+from borderpost_ratelimit.files.findings import look_over
 from borderpost_ratelimit.files.keys import KeyStyle
+from borderpost_ratelimit.files.typed import is_ours
+from borderpost_ratelimit.files.typed_reading import read_typed
 from borderpost_ratelimit.limits import WhenAway
 
 SUFFIXES = (".yaml", ".yml")
@@ -130,9 +133,10 @@ def compile_sources(
     """Compile files that have been read; `errors` takes every mistake, and the book then lacks what is mistaken."""
     files = [file for source in sources for file in _read(source, when_away, errors, findings)]
     domains = compile_domains(files, merge_domains=merge_domains, style=key_style, errors=errors)
+    findings.extend(look_over(domains))
     digest = hashlib.sha256()
     for source in sources:
-        digest.update(b"%d:%s%d:" % (len(source.name.encode()), source.name.encode(), len(source.raw)))
+        digest.update(b"%d:" % len(source.raw))
         digest.update(source.raw)
     return Book(domains, key_style, tuple(source.name for source in sources), digest.hexdigest(), tuple(findings))
 
@@ -150,5 +154,8 @@ def _read(
         if other.data is not None:
             detail = "only the first YAML document of a file is read"
             findings.append(BorderpostError("BP1615", detail, place=other.place(())))
+    if is_ours(first.data):
+        ours = read_typed(first, when_away, errors)
+        return [] if ours is None else [ours]
     file = read_envoyproxy(first, when_away, errors, findings)
     return [] if file is None else [file]
