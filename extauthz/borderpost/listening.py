@@ -7,6 +7,8 @@ from pathlib import Path
 from borderpost.config.accounts import group_id, user_id
 from borderpost.config.sections import DoorSpec
 from borderpost_base.errors import Place
+from borderpost_wire.errors import AddressInUse
+from borderpost_wire.listeners import listen_tcp
 from borderpost_wire.options import TcpListen, TlsOptions, UnixListen
 
 
@@ -28,3 +30,14 @@ def listener_of(door: DoorSpec, *, socket: Path, port: int, section: str) -> Uni
     if door.tls is not None:
         tls = TlsOptions(door.tls.certificate, door.tls.key, door.tls.client_ca, door.tls.callers)
     return TcpListen(door.host, port, tls)
+
+
+def is_free(listen: TcpListen) -> bool:
+    """Return whether a network address can be bound now. Raises ListenError if that is not for another's sake."""
+    try:
+        listeners = listen_tcp(listen)
+    except AddressInUse:
+        return False
+    for each in listeners:
+        each.close()
+    return True

@@ -36,11 +36,12 @@ from borderpost.publication import Publication
 from borderpost.reviews import Reviews
 from borderpost.rollback import Settled, settle
 from borderpost.runtime_directory import ReloadOutcome, RuntimeDirectory
+from borderpost.settings_files import clear_settings
 from borderpost.snapshots import SharedPage, SnapshotWriter, WorkerState
 from borderpost.supervisor import Seat, Supervisor
 from borderpost.uptake import Uptake, UptakeMetrics
 from borderpost.watch import FileWatch
-from borderpost.worker_settings import clear_settings, refuse_unreloadable, settings_of
+from borderpost.worker_settings import KIND, refuse_unreloadable, settings_of
 from borderpost_base import metrics as base_metrics
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.limits import WORKERS_MAX
@@ -145,7 +146,7 @@ class Steward:
         base_metrics.clear_directory(self._metrics_directory)
         for stream in range(WORKERS_MAX + 1):
             self._page.forget_worker(stream)
-        clear_settings(self._runtime)
+        clear_settings(self._runtime, KIND)
         self._settings = settings_of(self._config).write(self._runtime)
         admin = asyncio.create_task(self._serve_admin())
         tasks = (self._beat(), self._watch(), self._counting.run())
@@ -263,7 +264,7 @@ class Steward:
         try:
             grace_s = self._config.server.drain_s + _KILL_AFTER_DRAIN_S
             await self._supervisor.replace_all(settings, grace_s=grace_s)
-            clear_settings(self._runtime, but=settings)
+            clear_settings(self._runtime, KIND, but=settings)
         except (BorderpostError, OSError) as error:
             self._note_outcome(configuration, "not replaced", self._uptake.refused("workers", as_told(error)))
             return

@@ -41,7 +41,10 @@ class FileWatch:
         fresh = {file: mark_of(file) for file in files if file not in self._taken}
         self._taken, self._seen = {**self._taken, **fresh}, {**self._seen, **fresh}
 
-    def changed(self) -> bool:
-        """Look; return True if a file is another than the one taken, and the same as at the last look."""
-        before, self._seen = self._seen, {file: mark_of(file) for file in self._taken}
+    def changed(self, files: Iterable[Path] | None = None) -> bool:
+        """Look; return True if a file is another than the one taken, and the same as at the last look.
+
+        `files` are those that there are now, where they are not always the same: a folder's.
+        """
+        before, self._seen = self._seen, {file: mark_of(file) for file in (self._taken if files is None else files)}
         return self._seen == before and self._seen != self._taken

@@ -32,11 +32,11 @@ from borderpost.config.sections import LogsSpec, ServerSpec
 from borderpost.counters.tally import WorkerTally
 from borderpost.decision import View
 from borderpost.descriptors import descriptor_set
-from borderpost.listening import listener_of
+from borderpost.listening import is_free, listener_of
 from borderpost.live import COMPILED_PARTS, Live, activations
 from borderpost.observation import Observation
 from borderpost.processor import AUTHORIZATION_SERVICE, EXTERNAL_PROCESSOR_SERVICE, Processor
-from borderpost.record_keeper import RecordKeeper
+from borderpost.record_keeper import RecordKeeper, counting_commits
 from borderpost.renewal import Renewal
 from borderpost.snapshots import SharedPage, SnapshotReader, WorkerState
 from borderpost.worker_settings import WorkerSettings
@@ -47,9 +47,9 @@ from borderpost_base.metrics import worker_metrics
 from borderpost_base.world import World
 from borderpost_wire.engine import Engine
 from borderpost_wire.engines import make_engine
-from borderpost_wire.errors import AddressInUse, ListenError
+from borderpost_wire.errors import ListenError
 from borderpost_wire.health import HealthService
-from borderpost_wire.listeners import listen_tcp, tls_context
+from borderpost_wire.listeners import tls_context
 from borderpost_wire.options import ServerOptions, TcpListen, UnixListen
 from borderpost_wire.reflection import ReflectionService
 
@@ -97,8 +97,9 @@ class Worker:
         self._page = SharedPage(runtime / "page", create=False)
         inputs = InputStore(settings.audit.directory, world)
         self._keeper = RecordKeeper(
-            stream=f"worker-{role.stream}", spec=settings.audit, inputs=inputs, world=world, metrics=self._metrics
-        )
+            stream=f"worker-{role.stream}", spec=settings.audit, inputs=inputs, world=world,
+            unavailable=self._metrics.audit_unavailable, on_commit=counting_commits(self._metrics),
+        )  # fmt: skip
         self._live = Live(
             page=self._page,
             reader=SnapshotReader(runtime),
@@ -175,7 +176,7 @@ class Worker:
                 beat.result()
             ready = self._is_ready(self._live.view)
             if self._role.takes_over:
-                ready = ready and (isinstance(listen, UnixListen) or _is_free(listen))
+                ready = ready and (isinstance(listen, UnixListen) or is_free(listen))
             if ready or loop.time() > until_s:
                 return True
             await asyncio.sleep(_LOOK_S)
@@ -275,17 +276,6 @@ class Worker:
     @property
     def _max_age_s(self) -> float:
         return self._settings.snapshot_max_age_s
-
-
-def _is_free(listen: TcpListen) -> bool:
-    """Return whether a network address can be bound now. Raises ListenError if that is not for another's sake."""
-    try:
-        listeners = listen_tcp(listen)
-    except AddressInUse:
-        return False
-    for each in listeners:
-        each.close()
-    return True
 
 
 def answers_of(settings: WorkerSettings) -> AnswerSettings:

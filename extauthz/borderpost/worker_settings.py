@@ -1,31 +1,30 @@
 """What the steward hands to a worker at its start: the sections of the configuration that a worker needs.
 
-Written as a JSON file in the runtime directory, named by its content, readable by this user alone: while workers are
-replaced, some run by the settings before. Everything that may change while a worker runs (policy, catalogue, events,
-signals, GeoIP) is not here but in snapshots.
+It goes by a file in the runtime directory (`settings_files`). Everything that may change while a worker runs (policy,
+catalogue, events, signals, GeoIP) is not here but in snapshots.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, Final
 
 from borderpost.audit.config import AuditSpec
 from borderpost.config.observe import ObserveSection
 from borderpost.config.operation import AnswersSpec
 from borderpost.config.rate_limit import Fact
 from borderpost.config.sections import LogsSpec, ServerSpec
+from borderpost.settings_files import put_settings, read_settings
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.strict import StrictModel
 
 if TYPE_CHECKING:
     from borderpost.config.model import Config
 
+KIND: Final = "worker"
+"""Of the settings' files."""
 _ONLY_BY_RESTART = {
     "server.listen": "Envoy's configuration names it",
     "server.directory": "Envoy's configuration names it",
@@ -71,27 +70,16 @@ class WorkerSettings(StrictModel):
         The same settings have the same name. The key that names bodies counts by what is in its file: another key
         makes settings of another name. Certificates do not: workers take renewed ones as they run.
         """
-        text = self.model_dump_json()
-        digest = hashlib.sha256(text.encode())
+        also = b""
         if self.payload is not None:
             with contextlib.suppress(OSError):  # the worker that needs it says so
-                digest.update(hashlib.sha256(Path(self.payload["hash_key_file"]).read_bytes()).digest())
-        name = f"worker-{digest.hexdigest()[:16]}.json"
-        temporary = runtime / f".{name}.{os.getpid()}"
-        temporary.write_text(text)
-        temporary.chmod(0o600)
-        temporary.replace(runtime / name)
-        return name
+                also = hashlib.sha256(Path(self.payload["hash_key_file"]).read_bytes()).digest()
+        return put_settings(self, runtime, KIND, also=also)
 
     @classmethod
     def read(cls, path: Path) -> WorkerSettings:
         """Read what the steward wrote. Raises BorderpostError BP0614 if that was one of another release."""
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            told = error.errors()[0]
-            key = ".".join(map(str, told["loc"]))
-            raise BorderpostError("BP0614", f"{key}: {told['msg']}", place=Place(str(path))) from error
+        return read_settings(cls, path)
 
 
 def settings_of(config: Config) -> WorkerSettings:
@@ -107,13 +95,6 @@ def settings_of(config: Config) -> WorkerSettings:
         facts=config.rate_limit.facts if config.rate_limit is not None else (),
         payload=config.payload.model_dump(mode="json") if config.payload.read else None,
     )
-
-
-def clear_settings(runtime: Path, *, but: str = "") -> None:
-    """Remove every worker's settings but those of this name: no worker is started by them any more."""
-    for left in runtime.glob("worker-*.json"):
-        if left.name != but:
-            left.unlink(missing_ok=True)
 
 
 def refuse_unreloadable(old: Config, new: Config) -> None:

@@ -38,6 +38,8 @@ class MetricSpec:
     """Upper bounds of a histogram's buckets; empty for the other kinds."""
     merge: Merge = "max"
     """How a gauge of several workers becomes one value."""
+    values_max: int = 0
+    """Values a label, and combinations of values, beyond which is counted as `other`; 0: METRIC_LABEL_VALUES_MAX."""
 
 
 METRICS: dict[str, MetricSpec] = {}
@@ -66,11 +68,12 @@ class Instrument:
     def _admit(self, labels: tuple[str, ...]) -> Any:
         """Make the child of new label values; beyond the bound, the child of `other`."""
         self._check(labels)
+        values_max = self.spec.values_max or METRIC_LABEL_VALUES_MAX
         bounded = tuple(
-            value if value in seen or len(seen) < METRIC_LABEL_VALUES_MAX else OTHER
+            value if value in seen or len(seen) < values_max else OTHER
             for value, seen in zip(labels, self._seen, strict=True)
         )
-        if len(self._children) >= METRIC_LABEL_VALUES_MAX and bounded not in self._children:
+        if len(self._children) >= values_max and bounded not in self._children:
             bounded = (OTHER,) * len(labels)
         child = self._children.get(bounded)
         if child is None:
@@ -204,9 +207,9 @@ def _make_histogram(spec: MetricSpec, registry: CollectorRegistry) -> BoundedHis
     return BoundedHistogram(spec, parent)
 
 
-def counter(owner: Owner, text: str, *labels: str) -> Declared[BoundedCounter]:
+def counter(owner: Owner, text: str, *labels: str, values_max: int = 0) -> Declared[BoundedCounter]:
     """Declare a counter of one kind of process; its name ends in `_total`."""
-    return Declared(_make_counter, kind="counter", help=text, labels=labels, owner=owner)
+    return Declared(_make_counter, kind="counter", help=text, labels=labels, owner=owner, values_max=values_max)
 
 
 def gauge(owner: Owner, text: str, *labels: str, merge: Merge = "max") -> Declared[BoundedGauge]:

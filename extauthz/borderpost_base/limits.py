@@ -200,6 +200,12 @@ LIMITER_JSON_BYTES_MAX = _limit(
 LIMITER_JSON_S_MAX = _limit(
     "limiter_json_s_max", 5, "seconds", "for a rate-limit question over HTTP to arrive, and again for its answer"
 )
+LIMITER_RULES_TOLD_MAX = _limit(
+    "limiter_rules_told_max",
+    10_000,
+    "names",
+    "of rules that a limiter's metrics tell apart; what is beyond is counted as `other`",
+)
 BODY_BYTES_MAX = _limit(
     "body_bytes_max", 16 << 20, "bytes", "that `payload.bytes_max` can allow; every open request may take so many"
 )
@@ -330,6 +336,6 @@ RECORDED_LIMITS_FILES_MAX = _limit("recorded_limits_files_max", 64, "files a rec
 REFUSALS_RECORDED_S_MAX = _limit(
     "refusals_recorded_s_max", 500, "records a second", "of limits that refuse; what is beyond is counted together"
 )
-REFUSAL_RECORD_WAIT_S_MAX = _limit(
-    "refusal_record_wait_s_max", 0.015, "seconds", "that a refusal waits for its record; Envoy's own bound is 20 ms"
+REFUSAL_RECORD_WAIT_MS_MAX = _limit(
+    "refusal_record_wait_ms_max", 15, "ms", "that a refusal waits for its record; Envoy asks for 20 ms unless told"
 )

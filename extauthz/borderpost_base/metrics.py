@@ -30,12 +30,14 @@ from borderpost_base.instruments import (
     gauge,
     histogram,
 )
+from borderpost_base.limits import LIMITER_RULES_TOLD_MAX
 
 __all__ = ["CONTENT_TYPE", "METRICS", "PREFIX", "BoundedCounter", "BoundedGauge", "MetricSpec", "Metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Media type of `exposition`."""
 
+_RULES = LIMITER_RULES_TOLD_MAX
 _DECISION_SECONDS = (50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3, 200e-3, 1.0)
 _SYNC_SECONDS = (20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 50e-3, 200e-3, 1.0, 5.0)
 _BATCH_RECORDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
@@ -158,7 +160,67 @@ class Metrics:
     limiter_certificate_expiry_timestamp_seconds = gauge(
         "limiter", "When the certificate in use expires, Unix time, by the section that names it.", "section"
     )
+    limiter_refusals_recorded_total = counter(
+        "limiter",
+        "Refusals of limits by their record: `singly`, `counted` (a record of several follows), `untaken` (the log took "
+        "none, and a record of several follows once it does).",
+        "how",
+    )
+    limiter_refusals_late_total = counter("limiter", "Refusals that Envoy was told before their record was durable.")
+    limiter_audit_unavailable = gauge(
+        "limiter", "1 while the limiter's log cannot be written: refusals stand without a record."
+    )
+    limiter_audit_commit_seconds = histogram("limiter", "Write and fdatasync of one batch of records.", _SYNC_SECONDS)
     limiter_domains = gauge("limiter", "Domains that the limits files in force name.")
+    limiter_requests_total = counter(
+        "limiter", "Questions that were answered, by the answer: `ok`, `over_limit`.", "answer"
+    )
+    limiter_errors_total = counter(
+        "limiter",
+        "Questions that got an error for an answer: `malformed`, `service`, or `store_` and why the store had none.",
+        "reason",
+    )
+    limiter_shadowed_requests_total = counter(
+        "limiter", "Questions answered OK only because everything is in shadow mode (global_shadow_mode)."
+    )
+    limiter_domain_not_found_total = counter("limiter", "Questions about a domain that no file names.", "domain")
+    limiter_unrecorded_total = counter("limiter", "Refusals whose record did not become durable.")
+    limiter_hits_total = counter(
+        "limiter", "Hits that were asked for, by rule (total_hits).", "rule", values_max=_RULES
+    )
+    limiter_within_limit_total = counter(
+        "limiter", "Hits that the rule's limits let pass (within_limit).", "rule", values_max=_RULES
+    )
+    limiter_near_limit_total = counter(
+        "limiter", "Hits that passed above the near share of a limit (near_limit).", "rule", values_max=_RULES
+    )
+    limiter_over_limit_total = counter(
+        "limiter", "Hits that did not fit, in shadow mode too (over_limit).", "rule", values_max=_RULES
+    )
+    limiter_over_limit_near_cache_total = counter(
+        "limiter",
+        "Hits over a limit for which the store was not asked (over_limit_with_local_cache).",
+        "rule",
+        values_max=_RULES,
+    )
+    limiter_shadow_total = counter(
+        "limiter",
+        "Hits over a limit that passed because the rule is in shadow mode (shadow_mode).",
+        "rule",
+        values_max=_RULES,
+    )
+    limiter_given_back_total = counter("limiter", "Hits that were given back.", "rule", values_max=_RULES)
+    limiter_charged_at_end_total = counter(
+        "limiter", "Hits of requests that had ended, which no limit can refuse.", "rule", values_max=_RULES
+    )
+    limiter_calls_total = counter(
+        "limiter", "Calls over gRPC: `begun`, `turned_away`, `gone_unanswered` (their peer went first).", "what"
+    )
+    limiter_calls_in_progress = gauge("limiter", "Calls over gRPC that are open now.", merge="sum")
+    limiter_counters = gauge("limiter", "Keys that have a counter of their own in memory.", merge="sum")
+    limiter_overflowed_total = counter(
+        "limiter", "Charges to a counter that several keys share, for want of room in memory."
+    )
 
     def __init__(self, owners: frozenset[Owner]) -> None:
         self.registry = CollectorRegistry()

@@ -17,7 +17,8 @@ from borderpost.cli.main import main
 from borderpost.config.load import load_config
 from borderpost.config.model import Config
 from borderpost.runtime_directory import ReloadOutcome, RuntimeDirectory, steward_of
-from borderpost.worker_settings import clear_settings, refuse_unreloadable, settings_of
+from borderpost.settings_files import clear_settings
+from borderpost.worker_settings import KIND, refuse_unreloadable, settings_of
 from borderpost_base.errors import BorderpostError, Problems
 from support.borderpost_process import merged, small_config, write_config
 
@@ -138,7 +139,7 @@ def test_a_renewed_certificate_makes_no_other_settings(tmp_path: Path) -> None:
     first = settings.write(tmp_path)
     (tmp_path / "cert.pem").write_text("two")
     assert settings.write(tmp_path) == first
-    clear_settings(tmp_path)
+    clear_settings(tmp_path, KIND)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["borderpost.yaml", "cert.pem"]
 
 

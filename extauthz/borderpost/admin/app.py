@@ -25,9 +25,12 @@ from borderpost.admin.token import Opened
 from borderpost.health import Check, Outcome
 from borderpost_base.metrics import CONTENT_TYPE
 
-_TOKEN_NEEDED = PlainTextResponse(
-    "this takes the token of `admin.token_file`\n", status_code=401, headers={"www-authenticate": "Bearer"}
-)
+
+def token_needed(section: str) -> Response:
+    """Return the answer to who may not ask; `section` is the one that names the token's file."""
+    return PlainTextResponse(
+        f"this takes the token of `{section}.token_file`\n", status_code=401, headers={"www-authenticate": "Bearer"}
+    )
 
 
 def make_app(
@@ -36,9 +39,11 @@ def make_app(
     metrics: Callable[[], bytes],
     routes: Sequence[Route] = (),
     open_to: Callable[[str], Opened] = lambda _authorization: Opened.ALL,
+    section: str = "admin",
 ) -> Starlette:
     """Build the application over two questions (what came of every check, what are the metrics now) and further
-    routes, which see to it themselves who may use them. `open_to` says what a request's `Authorization` opens."""
+    routes, which see to it themselves who may use them. `open_to` says what a request's `Authorization` opens, `section` where
+    that is configured."""
 
     def is_open(request: Request) -> bool:
         return open_to(request.headers.get("authorization", "")) is Opened.ALL
@@ -64,7 +69,7 @@ def make_app(
 
     async def prometheus(request: Request) -> Response:
         if not is_open(request):
-            return _TOKEN_NEEDED
+            return token_needed(section)
         return Response(metrics(), media_type=CONTENT_TYPE)
 
     own = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", prometheus)]

@@ -8,14 +8,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from borderpost.admin.bodies import read_body
 from borderpost_base import limits
 from borderpost_base.errors import BorderpostError
 from borderpost_base.names import FEED_SIGNATURE_HEADER
@@ -24,18 +24,19 @@ Deliver = Callable[[str, bytes, str], Awaitable[list[str]]]
 """Takes a feed's name, a message and its signature, and returns ids of events; see `borderpost.feeds.Feeds.deliver`."""
 
 _STATUS = {"BP1030": 400, "BP1032": 403}
+_UNREAD = {
+    408: "the body did not arrive in time",
+    413: f"a message has at most {limits.FEED_MESSAGE_BYTES_MAX} bytes",
+}
 
 
 def feeds_route(deliver: Deliver) -> Route:
     """Return the route."""
 
     async def post(request: Request) -> Response:
-        try:
-            raw = await asyncio.wait_for(_body(request), limits.FEED_READ_S_MAX)
-        except (TimeoutError, ClientDisconnect):
-            return _answer(408, detail="the body did not arrive in time")
-        if raw is None:
-            return _answer(413, detail=f"a message has at most {limits.FEED_MESSAGE_BYTES_MAX} bytes")
+        raw = await read_body(request, bytes_max=limits.FEED_MESSAGE_BYTES_MAX, within_s=limits.FEED_READ_S_MAX)
+        if isinstance(raw, int):
+            return _answer(raw, detail=_UNREAD[raw])
         name, signature = request.path_params["name"], request.headers.get(FEED_SIGNATURE_HEADER, "")
         try:
             fired = await deliver(name, raw, signature)
@@ -48,16 +49,6 @@ def feeds_route(deliver: Deliver) -> Route:
         return _answer(200, feed=name, in_force=fired)
 
     return Route("/feeds/{name}", post, methods=["POST"])
-
-
-async def _body(request: Request) -> bytes | None:
-    """Return the body; None as soon as it is longer than a message may be."""
-    raw = bytearray()
-    async for piece in request.stream():
-        raw += piece
-        if len(raw) > limits.FEED_MESSAGE_BYTES_MAX:
-            return None
-    return bytes(raw)
 
 
 def _answer(status: int, **told: object) -> Response:

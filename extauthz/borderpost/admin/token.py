@@ -29,14 +29,14 @@ class Opened(Enum):
 class AdminDoor:
     """The guard of the admin server."""
 
-    def __init__(self, spec: AdminSpec) -> None:
+    def __init__(self, spec: AdminSpec, section: str = "admin") -> None:
         self._spec = spec
         self._told = ""
         self._log = get_logger("admin")
         if spec.is_guarded and spec.token_file is None:
             self._log.warning(
                 "only /livez and /readyz are answered: the address is not loopback and there is no token",
-                host=spec.host, mend="set `admin.token_file`, or `admin.host` to loopback",
+                host=spec.host, mend=f"set `{section}.token_file`, or `{section}.host` to loopback",
             )  # fmt: skip
 
     def open_to(self, authorization: str) -> Opened:

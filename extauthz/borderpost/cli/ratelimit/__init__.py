@@ -11,6 +11,7 @@ from borderpost.cli.actions import Actions, configure_actions, run_action
 from borderpost.cli.output import Output
 
 ACTIONS: Actions = {
+    "serve": ("serve", "run the rate-limit service by itself"),
     "check": ("check", "say what is wrong with limits files, and what will never be met"),
 }
 

@@ -1,0 +1,73 @@
+"""The section `limiter`: the rate-limit service with the place where it listens; and its file where it runs alone.
+
+`borderpost ratelimit serve` needs no law. It reads the sections `limiter` and `logs` of the one configuration file, and
+passes over those that are the gateway's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from borderpost.config.sections import AdminSpec, DoorSpec, LogsSpec
+from borderpost_base.strict import StrictModel
+from borderpost_ratelimit.config import LimitsSpec
+
+
+class LimiterDoor(DoorSpec):
+    """Where Envoy reaches the limiter. Without `listen`, `borderpost ratelimit serve` listens on `host` and `port`."""
+
+    socket: Path = Path("run/server/limiter.sock")
+    """The socket, for `listen: unix`. Its directory should hold sockets of this gateway only."""
+
+    port: int = Field(default=8081, ge=0, le=65535)
+    """Port for `listen: tcp`; 8081 is envoyproxy/ratelimit's. 0 lets the system choose."""
+
+    plaintext: bool = False
+    """Whether a `tcp` listener beyond loopback may do without `tls.client_ca`: only where something else, such as a
+    mesh or a network policy, keeps others out. Whoever reaches the port can use up anybody's limits."""
+
+    @property
+    def lets_the_network_in(self) -> bool:
+        """Return what `plaintext` says."""
+        return self.plaintext
+
+
+class LimiterAdmin(AdminSpec):
+    """Where the limiter's HTTP endpoints are: `/json`, `/rlconfig`, `/healthcheck`, `/livez`, `/readyz`, `/metrics`."""
+
+    port: int = Field(default=8080, ge=0, le=65535)
+    """Port of the endpoints; 8080 is envoyproxy/ratelimit's. 0 lets the system choose."""
+
+
+class LimiterSection(LimitsSpec):
+    """The rate-limit service. Inside `borderpost serve` it is one process beside the workers, on a socket of its own:
+    a limiter in each worker would multiply every limit."""
+
+    server: LimiterDoor = LimiterDoor()
+    """Where Envoy reaches it."""
+
+    admin: LimiterAdmin | None = None
+    """Its own HTTP endpoints. null: inside `borderpost serve` there are none, and the gateway's admin server tells its
+    metrics and readiness; alone, they are on loopback."""
+
+
+class LimiterConfig(StrictModel):
+    """The part of a configuration file that `borderpost ratelimit serve` reads."""
+
+    limiter: LimiterSection
+    logs: LogsSpec = LogsSpec()
+
+
+def standing_alone(config: LimiterConfig) -> LimiterConfig:
+    """Return the configuration with the defaults of a limiter that runs alone filled in."""
+    limiter = config.limiter
+    update: dict[str, Any] = {}
+    if "listen" not in limiter.server.model_fields_set:
+        given = limiter.server.model_dump(exclude_unset=True)
+        update["server"] = LimiterDoor.model_validate({**given, "listen": "tcp"})
+    if limiter.admin is None:
+        update["admin"] = LimiterAdmin()
+    return config.model_copy(update={"limiter": limiter.model_copy(update=update)})

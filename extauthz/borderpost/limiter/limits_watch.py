@@ -1,0 +1,79 @@
+"""The limits files in force: read at the start, read again where they have changed, the last good ones kept.
+
+A folder is looked at as a whole, so files that come, go or move count as changes, and so does the symbolic link by
+which Kubernetes exchanges all files of a ConfigMap at once. Looking and reading happen off the loop: requests are
+answered meanwhile by what is in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from borderpost.uptake import Uptake
+from borderpost.watch import FileWatch
+from borderpost_base.errors import BorderpostError, Problems
+from borderpost_base.logs import get_logger
+from borderpost_ratelimit.config import LimitsSpec
+from borderpost_ratelimit.files.book import Book
+from borderpost_ratelimit.files.loading import load, named_files
+
+WHAT: Final = "limits"
+"""The name of limits files among what is taken whole or not at all."""
+
+
+class LimitsWatch:
+    """A watch over the limits files of one limiter. Used on its loop.
+
+    `take` is told of each set that comes into force.
+    """
+
+    def __init__(self, spec: LimitsSpec, *, take: Callable[[Book], None], uptake: Uptake) -> None:
+        self._spec = spec
+        self._take = take
+        self._uptake = uptake
+        self._watch = FileWatch()
+        self._reading = asyncio.Lock()
+        self._digest = ""
+        self._log = get_logger("limits")
+
+    def begin(self) -> Book:
+        """Return what lies there at the start. Raises Problems with all that is wrong with it."""
+        book = self._read()
+        self._uptake.begins(WHAT)
+        self._told(book)
+        return book
+
+    async def look(self) -> None:
+        """Take the files if they have changed and lie still."""
+        if not self._reading.locked() and await asyncio.to_thread(self._changed):
+            self._log.info("limits files changed on the disk")
+            await self.take()
+
+    async def take(self) -> None:
+        """Take the files as they lie there now, or say why not and stay with the last good ones."""
+        async with self._reading:
+            try:
+                book = await asyncio.to_thread(self._read)
+            except (BorderpostError, Problems) as error:
+                self._uptake.refused(WHAT, error)
+                return
+            anew = book.digest != self._digest
+            if anew:
+                self._take(book)
+                self._told(book)
+            self._uptake.taken(WHAT, anew=anew)
+
+    def _changed(self) -> bool:
+        return self._watch.changed(named_files(self._spec.limits))
+
+    def _read(self) -> Book:
+        self._watch.take(named_files(self._spec.limits))  # before reading: what changes meanwhile is a change
+        return load(self._spec.limits, merge_domains=self._spec.merge_domains)
+
+    def _told(self, book: Book) -> None:
+        self._digest = book.digest
+        self._log.info("limits taken", files=len(book.files), domains=len(book.domains), digest=book.digest[:16])
+        for finding in book.findings:
+            self._log.warning("limits files say something that counts for nothing", **finding.as_dict())

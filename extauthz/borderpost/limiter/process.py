@@ -1,0 +1,272 @@
+"""The limiter: one event loop, one door, one store of counters. It answers rate-limit questions; it knows no law.
+
+    SIGTERM, SIGINT   it ends: health checks say so, it answers on for `server.drain_s`, then ends
+    SIGHUP            read the limits files again, as is done where they have changed (`limiter.watch`)
+    SIGUSR1           another limiter takes this one's place: send Envoy there, answer what still comes, then end
+
+Under a steward it says in the shared page how it is, and its metrics are the steward's to tell. Where the steward is
+gone it answers on: its limits need nobody. It makes room as soon as another steward has begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import replace
+from typing import Any, Final
+
+from borderpost.admin.app import AdminServer
+from borderpost.certificates import CertificateWatch
+from borderpost.config.limiter import LimiterConfig
+from borderpost.health import Check, Outcome
+from borderpost.limiter.descriptors import descriptor_set
+from borderpost.limiter.limits_watch import LimitsWatch
+from borderpost.limiter.record import Refusals
+from borderpost.limiter.stewarded import Stewarded
+from borderpost.limiter.stores import store_of
+from borderpost.limiter.tally import Tally
+from borderpost.limiter.web import make_web
+from borderpost.listening import is_free, listener_of
+from borderpost.snapshots import WorkerState
+from borderpost.uptake import Uptake, UptakeMetrics
+from borderpost_base.errors import BorderpostError, Place
+from borderpost_base.logs import get_logger
+from borderpost_base.metrics import Metrics, exposition
+from borderpost_base.world import World
+from borderpost_ratelimit.files.book import Book
+from borderpost_ratelimit.service import RATE_LIMIT_SERVICE, RateLimitService
+from borderpost_ratelimit.statistics import Statistics
+from borderpost_wire.engine import Engine
+from borderpost_wire.engines import make_engine
+from borderpost_wire.errors import ListenError
+from borderpost_wire.health import HealthService
+from borderpost_wire.listeners import tls_context
+from borderpost_wire.options import ServerOptions, UnixListen
+from borderpost_wire.reflection import ReflectionService
+
+_BEAT_S: Final = 0.05
+_COPY_S: Final = 0.5
+"""How often a limiter under a steward brings what it has counted to where the steward reads it."""
+_LOOK_S: Final = 0.01
+"""How often a limiter that waits for its address looks whether it is free."""
+_OPEN_CALLS_S: Final = 1.0
+"""How long calls that are open at the end of the drain may still wait for their answer."""
+_CLOSE_WITHIN_S: Final = 5.0
+"""How long the last records of refusals may take."""
+_THEIR_NAME: Final = "ratelimit"
+"""The name by which envoyproxy/ratelimit's health is asked for."""
+HEALTH_NAMES: Final = ("", RATE_LIMIT_SERVICE, _THEIR_NAME)
+
+
+class Limiter:
+    """One limiter. Raises Problems where its limits files cannot be taken at the start."""
+
+    def __init__(
+        self, config: LimiterConfig, world: World, metrics: Metrics, *, stewarded: Stewarded | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:  # fmt: skip
+        """`refusals` records what was refused; without it nothing is recorded."""
+        self._config = config.limiter
+        self._world = world
+        self._metrics = metrics
+        self._stewarded = stewarded
+        self._refusals = refusals
+        self._log = get_logger("limiter")
+        self._uptake = Uptake(UptakeMetrics.of_limiter(metrics), world)
+        self._limits = LimitsWatch(self._config, take=self._adopt, uptake=self._uptake)
+        self._book: Book = self._limits.begin()
+        metrics.limiter_domains.set(len(self._book.domains))
+        self._store = store_of(self._config, world)
+        self._statistics = Statistics(
+            near_limit_ratio=self._config.near_limit_ratio, value_names_max=self._config.value_names_max
+        )
+        self._service = RateLimitService(
+            rules=self._book, store=self._store, world=world, statistics=self._statistics,
+            settings=self._config.service_settings(), refusals=refusals,
+        )  # fmt: skip
+        self._health = HealthService(dict.fromkeys(HEALTH_NAMES, False))
+        self._listen = listener_of(
+            self._config.server, socket=self._config.server.socket, port=self._config.server.port,
+            section="limiter.server",
+        )  # fmt: skip
+        if stewarded is not None and stewarded.takes_over and isinstance(self._listen, UnixListen):
+            self._listen = replace(self._listen, takes_over=True)
+        self._engine: Engine = make_engine(
+            self._config.server.engine,
+            ServerOptions(listen=(self._listen,)),
+            [self._service, self._health, ReflectionService(descriptor_set())],
+        )
+        self._tally = Tally(metrics, self._statistics, self._store, self._engine)
+        self._certificates = CertificateWatch(
+            self._config.server, announce=self._renew_soon, replace_workers=self._tell_old_callers, world=world,
+            expiry=metrics.limiter_certificate_expiry_timestamp_seconds, uptake=self._uptake,
+            section="limiter.server.tls",
+        )  # fmt: skip
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._state = WorkerState.STARTING
+        self._replaced = False
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        """Serve until told to stop; return the exit code. Raises BorderpostError where an address cannot be had."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        loop.add_signal_handler(signal.SIGUSR1, self._make_way)
+        await self._store.start()
+        if self._refusals is not None:
+            self._refusals.open_soon()
+        web = self._make_web()
+        background = [loop.create_task(each) for each in (self._beat(), self._watch(), self._serve_web(web))]
+        try:
+            if await self._may_listen():
+                await self._engine.start()
+                self._say(WorkerState.SERVING)
+                self._log.info(
+                    "listening", engine=self._engine.name, addresses=list(self._engine.addresses), pid=os.getpid()
+                )
+                await self._until_stopped(background)
+                await self._drain()
+        finally:
+            await self._wind_down(web, background)
+        return 0
+
+    def _adopt(self, book: Book) -> None:
+        self._book = book
+        self._metrics.limiter_domains.set(len(book.domains))
+        self._service.adopt(book)
+
+    def _make_way(self) -> None:
+        self._replaced = True
+        self._stop.set()
+
+    def _reload_soon(self) -> None:
+        self._soon(self._limits.take())
+
+    def _renew_soon(self) -> None:
+        self._soon(self._renew())
+
+    def _soon(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _renew(self) -> None:
+        try:
+            await self._engine.renew()
+        except ListenError as error:
+            told = BorderpostError("BP0504", error.reason, place=Place(error.address))
+            self._log.error("certificates not renewed: the ones before stay", **told.as_dict())
+        else:
+            self._log.info("certificates renewed")
+
+    def _tell_old_callers(self) -> None:
+        self._log.warning("connections that another authority vouched for last until they end or the limiter restarts")
+
+    async def _may_listen(self) -> bool:
+        """Wait until the address can be had; False if told to stop before."""
+        tls_context(self._listen)  # what is wrong with certificates must show while another serves
+        if self._stewarded is None or not self._stewarded.takes_over:
+            return True
+        self._say(WorkerState.READY)
+        while not self._stop.is_set():
+            if isinstance(self._listen, UnixListen) or is_free(self._listen):
+                return True
+            await asyncio.sleep(_LOOK_S)
+        return False
+
+    async def _until_stopped(self, background: list[asyncio.Task[None]]) -> None:
+        stop = asyncio.create_task(self._stop.wait())
+        ended = asyncio.create_task(self._engine.wait())
+        tasks: set[asyncio.Task[Any]] = {stop, ended, *background}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        ended.cancel()
+        for task in done:
+            task.result()  # the engine and what runs beside it end only by failing
+
+    async def _drain(self) -> None:
+        """Answer on for the drain time, or until the last peer has gone where it was sent, then end what is open."""
+        self._say(WorkerState.DRAINING)
+        drain_s = self._config.server.drain_s
+        self._log.info("draining", drain_s=drain_s, replaced=self._replaced)
+        if self._replaced:
+            await self._engine.retire(drain_s)
+        else:
+            await asyncio.sleep(drain_s)
+        await self._engine.drain(_OPEN_CALLS_S)
+
+    async def _wind_down(self, web: AdminServer | None, background: list[asyncio.Task[None]]) -> None:
+        await self._engine.stop()
+        if web is not None:
+            web.should_exit = True
+            await asyncio.wait(background[2:], timeout=_CLOSE_WITHIN_S)
+        for task in (*background, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*background, *self._tasks, return_exceptions=True)
+        if self._refusals is not None:
+            await self._refusals.stop(within_s=_CLOSE_WITHIN_S)
+        await self._store.close()
+        self._tally.copy()
+        self._metrics.flush()
+        self._log.info("stopped")
+
+    def _make_web(self) -> AdminServer | None:
+        spec = self._config.admin
+        if spec is None:
+            return None
+        return make_web(spec, self._service, checks=self.checks, book=lambda: self._book, metrics=self._exposition)
+
+    async def _serve_web(self, web: AdminServer | None) -> None:
+        if web is None or self._config.admin is None:
+            await self._stop.wait()
+            return
+        try:
+            await web.serve()
+        except (OSError, SystemExit) as error:  # uvicorn exits where it cannot bind
+            detail = f"{self._config.admin.host}:{self._config.admin.port} cannot be bound"
+            raise BorderpostError("BP0605", detail, place=Place(key="limiter.admin.port")) from error
+
+    def _exposition(self) -> bytes:
+        self._tally.copy()
+        self._certificates.tell()
+        return exposition(self._metrics)
+
+    async def _beat(self) -> None:
+        """Say how we are; notice a steward that is gone."""
+        copied_us = 0
+        while True:
+            mono_us = self._world.clock.mono_us()
+            if self._stewarded is not None:
+                self._stewarded.beat(mono_us, self._state, self.checks())
+                if self._stewarded.is_succeeded():
+                    self._stop.set()
+                if mono_us - copied_us > _COPY_S * 1e6:
+                    copied_us = mono_us
+                    self._tally.copy()
+                    self._metrics.flush()
+            self._say(self._state)
+            await asyncio.sleep(_BEAT_S)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.watch_s)
+            if self._config.watch:
+                await self._limits.look()
+            self._certificates.look()
+            self._certificates.tell()
+
+    def _say(self, state: WorkerState) -> None:
+        self._state = state
+        for name in HEALTH_NAMES:
+            self._health.set_status(name, state is WorkerState.SERVING)
+
+    def checks(self) -> list[Check]:
+        """Return the conditions of readiness, each with what was seen."""
+        serving = self._state is WorkerState.SERVING
+        checks = [Check.that("limiter/serving", serving, self._state.name.lower())]
+        if self._refusals is not None and not self._refusals.available:
+            checks.append(Check("limiter/record", Outcome.WARNING, "refusals cannot be recorded"))
+        return [*checks, *self._certificates.checks(), *self._uptake.checks()]

@@ -1,0 +1,25 @@
+"""Running a limiter in this process, from its configuration to its exit code."""
+
+from __future__ import annotations
+
+import uvloop
+
+from borderpost.config.limiter import LimiterConfig
+from borderpost.limiter.process import Limiter
+from borderpost.limiter.stewarded import Stewarded
+from borderpost_base.errors import BorderpostError, Place
+from borderpost_base.metrics import Metrics
+from borderpost_base.world import World
+from borderpost_wire.errors import ListenError
+
+
+def run_limiter(config: LimiterConfig, metrics: Metrics, *, stewarded: Stewarded | None = None) -> int:
+    """Run until told to stop. Raises BorderpostError or Problems where it cannot."""
+    try:
+        return uvloop.run(_run(config, metrics, stewarded))
+    except ListenError as error:
+        raise BorderpostError("BP0502", error.reason, place=Place(error.address)) from error
+
+
+async def _run(config: LimiterConfig, metrics: Metrics, stewarded: Stewarded | None) -> int:
+    return await Limiter(config, World(), metrics, stewarded=stewarded).run()

@@ -1,0 +1,75 @@
+"""From what the service, its store and the engine have counted to metrics: what was added since the last time."""
+
+from __future__ import annotations
+
+from borderpost_base.metrics import BoundedCounter, Metrics
+from borderpost_ratelimit.charges import Store
+from borderpost_ratelimit.statistics import RuleCounts, Statistics
+from borderpost_ratelimit.stores.memory import MemoryStore
+from borderpost_wire.engine import Engine
+
+
+class Tally:
+    """Copies counts that only rise. Used on the loop of the service."""
+
+    def __init__(self, metrics: Metrics, statistics: Statistics, store: Store, engine: Engine) -> None:
+        self._metrics = metrics
+        self._statistics = statistics
+        self._store = store
+        self._engine = engine
+        self._moved: dict[str, int] = {}
+        """What each rule's counts came to when they were last copied: most rules stand still most of the time."""
+        self._copied: dict[tuple[BoundedCounter, tuple[str, ...]], int] = {}
+
+    def copy(self) -> None:
+        """Bring the metrics up to date."""
+        for name, counts in self._statistics.rules():
+            moved = counts.total_hits + counts.given_back + counts.charged_at_end
+            if self._moved.get(name) != moved:
+                self._moved[name] = moved
+                self._rule(name, counts)
+        self._service()
+        self._stores()
+
+    def _rule(self, name: str, counts: RuleCounts) -> None:
+        metrics = self._metrics
+        self._raise(metrics.limiter_hits_total, counts.total_hits, name)
+        self._raise(metrics.limiter_within_limit_total, counts.within_limit, name)
+        self._raise(metrics.limiter_near_limit_total, counts.near_limit, name)
+        self._raise(metrics.limiter_over_limit_total, counts.over_limit, name)
+        self._raise(metrics.limiter_over_limit_near_cache_total, counts.over_limit_with_local_cache, name)
+        self._raise(metrics.limiter_shadow_total, counts.shadow_mode, name)
+        self._raise(metrics.limiter_given_back_total, counts.given_back, name)
+        self._raise(metrics.limiter_charged_at_end_total, counts.charged_at_end, name)
+
+    def _service(self) -> None:
+        metrics, statistics = self._metrics, self._statistics
+        self._raise(metrics.limiter_requests_total, statistics.requests - statistics.refused, "ok")
+        self._raise(metrics.limiter_requests_total, statistics.refused, "over_limit")
+        self._raise(metrics.limiter_errors_total, statistics.malformed, "malformed")
+        self._raise(metrics.limiter_errors_total, statistics.service_error - statistics.malformed, "service")
+        for reason, count in statistics.store_error.items():
+            self._raise(metrics.limiter_errors_total, count, f"store_{reason}")
+        self._raise(metrics.limiter_shadowed_requests_total, statistics.global_shadow_mode)
+        self._raise(metrics.limiter_unrecorded_total, statistics.unrecorded)
+        for domain, count in statistics.unknown_domains.items():
+            self._raise(metrics.limiter_domain_not_found_total, count, domain)
+        counters = self._engine.counters
+        self._raise(metrics.limiter_calls_total, counters.calls, "begun")
+        self._raise(metrics.limiter_calls_total, counters.refused, "turned_away")
+        self._raise(metrics.limiter_calls_total, counters.gone_unanswered, "gone_unanswered")
+        metrics.limiter_calls_in_progress.set(self._engine.calls_in_progress)
+
+    def _stores(self) -> None:
+        store, metrics = self._store, self._metrics
+        if isinstance(store, MemoryStore):
+            metrics.limiter_counters.set(len(store))
+            self._raise(metrics.limiter_overflowed_total, store.overflowed)
+
+    def _raise(self, counter: BoundedCounter, now: int, *labels: str) -> None:
+        """Add to a counter what a count has gained; nothing where it has not."""
+        key = counter, labels
+        before = self._copied.get(key, 0)
+        if now > before:
+            self._copied[key] = now
+            counter.inc(*labels, by=now - before)
