@@ -137,7 +137,7 @@ def write(recording: Recording, path: Path) -> None:
 
 def read(path: Path) -> Recording:
     """Read a recording. Raises ValueError for a file that is none."""
-    first, *lines = path.read_text(encoding="utf-8").splitlines()
+    first, *lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     header = json.loads(first)
     rows = [json.loads(line) for line in lines]
     run = Run(header["settings"], header["files"], [_asked(row[0]) for row in rows])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -48,7 +49,7 @@ class Oracle:
             return Answer(error=error.code().name)
 
     def counters(self) -> dict[str, int]:
-        """Return its counters of rules and of the service, without the program's own `ratelimit.service`."""
+        """Return its counters without the `ratelimit.service` that each begins with."""
         with urllib.request.urlopen(f"{self._debug}/counters", timeout=_TIMEOUT_S) as answer:
             told: dict[str, int] = json.load(answer)
         prefix = "ratelimit.service."
@@ -97,17 +98,24 @@ def _answers(grpc_port: int, debug_port: int) -> bool:
 
 
 def record(run: Run, directory: Path) -> Recording:
-    """Ask a run's questions one after the other."""
+    """Ask a run's questions one after the other. Of a program that ends by one of them nobody can read the counters."""
     with oracle(run, directory) as server:
         answers = [server.ask(one) for one in run.asked]
-        return Recording(f"envoyproxy/ratelimit {ratelimit_version()}", run, answers, server.counters())
+        ended = any(one.error == "UNAVAILABLE" for one in answers)
+        counters = {} if ended else server.counters()
+    return Recording(f"envoyproxy/ratelimit {ratelimit_version()}", run, answers, counters)
 
 
 def verdicts(files: Mapping[str, str], directory: Path) -> dict[str, dict[str, Any]]:
-    """Return what the program says of each limits file by itself: its error, or the rules that it has read."""
+    """Return what the program says of each limits file by itself: `error`, or `rules`, one text each, sorted."""
     for name, text in files.items():
         (directory / name).write_text(text, encoding="utf-8")
     command = [str(programs()["check"]), *(str(directory / name) for name in files)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    return dict(zip(files, told, strict=True))
+    told = [json.loads(line) for line in done.stdout.split("\n")[:-1]]
+    # A path may hold the end of a line, but each rule ends so.
+    found = [
+        {"error": one["error"], "rules": sorted(re.findall(r"(?s).+?quota_mode: (?:true|false)\n", one["rules"]))}
+        for one in told
+    ]
+    return dict(zip(files, found, strict=True))

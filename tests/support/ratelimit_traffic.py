@@ -36,8 +36,12 @@ Tree = dict[str, Any]
 class Traffic:
     """Makes runs from a seed."""
 
-    def __init__(self, seed: int, *, ambiguous: bool = False) -> None:
-        """Start at a seed; `ambiguous` keys and values hold the separators that counters' names are made with."""
+    def __init__(self, seed: int, *, ambiguous: bool = False, own_limits: bool = True) -> None:
+        """Start at a seed; `ambiguous` keys and values hold the separators that counters' names are made with.
+
+        With `own_limits` some requests bring a limit themselves.
+        """
+        self._own_limits = own_limits
         self._chance = random.Random(seed)
         self._keys = _AMBIGUOUS_KEYS if ambiguous else _KEYS
         self._values = _AMBIGUOUS_VALUES if ambiguous else _VALUES
@@ -139,7 +143,7 @@ class Traffic:
         if self._maybe(0.05):
             entries.append((self._chance.choice(self._keys), self._chance.choice(self._values)))
         limit = hits = None
-        if self._maybe(0.05):
+        if self._maybe(0.05) and self._own_limits:
             limit = (self._chance.choice((0, 1, 4, 1000)), NUMBERS[self._chance.choice(UNITS)])
         if self._maybe(0.15):
             hits = self._chance.choice((0, 0, 1, 4, 1 << 33))

@@ -1,0 +1,124 @@
+"""Ours, held against what the real envoyproxy/ratelimit was recorded to answer, count and say of limits files.
+
+The recordings name the program's version (tests/data/ratelimit, made by tools/record_ratelimit.py). What may differ
+stands in tests/support/ratelimit_differences.py; the long tests ask the real program anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borderpost_base.errors import Problems
+from borderpost_ratelimit.files import Book, KeyStyle, load
+from borderpost_ratelimit.stores.memory import MemoryStore
+from support import ratelimit_corpus
+from support.ratelimit_corpus import Answer, Recording
+from support.ratelimit_differences import DIFFERENCES, FILE_DIFFERENCES, context_of, explained, unexplained
+from support.ratelimit_replay import book_of, counter_names, dump, replay
+from support.ratelimit_runs import CORPUS, FILES, SETTINGS
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/guide/ratelimit-differences.md"
+KINDS = [*SETTINGS, "odd"]
+COUNTERS_MAX = 100_000
+
+
+def recording(kind: str) -> Recording:
+    return ratelimit_corpus.read(CORPUS / f"{kind}.jsonl")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ours_answers_as_the_real_program_did(kind: str, tmp_path: Path) -> None:
+    recorded = recording(kind)
+    assert re.fullmatch(r"envoyproxy/ratelimit v\d\S+", recorded.program)
+    found = replay(recorded.run, tmp_path / "ours", MemoryStore(COUNTERS_MAX), KeyStyle.LENGTHS)
+    book, theirs = (book_of(recorded.run.files, tmp_path / style.value, style) for style in KeyStyle)
+    context = context_of(recorded.run, book, theirs)
+    assert not unexplained(context, recorded.answers, found.answers)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"ambiguous", "odd"}])
+def test_what_differs_is_seldom(kind: str, tmp_path: Path) -> None:
+    """So that no difference that is allowed in a corner spreads over everything."""
+    recorded = recording(kind)
+    found = replay(recorded.run, tmp_path / "ours", MemoryStore(COUNTERS_MAX), KeyStyle.LENGTHS)
+    differing = sum(one != other for one, other in zip(recorded.answers, found.answers, strict=True))
+    assert differing <= len(recorded.answers) // 50
+
+
+def test_ours_counts_as_the_real_program_did(tmp_path: Path) -> None:
+    recorded = recording("counted")
+    found = replay(recorded.run, tmp_path / "ours", MemoryStore(COUNTERS_MAX), KeyStyle.LENGTHS)
+    theirs = {name: count for name, count in recorded.counters.items() if name.startswith("rate_limit.")}
+    assert len(theirs) > 100
+    assert counter_names(found.counters) == theirs
+
+
+def test_what_nobody_allows_is_found(tmp_path: Path) -> None:
+    recorded = recording("plain")
+    book, theirs = (book_of(recorded.run.files, tmp_path / style.value, style) for style in KeyStyle)
+    context = context_of(recorded.run, book, theirs)
+    spoiled: list[Answer] = [*recorded.answers]
+    changes: list[Callable[[Answer], Answer]] = [
+        lambda one: one._replace(code=3 - one.code),
+        lambda one: one._replace(statuses=one.statuses[1:]),
+        lambda one: one._replace(statuses=(one.statuses[0]._replace(remaining=9), *one.statuses[1:])),
+        lambda one: one._replace(statuses=(one.statuses[0]._replace(reset_s=9), *one.statuses[1:])),
+        lambda one: one._replace(statuses=(one.statuses[0]._replace(limit=(9, 1, "")), *one.statuses[1:])),
+        lambda one: Answer(error="UNAVAILABLE"),
+        lambda one: one._replace(headers=(("RateLimit-Limit", "9"),)),
+    ]
+    for number, change in enumerate(changes):
+        spoiled[number] = change(recorded.answers[number])
+    told = unexplained(context, recorded.answers, spoiled)
+    assert [int(one.split(":")[0]) for one in told] == [*range(len(changes))]
+
+
+def file_cases() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in FILES.read_text(encoding="utf-8").split("\n") if line]
+
+
+def loaded(case: dict[str, Any], directory: Path) -> Book | None:
+    path = directory / case["name"]
+    path.write_text(case["text"], encoding="utf-8", newline="")
+    try:
+        return load([path])
+    except Problems:
+        return None
+
+
+def test_ours_loads_what_the_real_program_loads_and_reads_the_same_rules(tmp_path: Path) -> None:
+    cases = file_cases()
+    assert len(cases) > 150
+    wrong = []
+    for case in cases:
+        book = loaded(case, tmp_path)
+        ours = None if book is None else dump(book)
+        theirs = None if case["error"] is not None else dump(case["rules"])
+        if ours != theirs and not any(allows(case["text"], theirs, ours) for _, allows in FILE_DIFFERENCES.values()):
+            wrong.append((case["name"], case["text"], case["error"], theirs, ours))
+    assert not wrong
+
+
+def test_every_allowed_difference_is_met_by_a_recording(tmp_path: Path) -> None:
+    """A difference that nothing shows is none."""
+    met = set()
+    for kind in KINDS:
+        recorded = recording(kind)
+        found = replay(recorded.run, tmp_path / f"{kind}-ours", MemoryStore(COUNTERS_MAX), KeyStyle.LENGTHS)
+        book, theirs = (book_of(recorded.run.files, tmp_path / f"{kind}-{style.value}", style) for style in KeyStyle)
+        context = context_of(recorded.run, book, theirs)
+        for index, (one, other) in enumerate(zip(recorded.answers, found.answers, strict=True)):
+            if one != other:
+                met.add(explained(context, index, one, other))
+    assert met == {one.name for one in DIFFERENCES}
+
+
+def test_the_page_tells_of_every_allowed_difference() -> None:
+    told = set(re.findall(r"^\| `([a-z-]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert told >= {one.name for one in DIFFERENCES} | set(FILE_DIFFERENCES)
