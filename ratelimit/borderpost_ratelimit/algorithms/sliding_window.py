@@ -87,8 +87,10 @@ class SlidingWindow(Counter):
         self.previous = shared.previous
 
     def expires_us(self) -> int:
-        """Return the end of the next window."""
-        return self.start_us + 2 * self.limit.window_us
+        """Return when both counts are empty."""
+        if self.current:
+            return self.start_us + 2 * self.limit.window_us
+        return self.start_us + self.limit.window_us if self.previous else self.start_us
 
     def _used(self, left_us: int) -> int:
         if not self.previous:
@@ -101,6 +103,8 @@ class SlidingWindow(Counter):
         room = self.limit.amount - hits
         if room < 0:
             return reset_us
+        if self.current + self.previous <= room:
+            return 1  # over only with what the request's charges before it asked for
         if self.current <= room:
             return max(until_weighted_us(self.previous, room - self.current, window_us) - (window_us - left_us), 1)
         return left_us + until_weighted_us(self.current, room, window_us)

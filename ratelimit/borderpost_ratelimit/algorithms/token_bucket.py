@@ -119,7 +119,7 @@ class TokenBucket(Counter):
         used = -(-self.level // hit_ticks)
         reset_us = -(-self.level // ticks_per_us)
         if over:
-            lacks = self.level + (hits or 1) * hit_ticks - capacity_ticks
+            lacks = max(self.level + (hits or 1) * hit_ticks - capacity_ticks, 0)
             return Verdict(True, used, 0, reset_us, -(-min(lacks, self.level) // ticks_per_us))
         return Verdict(False, used, max(capacity_ticks // hit_ticks - used, 0), reset_us)
 

@@ -1,7 +1,8 @@
 """Requests become the arguments of one script call, and its reply becomes their verdicts. No I/O.
 
-Additions to fixed windows are made whatever becomes of a request, so those of one batch to one counter are sent as one
-sum; what each of them found follows from the order in which they were added.
+Hits on fixed windows count whatever becomes of a request. So where a request has nothing else, its hits are additions:
+those of one batch to one counter are sent as one sum, and what each of them found follows from their order. All other
+requests are counted by the script one by one, behind the additions.
 """
 
 from __future__ import annotations
@@ -9,67 +10,58 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from borderpost_ratelimit.charges import Charge, Done, Phase, Unanswered, Verdict, Verdicts
+from borderpost_ratelimit.algorithms.numbers import COUNT_MAX
+from borderpost_ratelimit.charges import Charge, Phase, Unanswered, Verdict, Verdicts
+from borderpost_ratelimit.limits import Algorithm
 from borderpost_ratelimit.stores.redis.names import Names
-from borderpost_ratelimit.stores.redis.replies import unanswered
+from borderpost_ratelimit.stores.redis.replies import SPOILT, unanswered
+from borderpost_ratelimit.stores.redis.single import TOLD, verdict, words
+from borderpost_ratelimit.stores.redis.waiting import Waiter
 
 GRACE_US: Final = 2_000_000
 """How long a window's counter outlives its window: longer than two limiters that learn the time from one server can
 disagree on it."""
-_SPOILT: Final = Unanswered("garbage", "a reply that this script does not give")
+_BEGIN: Final = Phase.BEGIN
+_DONE: Final = Phase.DONE
+_LOOK: Final = Phase.LOOK
+_FIXED_WINDOW: Final = Algorithm.FIXED_WINDOW
 
 
-class Turn:
-    """One `Store.take`: gathers the answers of its requests until all are there."""
-
-    __slots__ = ("_answers", "_done", "_missing")
-
-    def __init__(self, count: int, done: Done) -> None:
-        self._answers: list[Verdicts | Unanswered] = [_SPOILT] * count
-        self._missing = count
-        self._done = done
-
-    def give(self, index: int, answer: Verdicts | Unanswered) -> None:
-        """Take the answer to one request; the last one ends the turn."""
-        self._answers[index] = answer
-        self._missing -= 1
-        if not self._missing:
-            self._done(self._answers)
-
-
-class _Addition:
+class Addition:
     """All that one batch adds to one counter."""
 
-    __slots__ = ("end_us", "hits", "index", "name")
+    __slots__ = ("end_us", "hits", "index")
 
-    def __init__(self, index: int, name: bytes, end_us: int) -> None:
+    def __init__(self, index: int, end_us: int) -> None:
         self.index = index
-        self.name = name
         self.hits = 0
         self.end_us = end_us
 
 
-class _Added:
+class Added:
     """One charge's part of an addition."""
 
     __slots__ = ("addition", "before", "charge")
 
-    def __init__(self, charge: Charge, addition: _Addition) -> None:
+    def __init__(self, charge: Charge, addition: Addition) -> None:
         self.charge = charge
         self.addition = addition
         self.before = addition.hits
-        addition.hits += charge.hits if charge.phase is not Phase.LOOK else 0
+        if charge.phase is not _LOOK:
+            addition.hits += charge.hits
 
 
-class _Asked:
+class Asked:
     """One request of a batch, and who waits for it."""
 
-    __slots__ = ("added", "index", "turn")
+    __slots__ = ("added", "charges", "index", "waiter")
 
-    def __init__(self, turn: Turn, index: int) -> None:
-        self.turn = turn
+    def __init__(self, waiter: Waiter, index: int, charges: Sequence[Charge], added: list[Added] | None) -> None:
+        self.waiter = waiter
         self.index = index
-        self.added: list[_Added] = []
+        self.charges = charges
+        self.added = added
+        """None where the script counts it by itself."""
 
 
 class Batch:
@@ -80,71 +72,110 @@ class Batch:
         the server's own."""
         self._names = names
         self._now_us = now_us
-        self._told_us = told_us
-        self._asked: list[_Asked] = []
-        self._additions: dict[bytes, _Addition] = {}
+        self.told_us = told_us
+        self.asked: list[Asked] = []
+        self._additions: dict[bytes, Addition] = {}
+        self._singles: list[Asked] = []
 
-    @property
-    def requests(self) -> int:
-        """Return how many requests it carries."""
-        return len(self._asked)
-
-    def add(self, charges: Sequence[Charge], turn: Turn, index: int) -> None:
-        """Take a request in."""
-        asked = _Asked(turn, index)
+    def add(self, charges: Sequence[Charge], waiter: Waiter, index: int) -> None:
+        """Take a request in; its answer goes to the waiter under this index."""
+        for charge in charges:
+            if charge.limit.algorithm is not _FIXED_WINDOW or charge.hits < 0:
+                asked = Asked(waiter, index, charges, None)
+                self._singles.append(asked)
+                self.asked.append(asked)
+                return
+        added = []
         for charge in charges:
             window_us = charge.limit.window_us
             number = self._now_us // window_us
             name = self._names.window(charge, number)
             addition = self._additions.get(name)
             if addition is None:
-                addition = _Addition(len(self._additions), name, (number + 1) * window_us)
+                addition = Addition(len(self._additions), (number + 1) * window_us)
                 self._additions[name] = addition
-            asked.added.append(_Added(charge, addition))
-        self._asked.append(asked)
+            added.append(Added(charge, addition))
+        self.asked.append(Asked(waiter, index, charges, added))
 
-    def arguments(self) -> tuple[bytes, ...]:
+    def arguments(self) -> list[bytes]:
         """Return what follows the script in EVALSHA: the number of keys, the keys, the arguments."""
         additions = self._additions
-        words = [b"%d" % len(additions), *additions, b"%d" % self._told_us, b"%d" % len(additions)]
+        keys = list(additions)
+        values = [b"%d" % self.told_us, b"%d" % len(additions)]
         for addition in additions.values():
-            lifetime_ms = (addition.end_us - self._now_us + GRACE_US) // 1000
-            words.append(b"%d" % addition.hits)
-            words.append(b"%d" % lifetime_ms)
-        return tuple(words)
+            values.append(b"%d" % addition.hits)
+            values.append(b"%d" % self._lifetime_ms(addition.end_us))
+        values.append(b"%d" % len(self._singles))
+        for asked in self._singles:
+            values.append(b"%d" % len(asked.charges))
+            for charge in asked.charges:
+                window_us = charge.limit.window_us
+                number = self._now_us // window_us
+                keys.append(words(charge, self._names, number, self._lifetime_ms((number + 1) * window_us), values))
+        return [b"%d" % len(keys), *keys, *values]
 
     def fail(self, why: Unanswered) -> None:
         """Answer all requests so."""
-        for asked in self._asked:
-            asked.turn.give(asked.index, why)
+        for asked in self.asked:
+            asked.waiter.give(asked.index, why)
 
     def answer(self, reply: object) -> int:
         """Answer all requests from the script's reply; return the server's time in microseconds, 0 if it is spoilt."""
-        if not isinstance(reply, list) or len(reply) != 1 + len(self._additions) or not isinstance(reply[0], int):
-            self.fail(_SPOILT)
+        singles = sum(len(asked.charges) for asked in self._singles)
+        expected = 1 + len(self._additions) + TOLD * singles
+        if not isinstance(reply, list) or len(reply) != expected or not isinstance(reply[0], int):
+            self.fail(SPOILT)
             return 0
         now_us = reply[0]
-        for asked in self._asked:
-            asked.turn.give(asked.index, _verdicts(asked, reply, now_us))
+        place = 1 + len(self._additions)
+        for asked in self.asked:
+            if asked.added is not None:
+                asked.waiter.give(asked.index, _sums(asked.added, reply, now_us))
+            else:
+                asked.waiter.give(asked.index, self._single(asked.charges, reply, place, now_us))
+                place += TOLD * len(asked.charges)
         return now_us
 
+    def _single(self, charges: Sequence[Charge], reply: list[object], place: int, now_us: int) -> Verdicts | Unanswered:
+        verdicts = []
+        for charge in charges:
+            told = reply[place : place + TOLD]
+            if isinstance(told[0], Exception):
+                return unanswered(told[0])
+            over, a, b, c = told
+            if not (isinstance(over, int) and isinstance(a, int) and isinstance(b, int) and isinstance(c, int)):
+                return SPOILT
+            window_us = charge.limit.window_us
+            left_us = max((self._now_us // window_us + 1) * window_us - now_us, 0)
+            verdicts.append(verdict(charge, over != 0, a, b, c, now_us, left_us))
+            place += TOLD
+        return tuple(verdicts)
 
-def _verdicts(asked: _Asked, reply: list[object], now_us: int) -> Verdicts | Unanswered:
+    def _lifetime_ms(self, end_us: int) -> int:
+        return (end_us - self._now_us + GRACE_US) // 1000
+
+
+def _sums(parts: list[Added], reply: list[object], now_us: int) -> Verdicts | Unanswered:
     verdicts = []
-    for added in asked.added:
-        addition = added.addition
+    for part in parts:
+        addition = part.addition
         count = reply[addition.index + 1]
         if not isinstance(count, int):
-            return unanswered(count) if isinstance(count, Exception) else _SPOILT
-        charge = added.charge
+            return unanswered(count) if isinstance(count, Exception) else SPOILT
+        charge = part.charge
         amount = charge.limit.amount
-        used = count - addition.hits + added.before
-        if charge.phase is Phase.LOOK:
-            over = used >= amount
+        phase = charge.phase
+        used = min(count, COUNT_MAX) - addition.hits + part.before
+        if phase is _LOOK:
+            over = used + max(charge.hits, 1) > amount
         else:
             used += charge.hits
-            over = used > amount and charge.phase is Phase.BEGIN
-        reset_us = max(0, addition.end_us - now_us)
-        remaining = 0 if over else max(0, amount - used)
-        verdicts.append(Verdict(over, used, remaining, reset_us, reset_us if over else 0))
+            over = used > amount and phase is _BEGIN
+        left_us = addition.end_us - now_us
+        if left_us < 0:
+            left_us = 0
+        if over:
+            verdicts.append(Verdict(True, used, 0, left_us, left_us))
+        else:
+            verdicts.append(Verdict(False, used, amount - used if used < amount else 0, left_us))
     return tuple(verdicts)

@@ -6,6 +6,7 @@ from typing import Final
 
 from borderpost_ratelimit.charges import Unanswered
 
+SPOILT: Final = Unanswered("garbage", "a reply that our script does not give")
 _REASONS: Final = {
     "BUSY": "busy",
     "CLUSTERDOWN": "unreachable",
@@ -40,5 +41,5 @@ def unanswered(error: BaseException) -> Unanswered:
     word = word_of(error)
     reason = _REASONS.get(word)
     if reason is None:
-        return Unanswered("garbage", "an error reply that no command of ours should meet")
+        return SPOILT
     return Unanswered(reason, f"the server says {word}")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from borderpost_base.world import World
 from borderpost_ratelimit.charges import Charge, Done
 from borderpost_ratelimit.stores.config import Endpoint, RedisStoreSpec
-from borderpost_ratelimit.stores.redis.batch import Batch, Turn
+from borderpost_ratelimit.stores.redis.batch import Batch
 from borderpost_ratelimit.stores.redis.names import Names
 from borderpost_ratelimit.stores.redis.server import Server
+from borderpost_ratelimit.stores.redis.waiting import Turn
 
 
 class RedisStore:
