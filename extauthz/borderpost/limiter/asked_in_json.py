@@ -28,7 +28,7 @@ from borderpost_ratelimit.service import SHOULD_RATE_LIMIT
 from borderpost_wire.service import Service, StatusCode
 
 _STATUS = {RateLimitResponse.OK: 200, RateLimitResponse.OVER_LIMIT: 429}
-_UNREAD = {
+UNREAD = {
     408: "the body did not arrive in time",
     413: f"a question has at most {limits.LIMITER_JSON_BYTES_MAX} bytes",
 }
@@ -89,14 +89,14 @@ async def asked_in_json(service: Service, request: Request) -> Response:
     """Answer one HTTP request."""
     raw = await read_body(request, bytes_max=limits.LIMITER_JSON_BYTES_MAX, within_s=limits.LIMITER_JSON_S_MAX)
     if isinstance(raw, int):
-        return _told(raw, _UNREAD[raw])
+        return problem(raw, UNREAD[raw])
     try:
         message = question(raw).SerializeToString()
     except ValueError as error:
-        return _told(400, str(error))
+        return problem(400, str(error))
     answer = await answered(service, message, limits.LIMITER_JSON_S_MAX)
     if isinstance(answer, Failed):
-        return _told(400 if answer.status is StatusCode.INVALID_ARGUMENT else 503, answer.text)
+        return problem(400 if answer.status is StatusCode.INVALID_ARGUMENT else 503, answer.text)
     response = RateLimitResponse.FromString(answer)
     status = _STATUS.get(response.overall_code, 503)
     return Response(in_json(response), status_code=status, media_type="application/json")
@@ -158,5 +158,6 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _told(status: int, detail: str) -> Response:
+def problem(status: int, detail: str) -> Response:
+    """Return what went wrong as JSON, in its one field `detail`."""
     return Response(orjson.dumps({"detail": detail}) + b"\n", status_code=status, media_type="application/json")

@@ -22,6 +22,7 @@ from borderpost.config.limiter import LimiterConfig
 from borderpost.health import Check, Outcome
 from borderpost.limiter.descriptors import descriptor_set
 from borderpost.limiter.limits_watch import LimitsWatch
+from borderpost.limiter.looked_at import looked_at
 from borderpost.limiter.record import Refusals
 from borderpost.limiter.stewarded import Stewarded
 from borderpost.limiter.stores import store_of
@@ -217,7 +218,10 @@ class Limiter:
         spec = self._config.admin
         if spec is None:
             return None
-        return make_web(spec, self._service, checks=self.checks, book=lambda: self._book, metrics=self._exposition)
+        return make_web(
+            spec, self._service, checks=self.checks, book=lambda: self._book, metrics=self._exposition,
+            look=lambda request: looked_at(self._book, self._store, self._world, request),
+        )  # fmt: skip
 
     async def _serve_web(self, web: AdminServer | None) -> None:
         if web is None or self._config.admin is None:

@@ -1,6 +1,7 @@
 """The limiter's HTTP endpoints, for people, probes and clients that cannot speak gRPC.
 
     POST /json                a rate-limit question (`asked_in_json`)
+    POST /look                what is left for such a question, which charges nothing (`looked_at`)
     GET  /rlconfig            the limits in force, one rule a line
     GET  /healthcheck         `OK`, or 500: as envoyproxy/ratelimit says it
     GET  /livez /readyz /metrics, as the gateway's admin server has them
@@ -12,7 +13,7 @@ business.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -30,9 +31,9 @@ from borderpost_wire.service import Service
 
 def make_web(
     spec: AdminSpec, service: Service, *, checks: Callable[[], list[Check]], book: Callable[[], Book],
-    metrics: Callable[[], bytes],
+    look: Callable[[Request], Awaitable[Response]], metrics: Callable[[], bytes],
 ) -> AdminServer:  # fmt: skip
-    """Build the server of the endpoints; `book` gives the limits in force."""
+    """Build the server of the endpoints; `book` gives the limits in force, `look` answers `/look`."""
     open_to = AdminDoor(spec, "limiter.admin").open_to
 
     def is_open(request: Request) -> bool:
@@ -40,6 +41,9 @@ def make_web(
 
     async def json(request: Request) -> Response:
         return await asked_in_json(service, request) if is_open(request) else token_needed("limiter.admin")
+
+    async def look_at(request: Request) -> Response:
+        return await look(request) if is_open(request) else token_needed("limiter.admin")
 
     async def rlconfig(request: Request) -> Response:
         if not is_open(request):
@@ -52,6 +56,7 @@ def make_web(
 
     routes = [
         Route("/json", json, methods=["POST"]),
+        Route("/look", look_at, methods=["POST"]),
         Route("/rlconfig", rlconfig),
         Route("/healthcheck", healthcheck),
     ]

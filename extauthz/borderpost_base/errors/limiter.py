@@ -109,6 +109,12 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Give it a limit, or remove it; to count without limiting, say `unlimited: true`.",
     ),
     ErrorSpec(
+        "BP1618",
+        "limiter does not say what is left",
+        "No limiter answers at this HTTP address, or its store has no answer, or it asks for a token.",
+        "Name the address of its `limiter.admin`, and its token with `--token-file`.",
+    ),
+    ErrorSpec(
         "BP1640",
         "the store of counters is away",
         "The store did not answer within `wait_ms`, refused, or is out of reach. Until it is back no request waits for "

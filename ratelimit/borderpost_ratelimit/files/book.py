@@ -8,6 +8,7 @@ again: who has gone down the narrower branch and finds no rule there has none.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -66,22 +67,23 @@ class Domain:
 class Book:
     """All domains of one set of files; `borderpost_ratelimit.rules.RuleBook`."""
 
-    __slots__ = ("_domains", "_overrides", "_style", "digest", "domains", "files", "findings", "rules")
+    __slots__ = ("_domains", "_overrides", "_style", "content", "digest", "domains", "files", "findings", "rules")
 
     def __init__(
         self,
         domains: Mapping[str, Domain],
         style: KeyStyle,
         files: tuple[str, ...] = (),
-        digest: str = "",
+        content: bytes = b"",
         findings: tuple[BorderpostError, ...] = (),
     ) -> None:
-        """`files` are the names of what was read, `digest` is the hexadecimal SHA-256 of their contents, in order."""
+        """`files` are the names of what was read, `content` what they hold, each after its length and a colon."""
         self._domains = dict(domains)
         self._style = style
         self._overrides: dict[tuple[str, int, Unit, int], Rule] = {}
         self.files = files
-        self.digest = digest
+        self.content = content
+        self.digest = hashlib.sha256(content).hexdigest()
         self.findings = findings
         """What is probably not meant, though it can be compiled: for `check`, and for the log at a reload."""
         self.domains = frozenset(self._domains)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,11 +133,8 @@ def compile_sources(
     files = [file for source in sources for file in _read(source, when_away, errors, findings)]
     domains = compile_domains(files, merge_domains=merge_domains, style=key_style, errors=errors)
     findings.extend(look_over(domains))
-    digest = hashlib.sha256()
-    for source in sources:
-        digest.update(b"%d:" % len(source.raw))
-        digest.update(source.raw)
-    return Book(domains, key_style, tuple(source.name for source in sources), digest.hexdigest(), tuple(findings))
+    content = b"".join(b"%d:%b" % (len(source.raw), source.raw) for source in sources)
+    return Book(domains, key_style, tuple(source.name for source in sources), content, tuple(findings))
 
 
 def _read(
