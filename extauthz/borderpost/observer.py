@@ -138,7 +138,7 @@ class Observer:
         try:
             if taken:
                 entries = [(known.prepared, request) for known, request in taken]
-                ids = self._keeper.decide(entries, at_us=now_us, mono_us=began_us)
+                ids = self._keeper.chain(entries, at_us=now_us, mono_us=began_us)
                 chained = [known for known, _ in taken[: len(ids)]]
         except Exception:  # noqa: BLE001 - as above
             self._observation.alarm_failed()

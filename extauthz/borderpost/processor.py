@@ -219,7 +219,7 @@ class Processor:
         """Chain the records of a batch and return what waits for the disk; what the log does not take is refused."""
         entries = [(known.prepared, request) for known, request in decided]
         try:
-            ids = self._keeper.decide(entries, at_us=now_us, mono_us=began_us)
+            ids = self._keeper.chain(entries, at_us=now_us, mono_us=began_us)
         except AuditUnavailable as error:
             self._refuse_all(calls, _refusal_of(error))
             return []

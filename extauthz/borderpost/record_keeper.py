@@ -1,18 +1,18 @@
-"""A worker's hold on its audit stream: opens it, keeps it open, and says at once when it takes no records.
+"""A process's hold on its audit stream: opens it, keeps it open, and says at once when it takes no records.
 
-Opening can fail (locked by a process that has not ended yet, damaged, disk read-only). The worker then stays
+Opening can fail (locked by a process that has not ended yet, damaged, disk read-only). A worker then stays
 up, refuses every request, and tries again every `audit.retry_s`: that is the closed door, with a clear log line
 instead of a crash loop.
 
-Announcements are records about the worker itself (which policy, catalogue, events, GeoIP came into use). They
-are chained before the first decision that they explain. When a commit fails they are lost with it, so all
-that still hold are made again before the next decision.
+Announcements are records about the process itself (which policy, catalogue, events, GeoIP, limits came into use). They
+are chained before the first record that they explain. When a commit fails they are lost with it, so all
+that still hold are made again before the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from borderpost.audit.committer import Commit, Committer, Release
@@ -23,22 +23,41 @@ from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.writer import AuditUnavailable, AuditWriter
 from borderpost_base.errors import BorderpostError
 from borderpost_base.logs import get_logger
-from borderpost_base.metrics import Metrics
+from borderpost_base.metrics import BoundedGauge, Metrics
 from borderpost_base.world import World
 
 Announcement = tuple[str, Mapping[str, Any]]
 """Type of record, and its own fields."""
 
 
-class RecordKeeper:
-    """One worker's audit stream, whether it is open or not. Used on the loop's thread."""
+def counting_commits(metrics: Metrics) -> Callable[[Commit], None]:
+    """Return what counts a worker's commits."""
 
-    def __init__(self, *, stream: str, spec: AuditSpec, inputs: InputStore, world: World, metrics: Metrics) -> None:
+    def count(commit: Commit) -> None:
+        if commit.fault is None:
+            metrics.audit_commit_seconds.observe(commit.took_us / 1e6)
+            metrics.audit_batch_records.observe(commit.records)
+            metrics.audit_records_total.inc(by=commit.records)
+            metrics.audit_bytes_total.inc(by=commit.size_bytes)
+
+    return count
+
+
+class RecordKeeper:
+    """One process's audit stream, whether it is open or not. Used on the loop's thread."""
+
+    def __init__(
+        self, *, stream: str, spec: AuditSpec, inputs: InputStore, world: World, unavailable: BoundedGauge,
+        on_commit: Callable[[Commit], None], meanwhile: str = "every request is refused",
+    ) -> None:  # fmt: skip
+        """`unavailable` is 1 while no records are taken, and `meanwhile` says for the log what that means."""
         self._stream = stream
+        self._unavailable = unavailable
+        self._on_commit = on_commit
+        self._meanwhile = meanwhile
         self._spec = spec
         self._inputs = inputs
         self._world = world
-        self._metrics = metrics
         self._committer: Committer | None = None
         self._standing: dict[str, Announcement] = {}
         self._unsaid: dict[str, Announcement] = {}
@@ -76,18 +95,18 @@ class RecordKeeper:
                 )
                 break
             except (BorderpostError, OSError) as error:
-                self._metrics.audit_unavailable.set(1)
+                self._unavailable.set(1)
                 if str(error) != told:
                     told = str(error)
                     detail = error.as_dict() if isinstance(error, BorderpostError) else {"detail": told}
-                    self._log.error("audit log cannot be opened: every request is refused", **detail)
+                    self._log.error(f"audit log cannot be opened: {self._meanwhile}", **detail)
             await asyncio.sleep(self._spec.retry_s)
         loop = asyncio.get_running_loop()
         self._committer = Committer(
             writer, self._spec, self._world, loop, on_commit=self._count, in_loop=in_loop,
-            kernel_sync=KernelSync.open(loop) if kernel_sync else None,
+            kernel_sync=KernelSync.open(loop) if kernel_sync else None, meanwhile=self._meanwhile,
         )  # fmt: skip
-        self._metrics.audit_unavailable.set(0)
+        self._unavailable.set(0)
         self._log.info("audit log open", stream=self._stream, epoch=writer.epoch)
 
     def announce(self, key: str, kind: str, fields: Mapping[str, Any]) -> None:
@@ -109,12 +128,19 @@ class RecordKeeper:
             committer.append(kind, own, at_us=at_us)
             del self._unsaid[key]
 
-    def prepare(self, fields: Mapping[str, Any]) -> PreparedRecord:
-        """Return a decision's record with holes for one request. Raises AuditUnavailable while the log is not open."""
-        return self._open_committer().prepare("decision", fields)
+    def prepare(self, fields: Mapping[str, Any], kind: str = "decision") -> PreparedRecord:
+        """Return a record with holes for one request. Raises AuditUnavailable while the log is not open."""
+        return self._open_committer().prepare(kind, fields)
 
-    def decide(self, entries: Sequence[tuple[PreparedRecord, bytes]], *, at_us: int, mono_us: int) -> list[bytes]:
-        """Chain decisions in a row after whatever is unsaid, and return their ids.
+    def append(self, kind: str, fields: Mapping[str, Any], *, at_us: int) -> None:
+        """Chain one record after whatever is unsaid. Raises AuditUnavailable, and then nothing was chained."""
+        committer = self._open_committer()
+        if self._unsaid:
+            self._say_unsaid(committer, at_us)
+        committer.append(kind, fields, at_us=at_us)
+
+    def chain(self, entries: Sequence[tuple[PreparedRecord, bytes]], *, at_us: int, mono_us: int) -> list[bytes]:
+        """Chain prepared records in a row after whatever is unsaid, and return their ids.
 
         An entry is a prepared record and its `req` field as canonical JSON. Fewer ids than entries come back where
         the log had room for no more. Raises AuditUnavailable. What got no id is to be refused; for the others,
@@ -137,16 +163,10 @@ class RecordKeeper:
         self._committer.when_durable(release)
 
     def _count(self, commit: Commit) -> None:
-        metrics = self._metrics
         if commit.fault is not None:
             self._unsaid = dict(self._standing)
-            metrics.audit_unavailable.set(1)
-            return
-        metrics.audit_unavailable.set(0)
-        metrics.audit_commit_seconds.observe(commit.took_us / 1e6)
-        metrics.audit_batch_records.observe(commit.records)
-        metrics.audit_records_total.inc(by=commit.records)
-        metrics.audit_bytes_total.inc(by=commit.size_bytes)
+        self._unavailable.set(0 if commit.fault is None else 1)
+        self._on_commit(commit)
 
     async def stop(self, *, within_s: float) -> None:
         """Close the epoch in order; stop trying if the stream was never opened."""

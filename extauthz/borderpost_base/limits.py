@@ -332,7 +332,6 @@ RECORDED_RULE_BYTES_MAX = _limit(
     "recorded_rule_bytes_max", 256, "bytes", "of a limit's place in its files; a longer one is cut, with its hash"
 )
 RECORDED_RULES_MAX = _limit("recorded_rules_max", 32, "rules a record", "of refusals; the rest is counted together")
-RECORDED_LIMITS_FILES_MAX = _limit("recorded_limits_files_max", 64, "files a record", "the list of them names them all")
 REFUSALS_RECORDED_S_MAX = _limit(
     "refusals_recorded_s_max", 500, "records a second", "of limits that refuse; what is beyond is counted together"
 )

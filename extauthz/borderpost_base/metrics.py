@@ -162,8 +162,8 @@ class Metrics:
     )
     limiter_refusals_recorded_total = counter(
         "limiter",
-        "Refusals of limits by their record: `singly`, `counted` (a record of several follows), `untaken` (the log took "
-        "none, and a record of several follows once it does).",
+        "Refusals of limits by their record: `singly`, `counted` (a record of several follows), `untaken` (the log "
+        "took none; a record of several follows once it does).",
         "how",
     )
     limiter_refusals_late_total = counter("limiter", "Refusals that Envoy was told before their record was durable.")

@@ -27,6 +27,7 @@ class RefusalLog(Protocol):
     """Records refusals."""
 
     def refused(self, refusals: Sequence[Refusal], at_us: int, released: Callable[[bool], None]) -> None:
-        """Record refusals of one loop turn; `released` is called once, on the loop: True as soon as they are durable,
-        False if they cannot be. The requests are refused either way. Must not block and must not raise."""
+        """Record refusals of one loop turn; `released` is called once, on the loop: True as soon as they are durable
+        (in a flood some may only be counted, and told together a little later), False if they cannot be, or not in
+        time. The requests are refused either way. Must not block and must not raise."""
         ...

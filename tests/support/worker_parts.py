@@ -19,7 +19,7 @@ from borderpost.live import Live, activations
 from borderpost.observation import Observation
 from borderpost.processor import Processor
 from borderpost.publication import Publication
-from borderpost.record_keeper import RecordKeeper
+from borderpost.record_keeper import RecordKeeper, counting_commits
 from borderpost.rollback import Settled
 from borderpost.snapshots import SharedPage, SnapshotReader, SnapshotWriter
 from borderpost.uptake import Uptake, UptakeMetrics
@@ -131,7 +131,10 @@ class WorkerParts:
         self.audit = directory / "audit"
         self.inputs = InputStore(self.audit, world)
         spec = small_spec(directory=self.audit, **audit)
-        self.keeper = RecordKeeper(stream=STREAM, spec=spec, inputs=self.inputs, world=world, metrics=self.metrics)
+        self.keeper = RecordKeeper(
+            stream=STREAM, spec=spec, inputs=self.inputs, world=world,
+            unavailable=self.metrics.audit_unavailable, on_commit=counting_commits(self.metrics),
+        )  # fmt: skip
         self.adopted: list[tuple[View, frozenset[str]]] = []
         self.live = Live(
             page=self.page,

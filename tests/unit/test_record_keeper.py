@@ -17,7 +17,7 @@ from borderpost.audit.profile import encode
 from borderpost.audit.record import parse
 from borderpost.audit.verify import verify
 from borderpost.audit.writer import AuditUnavailable
-from borderpost.record_keeper import RecordKeeper
+from borderpost.record_keeper import RecordKeeper, counting_commits
 from borderpost_base.metrics import Metrics, local_metrics
 from borderpost_base.world import World
 from support.audit import STREAM, FailingDisk, decision, lines_of, open_writer, small_spec
@@ -40,7 +40,8 @@ class Kept:
             spec=small_spec(directory=directory),
             inputs=self.inputs,
             world=world,
-            metrics=self.metrics,
+            unavailable=self.metrics.audit_unavailable,
+            on_commit=counting_commits(self.metrics),
         )
 
     def announce(self, key: str, text: str) -> None:
@@ -57,7 +58,7 @@ class Kept:
         fields = decision(name, inputs=self.digest)
         request = encode(fields.pop("req"))
         prepared = self.keeper.prepare(fields)
-        (decision_id,) = self.keeper.decide([(prepared, request)], at_us=1_800_000_000_000_000, mono_us=5)
+        (decision_id,) = self.keeper.chain([(prepared, request)], at_us=1_800_000_000_000_000, mono_us=5)
         return decision_id.decode()
 
     async def decide(self, name: str = "r") -> bool:

@@ -73,8 +73,10 @@ class Committer:
         on_commit: Callable[[Commit], None] | None = None,
         in_loop: bool = False,
         kernel_sync: KernelSync | None = None,
+        meanwhile: str = "every request is refused",
     ) -> None:
-        """`in_loop` allows commits in the loop while the disk is brisk (pace.py); `kernel_sync` makes them better."""
+        """`in_loop` allows commits in the loop while the disk is brisk (pace.py); `kernel_sync` makes them better.
+        `meanwhile` says for the log what it means that the log takes no records."""
         self._writer = writer
         self._retry_s = spec.retry_s
         self._heartbeat_s = spec.heartbeat_s
@@ -83,6 +85,7 @@ class Committer:
         self._on_commit = on_commit
         self._in_loop = in_loop
         self._kernel_sync = kernel_sync
+        self._meanwhile = meanwhile
         self._pace = Pace(allowed=in_loop or kernel_sync is not None)
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._out: Batch | None = None
@@ -284,7 +287,7 @@ class Committer:
 
     def _after_failure(self, error: AuditUnavailable, was_down: bool) -> None:
         if not was_down:
-            _log.error("audit log takes no records: every request is refused", error=error.as_dict())
+            _log.error(f"audit log takes no records: {self._meanwhile}", error=error.as_dict())
         if self._stopping is None:
             self._retry = self._loop.call_later(self._retry_s, self._repair)
 

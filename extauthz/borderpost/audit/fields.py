@@ -39,10 +39,12 @@ LOG = Text("origin and stream", re.compile(r"[A-Za-z0-9._:/-]+"), 128 + 1 + _NAM
 LINE = Text("printable text", _PRINTABLE, 256)
 REQUEST_ID = Text("printable text", _PRINTABLE, limits.REQUEST_ID_BYTES_MAX)
 CONTENT_DIGEST = Text("a Content-Digest", _PRINTABLE, limits.CONTENT_DIGEST_BYTES_MAX)
-TRACE = Text("32 hex digits", re.compile(r"[0-9a-f]{32}"), 32)
+HEX_32 = Text("32 hex digits", re.compile(r"[0-9a-f]{32}"), 32)
 BASES = Text("legal bases joined by commas", re.compile(rf"{_VISIBLE}+"), 1024)
 ENGINE = Text("version of the decision engine", re.compile(rf"{_VISIBLE}+"), 128)
 SEED = Text("1 to 32 hex digits", re.compile(r"[0-9a-f]{1,32}"), 32)
+RULE = Text("domain and keys of a limit, joined by dots", re.compile(r"[ !#-\[\]-~]+"), limits.RECORDED_RULE_BYTES_MAX)
+ALGORITHM = Choice(("fixed_window", "sliding_window", "token_bucket", "concurrency", "budget"))
 COUNT = Integer()
 
 
@@ -200,7 +202,7 @@ _DECISION = Shape(
             Shape(
                 (
                     _optional("id", REQUEST_ID, "`x-request-id`."),
-                    _optional("trace", TRACE, "Trace id of `traceparent`."),
+                    _optional("trace", HEX_32, "Trace id of `traceparent`."),
                     _optional("digest", CONTENT_DIGEST, "`Content-Digest` as the client sent it: its word alone."),
                     _optional("body", _BODY, "What is told of the request's body, where bodies are read."),
                 )
@@ -243,6 +245,17 @@ _EDITION = Shape(
         Field("id", NAME, "Id of the pack."),
         Field("version", LABEL, "Its version."),
         Field("as_of", Text("day", re.compile(r"\d{4}-\d\d-\d\d", re.ASCII), 10), "The day of its facts."),
+    )
+)
+
+_LIMITED = Shape(
+    (
+        _optional(
+            "decision",
+            HEX_32,
+            "Id of the decision that let the request pass, by Envoy's word. Its record is in another stream.",
+        ),
+        _optional("name", LINE, "What else Envoy named the request, where it did."),
     )
 )
 
@@ -334,6 +347,48 @@ _TYPES: tuple[RecordType, ...] = (
             (
                 _optional("digest", DIGEST, "The list of the files, where there are any."),
                 Field("files", ListOf(DIGEST, limits.ANONYMISER_FILES_MAX), "The files, sorted."),
+            )
+        ),
+    ),
+    RecordType(
+        "limits.activate",
+        "A set of limits files came into use by the limiter.",
+        Shape(
+            (
+                Field("digest", DIGEST, "The files in order, each after its length and a colon."),
+                Field("domains", COUNT, "Domains that they limit."),
+            )
+        ),
+    ),
+    RecordType(
+        "limit.refuse",
+        "A limit refused a request that the law had let pass. It names no value of the request.",
+        Shape(
+            (
+                Field("req", _LIMITED, "What joins the record to others."),
+                Field("rule", RULE, "The rule that refused, by its place in the limits files."),
+                Field("algorithm", ALGORITHM, "How it counts."),
+                Field("amount", COUNT, "How many it lets pass."),
+                Field("window_us", COUNT, "In how long, microseconds."),
+                Field(
+                    "source",
+                    Choice(("store", "near_cache", "estimate", "assumed")),
+                    "Whose count it was: the store's, the store's of a moment ago, this process's own while the store "
+                    "was away, or nobody's.",
+                ),
+            )
+        ),
+    ),
+    RecordType(
+        "limit.refusals",
+        "Requests that limits refused and that have no record of their own.",
+        Shape(
+            (
+                Field("since", Stamp(), "When the first of them was refused; the last was by this record."),
+                Field("count", COUNT, "How many."),
+                Field("rules", CountsOf(RULE, limits.RECORDED_RULES_MAX), "How many by rule; `other` are the rest."),
+                Field("flood", COUNT, "Those beyond what has records of its own in one second."),
+                Field("untaken", COUNT, "Those of which the log took no record: it was down, or too many waited."),
             )
         ),
     ),
@@ -443,7 +498,7 @@ def named_inputs(record: Mapping[str, Any]) -> Iterator[str]:
         for name, value in record["inputs"].items():
             if name != "engine":
                 yield value
-    elif kind in {"policy.activate", "legal_event.apply", "catalog.activate", "geoip.activate"}:
+    elif kind in {"policy.activate", "legal_event.apply", "catalog.activate", "geoip.activate", "limits.activate"}:
         yield record["digest"]
     elif kind == "anonymisers.activate" and "digest" in record:
         yield record["digest"]
