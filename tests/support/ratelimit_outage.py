@@ -89,9 +89,11 @@ class FaultyStore:
             self.kept.take(requests, self._clock.now_us, done)
 
     def drop(self) -> None:
-        """Forget what lies there unread: it is never counted and never answered."""
-        self.hanging = False
+        """Forget what lies there unread, as when the connection is lost: it is never counted."""
+        self.hanging, unread = False, self.unread
         self.unread = []
+        for requests, done in unread:
+            done([Unanswered("unreachable", "the connection was lost")] * len(requests))
 
 
 class Asked:

@@ -192,6 +192,10 @@ def test_what_a_late_answer_says_was_counted_is_not_told_to_the_store_again() ->
     outage.store.go_on()
     assert outage.in_store(limit) == 5
     outage.one(limit, key="another")
+    assert outage.in_store(limit, "never read") == 0, "nobody knows yet"
+    outage.store.unread = unread[1:]
+    outage.store.drop()
+    outage.one(limit, key="another")
     assert outage.in_store(limit) == 5, "counted once"
     assert outage.in_store(limit, "never read") == 3, "was not counted, and is now"
 
@@ -205,7 +209,7 @@ def test_what_was_let_through_is_told_to_the_store_while_its_window_runs() -> No
     outage.back()
     assert outage.in_store(limit) == 10
     assert outage.one(limit).verdict.used == 19, "what was refused was not used"
-    assert outage.guard.counters.owed > 0 and len(outage.guard.owed) == 0
+    assert outage.guard.owed.paid > 0 and len(outage.guard.owed) == 0
 
 
 @pytest.mark.parametrize("algorithm", [Algorithm.FIXED_WINDOW, Algorithm.SLIDING_WINDOW, Algorithm.BUDGET])

@@ -60,13 +60,14 @@ class Breaker:
         self._probe_at_us = 0
         self._closed_at_us = -settings.probe_max_us - 1
 
-    def succeeded(self, mono_us: int) -> bool:
-        """Note an answer in time; return True if that closed the breaker."""
-        if self.state is State.CLOSED:
-            if self._score:
-                self._score -= 1
-            return False
-        if self.state is State.OPEN:
+    def succeeded(self) -> None:
+        """Note an answer in time to a batch that waited for it."""
+        if self._score:
+            self._score -= 1
+
+    def found(self, mono_us: int) -> bool:
+        """Note an answer in time to a probe; return True if that closed the breaker."""
+        if self.state is not State.PROBING:
             return False
         self.state = State.CLOSED
         self._closed_at_us = mono_us

@@ -21,14 +21,18 @@ from borderpost_base.limits import LIMITER_OWED_AT_ONCE_MAX
 from borderpost_base.logs import get_logger
 from borderpost_base.world import World
 from borderpost_ratelimit.away.breaker import AwaySettings, Breaker, State
-from borderpost_ratelimit.away.estimate import Answers, Estimate, Requests, has_end, refuses
+from borderpost_ratelimit.away.estimate import Answers, Estimate, Requests
 from borderpost_ratelimit.away.owed import Owed
-from borderpost_ratelimit.away.told import NOBODY, Told
-from borderpost_ratelimit.charges import Charge, Done, Phase, Source, Store, Unanswered, Verdicts
+from borderpost_ratelimit.away.told import Told
+from borderpost_ratelimit.charges import Charge, Done, Phase, Source, Store, Unanswered
 from borderpost_ratelimit.limits import Algorithm
 
 _EARLY_US: Final = 500
 """A timer may fire so much early: libuv counts in milliseconds."""
+_SPOILT: Final = Unanswered("garbage", "not one answer a request")
+_STORE: Final = Source.STORE
+_BUDGET: Final = Algorithm.BUDGET
+_CONCURRENCY: Final = Algorithm.CONCURRENCY
 
 
 class Handle(Protocol):
@@ -61,18 +65,17 @@ class Counters:
         """How often the breaker opened."""
         self.probes = 0
         self.probes_failed = 0
-        self.owed = 0
-        """Charges that the store was told after it was back."""
 
 
 class _Asked:
     """What the store was asked in one batch, and who waits for it."""
 
-    __slots__ = ("_guard", "answered", "deadline_us", "done", "given", "owed", "probe", "requests")
+    __slots__ = ("_guard", "answered", "deadline_us", "done", "given", "now_us", "owed", "probe", "requests")
 
-    def __init__(self, guard: Guarded, requests: Requests, deadline_us: int) -> None:
+    def __init__(self, guard: Guarded, requests: Requests, now_us: int, deadline_us: int) -> None:
         self._guard = guard
         self.requests = requests
+        self.now_us = now_us
         self.deadline_us = deadline_us
         self.owed: list[tuple[Charge, ...]] = []
         """Sent before the requests, with nobody waiting."""
@@ -107,6 +110,7 @@ class Guarded:
         self._told = Told()
         self._waiting: deque[_Asked] = deque()
         self._away_since_us = 0
+        self._closing = False
         self._log = get_logger("limiter")
         self.estimate = Estimate(local, self._told, settings.probe_max_us)
         """Answers in the store's place, and counts that."""
@@ -139,6 +143,7 @@ class Guarded:
 
     async def close(self) -> None:
         """Close both stores. What still waits is answered as if the store were away."""
+        self._closing = True
         await self._store.close()
         while self._waiting:
             self._give_up(self._waiting.popleft())
@@ -151,11 +156,14 @@ class Guarded:
         """Ask the store and wait within the bound, or answer at once."""
         mono_us = self._clock.mono_us()
         if self._breaker.state is not State.CLOSED:
-            given = self._without(requests, now_us, sent=False)
+            given = self.estimate.answer(requests, now_us)
             done(given)
-            self._probe(requests, given, now_us, mono_us)
+            probed = self._probe(requests, given, now_us, mono_us)
+            for index, charges in enumerate(requests):
+                if index != probed:
+                    self.owed.passed(charges, given[index], now_us)
             return
-        asked = _Asked(self, requests, mono_us + self._settings.wait_us)
+        asked = _Asked(self, requests, now_us, mono_us + self._settings.wait_us)
         asked.done = done
         if len(self.owed):
             asked.owed = self.owed.take(LIMITER_OWED_AT_ONCE_MAX, now_us)
@@ -165,45 +173,64 @@ class Guarded:
 
     def answered(self, asked: _Asked, answers: Answers) -> None:
         """Take the store's answers to a batch: in time, late, or to a probe."""
-        if asked.answered and not asked.probe:
-            return
-        asked.answered, gave_up = True, asked.answered
-        now_us = self._world.now_us()
         sent = len(asked.owed)
+        if len(answers) != sent + len(asked.requests):
+            answers = [_SPOILT] * (sent + len(asked.requests))
         own = answers[sent:] if sent else answers
-        stored, missing = self._note(asked.requests, own, now_us)
-        if asked.done is None:
-            self._reconcile(asked, answers, now_us)
-            if asked.probe and not gave_up:
-                self._probed(stored, missing)
+        done = asked.done
+        if done is None:
+            self._answered_late(asked, own)
+        else:
+            asked.done, asked.answered = None, True
+            stored, missing = self._note(asked.requests, own, asked.now_us)
+            if missing:
+                done(self._completed(asked.requests, own, asked.now_us))
+                if missing == len(own):
+                    self._failed(_reason(own))
             else:
-                self.counters.late += 1
-                if stored and not asked.probe:
-                    self._breaker.heard(self._clock.mono_us())
-            return
-        done, asked.done = asked.done, None
+                if stored:
+                    self._breaker.succeeded()
+                done(own)
         for index in range(sent):
-            self._told_or_owed(asked.owed[index], answers[index], now_us)
-        self.estimate.follow(asked.requests, own, now_us)
-        done(self._completed(asked.requests, own, now_us) if missing else own)
-        if missing and missing == len(own):
-            self._failed(_reason(own))
-        elif stored and not missing:
-            self._breaker.succeeded(self._clock.mono_us())
+            self.owed.answered(asked.owed[index], answers[index], asked.now_us)
 
-    def _note(self, requests: Requests, answers: Answers, now_us: int) -> tuple[bool, int]:
-        """Remember what the store said; return whether anything comes from it, and how many requests have no answer."""
-        stored, missing = False, 0
-        told = self._told
+    def _answered_late(self, asked: _Asked, answers: Answers) -> None:
+        """Take answers to requests that were answered without the store: late ones, or a probe's."""
+        mono_us = self._clock.mono_us()
+        stored, missing = self._note(asked.requests, answers, self._world.now_us(), follow=False)
+        for charges, given, verdicts in zip(asked.requests, asked.given, answers, strict=True):
+            self.owed.compared(charges, given, verdicts, asked.now_us)
+        if asked.probe and not asked.answered:
+            asked.answered = True
+            self._probed(stored, missing, mono_us)
+            return
+        self.counters.late += 1
+        if stored and not asked.probe:
+            self._breaker.heard(mono_us)
+
+    def _note(self, requests: Requests, answers: Answers, now_us: int, *, follow: bool = True) -> tuple[bool, int]:
+        """Remember what the store said, and count along what will end (`follow`).
+
+        Return whether anything of it comes from the store itself, and how many requests have no answer.
+        """
+        stored, missing, ends = False, 0, False
+        note = self._told.note
         for charges, verdicts in zip(requests, answers, strict=True):
             if isinstance(verdicts, Unanswered):
                 missing += 1
                 continue
             for charge, verdict in zip(charges, verdicts, strict=True):
-                if verdict.source is Source.STORE:
+                if verdict.source is _STORE:
                     stored = True
-                if charge.limit.algorithm is not Algorithm.CONCURRENCY:
-                    told.note(charge.key, verdict, now_us)
+                algorithm = charge.limit.algorithm
+                if algorithm is _CONCURRENCY:
+                    ends = True
+                    continue
+                if algorithm is _BUDGET:
+                    ends = True
+                note(charge.key, verdict, now_us)
+        if ends and follow:
+            self.estimate.follow(requests, answers, now_us)
         return stored, missing
 
     def _completed(self, requests: Requests, answers: Answers, now_us: int) -> Answers:
@@ -214,83 +241,36 @@ class Guarded:
                 left.append(charges)
                 counted = self.counters.unanswered
                 counted[verdicts.reason] = counted.get(verdicts.reason, 0) + 1
-        given = iter(self._without(left, now_us, sent=True))
-        return [next(given) if isinstance(verdicts, Unanswered) else verdicts for verdicts in answers]
+        given = self.estimate.answer(left, now_us)
+        for charges, verdicts in zip(left, given, strict=True):
+            self.owed.passed(charges, verdicts, now_us)
+        following = iter(given)
+        return [next(following) if isinstance(verdicts, Unanswered) else verdicts for verdicts in answers]
 
-    def _without(self, requests: Requests, now_us: int, *, sent: bool) -> Answers:
-        """Answer without the store; what passes is owed to it. `sent`: the store was asked and may have counted it."""
-        given = self.estimate.answer(requests, now_us)
-        for charges, verdicts in zip(requests, given, strict=True):
-            if isinstance(verdicts, Unanswered):
-                continue
-            passed = not refuses(charges, verdicts)
-            for charge, verdict in zip(charges, verdicts, strict=True):
-                if _is_end(charge):
-                    # To release twice does no harm, to settle twice would charge twice.
-                    if not (sent and charge.limit.algorithm is Algorithm.BUDGET):
-                        self.owed.ended(charge, now_us)
-                elif _adds(charge, passed and not verdict.over):
-                    self.owed.counted(charge, now_us)
-        return given
-
-    def _reconcile(self, asked: _Asked, answers: Answers, now_us: int) -> None:
-        """Compare what the store counted with what was answered without it."""
-        sent = len(asked.owed)
-        for index, verdicts in enumerate(answers):
-            if isinstance(verdicts, Unanswered):
-                continue
-            if index < sent:
-                self._known(asked.owed[index], verdicts, now_us)
-                continue
-            charges, given = asked.requests[index - sent], asked.given[index - sent]
-            self._known(charges, verdicts, now_us)
-            if isinstance(given, Unanswered) or (refuses(charges, given) and not refuses(charges, verdicts)):
-                for charge in charges:
-                    if has_end(charge.limit) and charge.phase is Phase.BEGIN:
-                        self.owed.ended(charge._replace(phase=Phase.DONE, hits=0), now_us)
-
-    def _known(self, charges: tuple[Charge, ...], verdicts: Verdicts, now_us: int) -> None:
-        """Owe no longer what the store has counted."""
-        passed = not refuses(charges, verdicts)
-        for charge, verdict in zip(charges, verdicts, strict=True):
-            fixed = charge.limit.algorithm is Algorithm.FIXED_WINDOW
-            if not _is_end(charge) and _adds(charge, fixed or (passed and not verdict.over)):
-                self.owed.known(charge, now_us)
-
-    def _told_or_owed(self, charges: tuple[Charge, ...], verdicts: Verdicts | Unanswered, now_us: int) -> None:
-        """Count what the store has been told, and owe it again if it did not answer."""
-        if not isinstance(verdicts, Unanswered):
-            self.counters.owed += 1
-            return
-        (charge,) = charges
-        if not _is_end(charge):
-            self.owed.counted(charge, now_us)
-        elif charge.limit.algorithm is Algorithm.CONCURRENCY:
-            self.owed.ended(charge, now_us)
-
-    def _probe(self, requests: Requests, given: Answers, now_us: int, mono_us: int) -> None:
-        """Ask the store about one of these requests, if it is time; the request has its answer already."""
+    def _probe(self, requests: Requests, given: Answers, now_us: int, mono_us: int) -> int:
+        """Ask the store about one of these requests, if it is time; it has its answer already. Return which, or -1."""
         for index, charges in enumerate(requests):
-            if all(charge.phase is Phase.BEGIN and charge.hits > 0 for charge in charges) and charges:
-                if not self._breaker.probe_due(mono_us):
-                    return
-                asked = _Asked(self, (charges,), mono_us + self._settings.wait_us)
-                asked.probe, asked.given = True, (given[index],)
-                self.counters.probes += 1
-                self._store.take(asked.requests, now_us, asked.answer)
-                if not asked.answered:
-                    self._await(asked)
-                return
+            if not charges or any(charge.phase is not Phase.BEGIN or charge.hits <= 0 for charge in charges):
+                continue
+            if not self._breaker.probe_due(mono_us):
+                return -1
+            asked = _Asked(self, (charges,), now_us, mono_us + self._settings.wait_us)
+            asked.probe, asked.given = True, (given[index],)
+            self.counters.probes += 1
+            self._store.take(asked.requests, now_us, asked.answer)
+            if not asked.answered:
+                self._await(asked)
+            return index
+        return -1
 
-    def _probed(self, stored: bool, missing: int) -> None:
+    def _probed(self, stored: bool, missing: int, mono_us: int) -> None:
         """Judge a probe that was answered in time."""
-        mono_us = self._clock.mono_us()
         if missing:
             self.counters.probes_failed += 1
             self._breaker.failed(mono_us)
         elif not stored:
             self._breaker.undecided(mono_us)
-        elif self._breaker.succeeded(mono_us):
+        elif self._breaker.found(mono_us):
             away_s = (mono_us - self._away_since_us) / 1e6
             self._log.info("the store of counters answers again", store=self.name, away_s=away_s, owed=len(self.owed))
 
@@ -324,20 +304,17 @@ class Guarded:
             self._set_timer(max(0, waiting[0].deadline_us - self._clock.mono_us()))
 
     def _give_up(self, asked: _Asked) -> None:
-        """Answer a batch without the store."""
-        if asked.done is None or asked.answered:
-            return
-        done, asked.done = asked.done, None
-        now_us = self._world.now_us()
-        for charges in asked.owed:
-            self._told_or_owed(charges, Unanswered("timeout"), now_us)
-        asked.given = self._without(asked.requests, now_us, sent=True)
-        done(asked.given)
+        """Answer a batch without the store. What is owed for it is known once the store answers, however late."""
+        done = asked.done
+        if done is not None:
+            asked.done = None
+            asked.given = self.estimate.answer(asked.requests, self._world.now_us())
+            done(asked.given)
 
     def _failed(self, reason: str) -> None:
         """Tell the breaker; if it opens, nobody waits any longer."""
         mono_us = self._clock.mono_us()
-        if not self._breaker.failed(mono_us):
+        if self._closing or not self._breaker.failed(mono_us):
             return
         self.counters.opened += 1
         self._away_since_us = mono_us
@@ -347,23 +324,6 @@ class Guarded:
         self._waiting.clear()
         for asked in waiting:
             self._give_up(asked)
-
-
-def _is_end(charge: Charge) -> bool:
-    """Return True for the end of one request, which gives back what its beginning took."""
-    return charge.phase is Phase.DONE and has_end(charge.limit) and charge.request != NOBODY
-
-
-def _adds(charge: Charge, passed: bool) -> bool:
-    """Return True if the charge stays in its counter: made at the end whatever it finds, at the beginning if it passed.
-
-    A lease and the reservation of a request that has a name do not: their end says what remains of them.
-    """
-    if charge.phase is Phase.DONE:
-        return True
-    if charge.phase is Phase.LOOK or not passed or charge.limit.algorithm is Algorithm.CONCURRENCY:
-        return False
-    return charge.limit.algorithm is not Algorithm.BUDGET or not charge.request
 
 
 def _reason(answers: Answers) -> str:
