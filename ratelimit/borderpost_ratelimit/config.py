@@ -65,6 +65,10 @@ class LimitsSpec(StrictModel):
     merge_domains: bool = False
     """Whether several files may hold the same domain; otherwise that is a mistake."""
 
+    key_style: Literal["lengths", "envoyproxy"] = "lengths"
+    """What counters are called: `lengths`, so that no two lists of entries share one; `envoyproxy`, as
+    envoyproxy/ratelimit calls them, so that both can count in one Redis while one takes over from the other."""
+
     watch: bool = True
     """Whether changed limits files are taken as soon as they lie there, as by SIGHUP; false waits for the signal. A
     change with a mistake is refused, and the last good limits stay."""

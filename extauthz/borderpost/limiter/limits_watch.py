@@ -17,6 +17,7 @@ from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.logs import get_logger
 from borderpost_ratelimit.config import LimitsSpec
 from borderpost_ratelimit.files.book import Book
+from borderpost_ratelimit.files.keys import KeyStyle
 from borderpost_ratelimit.files.loading import load, named_files
 
 WHAT: Final = "limits"
@@ -70,7 +71,8 @@ class LimitsWatch:
 
     def _read(self) -> Book:
         self._watch.take(named_files(self._spec.limits))  # before reading: what changes meanwhile is a change
-        return load(self._spec.limits, merge_domains=self._spec.merge_domains)
+        spec = self._spec
+        return load(spec.limits, merge_domains=spec.merge_domains, key_style=KeyStyle(spec.key_style))
 
     def _told(self, book: Book) -> None:
         self._digest = book.digest
