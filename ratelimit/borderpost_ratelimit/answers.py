@@ -66,11 +66,11 @@ class Answerer:
         self._quota = settings.quota
         self._shadow = settings.shadow
 
-    def answer(self, plan: Plan, verdicts: Verdicts) -> tuple[bytes, Refusal | None]:
-        """Return the encoded RateLimitResponse, and the refusal if it is one; count both."""
+    def answer(self, plan: Plan, name: str, verdicts: Verdicts) -> tuple[bytes, Refusal | None]:
+        """Return the encoded RateLimitResponse, and the refusal if it is one, of a request by a name; count both."""
         statistics = self._statistics
         if not plan.known:
-            statistics.domain_not_found(plan.question.domain, len(plan.parts))
+            statistics.domain_not_found(plan.domain, len(plan.parts))
         standings: list[Standing] = []
         statuses: list[bytes] = []
         refusing: Standing | None = None
@@ -107,7 +107,7 @@ class Answerer:
         if refusing is None:
             return _OK + b"".join(statuses), None
         statistics.refused += 1
-        return _OVER_LIMIT + b"".join(statuses), _refusal(plan, refusing)
+        return _OVER_LIMIT + b"".join(statuses), _refusal(plan, name, refusing)
 
     def _quota_status(self, standing: Standing) -> bytes:
         """Return the status of a descriptor in quota mode."""
@@ -157,11 +157,11 @@ def _count(standing: Standing) -> None:
         counts.refuse(hits, standing.used, told.amount, told.near, counted=told.counts_over, shadow=met.shadow)
 
 
-def _refusal(plan: Plan, standing: Standing) -> Refusal:
+def _refusal(plan: Plan, name: str, standing: Standing) -> Refusal:
     limit = standing.told.limit
     return Refusal(
-        request=plan.question.name,
-        domain=plan.question.domain,
+        request=name,
+        domain=plan.domain,
         rule=standing.met.rule.path,
         amount=limit.amount,
         window_us=limit.window_us,

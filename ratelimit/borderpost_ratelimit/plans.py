@@ -14,7 +14,7 @@ from borderpost_base.memo import Remembered
 from borderpost_ratelimit.charges import Charge, Phase
 from borderpost_ratelimit.encoding import field, number_field
 from borderpost_ratelimit.limits import Algorithm, Limit, Unit
-from borderpost_ratelimit.questions import Asked, Override, Question
+from borderpost_ratelimit.questions import HITS_MAX, Asked, Override, Question
 from borderpost_ratelimit.rules import Entries, Match, Rule, RuleBook
 from borderpost_ratelimit.settings import ServiceSettings
 from borderpost_ratelimit.statistics import RuleCounts, Statistics
@@ -29,6 +29,8 @@ _NO_LIMIT: Final = field(2, number_field(1, CODE_OK))
 _UNLIMITED: Final = field(2, number_field(1, CODE_OK) + number_field(3, UINT32_MAX))
 """The status of a descriptor that is unlimited: it has the most left that can be said."""
 _UNITS_BY_LENGTH: Final = sorted((u for u in Unit if u is not Unit.UNKNOWN), key=lambda u: u.length_us, reverse=True)
+_BEGIN: Final = Phase.BEGIN
+_DONE: Final = Phase.DONE
 _NEEDS_NAME: Final = (Algorithm.CONCURRENCY, Algorithm.BUDGET)
 
 
@@ -42,6 +44,8 @@ class ToldLimit:
         self.near = near
         """How much of it may be in use before a hit counts as near it."""
         self.amount = limit.amount
+        self.plain = limit.algorithm is not Algorithm.BUDGET and not limit.price_nano
+        """Whether a hit costs one, and no hits are charged unless they are asked for."""
         self.counts_over = limit.algorithm is Algorithm.FIXED_WINDOW
         """Whether what is over counts too."""
         unit, multiplier = unit_of(limit)
@@ -55,11 +59,15 @@ class Met:
     """What the entries of a descriptor meet."""
 
     def __init__(self, match: Match, told: tuple[ToldLimit, ...], counts: RuleCounts, *, quota: bool) -> None:
-        self.rule: Rule = match.rule
+        rule = match.rule
+        self.rule = rule
+        self.name = rule.name
+        self.replaces = rule.replaces
+        self.unlimited = rule.unlimited
         self.keys = match.keys
         self.told = told
         self.counts = counts
-        self.shadow: bool = match.rule.shadow
+        self.shadow = rule.shadow
         self.quota = quota
 
 
@@ -84,15 +92,28 @@ class Plan:
     """What one request charges, and what its answer is made of."""
 
     def __init__(
-        self, question: Question, parts: tuple[Part, ...], charges: tuple[Charge, ...], *, unlimited: int, known: bool
+        self, question: Question, parts: list[Part], charges: tuple[Charge, ...], *, unlimited: int, known: bool
     ) -> None:  # fmt: skip
         self.question = question
+        """Its name is that of the first request that had this plan."""
+        self.domain = question.domain
         self.parts = parts
         self.charges = charges
+        """As without a name."""
         self.unlimited = unlimited
         """How many descriptors are unlimited."""
         self.known = known
         """Whether its domain has a file."""
+        self._needs_name = any(charge.limit.algorithm in _NEEDS_NAME for charge in charges)
+
+    def charges_of(self, name: str) -> tuple[Charge, ...]:
+        """Return the charges of a request by this name: leases and reservations are found by it at its end."""
+        if not name or not self._needs_name:
+            return self.charges
+        return tuple(
+            charge._replace(request=name) if charge.limit.algorithm in _NEEDS_NAME else charge
+            for charge in self.charges
+        )
 
 
 class Planner:
@@ -112,7 +133,10 @@ class Planner:
         domain = question.domain
         known = domain in self._domains
         found = [self._meet(domain, asked, remember) if known else None for asked in question.asked]
-        replaced = {name for met in found if met is not None for name in met.rule.replaces}
+        replaced: list[str] = []
+        for met in found:
+            if met is not None and met.replaces:
+                replaced += met.replaces
         charges: list[Charge] = []
         parts: list[Part] = []
         unlimited = 0
@@ -122,16 +146,16 @@ class Planner:
             status = _NO_LIMIT
             if met is None:
                 pass
-            elif met.rule.unlimited:
+            elif met.unlimited:
                 met, status = None, _UNLIMITED
                 unlimited += 1
-            elif met.rule.name and met.rule.name in replaced:
+            elif replaced and met.name and met.name in replaced:
                 met = None
             else:
-                charges += charges_of(met, asked, question.name)
+                _charge(charges, met, asked, question.addend)
                 status = b""
             parts.append(Part(index, met, first, len(charges), status, done=asked.done))
-        return Plan(question, tuple(parts), tuple(charges), unlimited=unlimited, known=known)
+        return Plan(question, parts, tuple(charges), unlimited=unlimited, known=known)
 
     def _meet(self, domain: str, asked: Asked, remember: bool) -> Met | None:
         """Return what a descriptor meets; None for nothing."""
@@ -173,23 +197,21 @@ class Planner:
         return tuple(ToldLimit(limit, rule.name, near(limit.amount)) for limit in limits)
 
 
-def charges_of(met: Met, asked: Asked, name: str) -> list[Charge]:
-    """Return the charges of one descriptor."""
-    phase = Phase.DONE if asked.done else Phase.BEGIN
-    charges: list[Charge] = []
-    for told, key in zip(met.told, met.keys, strict=True):
-        limit = told.limit
-        named = name if limit.algorithm in _NEEDS_NAME else ""
-        charges.append(Charge(limit, key, _cost(limit, asked), phase, named))
-    return charges
-
-
-def _cost(limit: Limit, asked: Asked) -> int:
-    """Return what a descriptor costs: for a budget that nobody estimated, its reserve."""
-    if limit.algorithm is Algorithm.BUDGET and not asked.done and (not asked.estimated or not asked.hits):
-        return limit.reserve
-    cost = limit.cost_of(asked.hits)
-    return max(-COST_MAX, min(cost, COST_MAX))
+def _charge(charges: list[Charge], met: Met, asked: Asked, addend: int) -> None:
+    """Add the charges of one descriptor; `addend` is the request's."""
+    phase = _DONE if asked.done else _BEGIN
+    own = asked.addend
+    hits = min(own if own is not None else addend or 1, HITS_MAX)
+    if asked.negative:
+        hits = -hits
+    estimated = hits != 0 and (own is not None or addend != 0)
+    for index, told in enumerate(met.told):
+        cost = hits
+        if not told.plain:
+            reserves = told.limit.algorithm is Algorithm.BUDGET and not asked.done and not estimated
+            cost = told.limit.reserve if reserves else told.limit.cost_of(hits)
+            cost = max(-COST_MAX, min(cost, COST_MAX))
+        charges.append(Charge(told.limit, met.keys[index], cost, phase))
 
 
 def unit_of(limit: Limit) -> tuple[Unit, int]:

@@ -23,7 +23,7 @@ from borderpost_base.world import World
 from borderpost_ratelimit.answers import Answerer
 from borderpost_ratelimit.charges import Charge, Store, Unanswered, Verdicts
 from borderpost_ratelimit.plans import Plan, Planner
-from borderpost_ratelimit.questions import MalformedRequest, read
+from borderpost_ratelimit.questions import MalformedRequest, name_of, read, without_names
 from borderpost_ratelimit.refusals import Refusal, RefusalLog
 from borderpost_ratelimit.rules import RuleBook
 from borderpost_ratelimit.settings import ServiceSettings
@@ -67,16 +67,19 @@ class RateLimitService:
 
     def messages(self, batch: Sequence[tuple[Call, bytes]]) -> None:
         """Plan a batch and charge it; answers follow when the store has them."""
-        turn = _Turn(self)
+        turn = Turn(self)
         for call, message in batch:
             try:
-                plan = self._plans.get(message)
+                bare, names, places = without_names(message)
+                plan = self._plans.get(bare)
                 if plan is None:
-                    plan = self._plan(message)
-                if not plan.charges:
-                    answer, _ = self._answerer.answer(plan, ())
+                    plan = self._plan(message, bare, places)
+                name = name_of(names) if names else plan.question.name
+                if plan.charges:
+                    turn.add(call, plan, name)
+                else:
+                    answer, _ = self._answerer.answer(plan, name, ())
                     call.reply(answer)
-                    continue
             except MalformedRequest as error:
                 self._statistics.malformed += 1
                 self._fail(call, StatusCode.INVALID_ARGUMENT, str(error))
@@ -85,39 +88,42 @@ class RateLimitService:
             except Exception:  # noqa: BLE001 - one request's bug must not touch the others
                 self._log.exception("a request could not be planned")
                 self._fail(call, StatusCode.INTERNAL, "the request could not be planned")
-            else:
-                turn.add(call, plan)
         turn.begin(self._store, self._world.now_us())
 
     def gone(self, call: Call) -> None:
         """Nothing to do: what was charged stays charged."""
 
-    def _plan(self, message: bytes) -> Plan:
-        """Return what a message means. Raises MalformedRequest, NoRules."""
+    def _plan(self, message: bytes, bare: bytes, places: list[tuple[int, int]]) -> Plan:
+        """Return what a message means, and remember it by its bytes without the request's name, cut out at `places`.
+
+        Raises MalformedRequest, NoRules.
+        """
         if self._planner is None:
             raise NoRules("no limits are loaded")
         question = read(message, self._settings.descriptors_max, self._settings.entries_max)
-        remember = len(message) <= _REMEMBERED_BYTES_MAX
-        plan = self._planner.plan(question, remember=remember)
-        if remember:
-            self._plans.put(message, plan)
+        short = len(message) <= _REMEMBERED_BYTES_MAX
+        plan = self._planner.plan(question, remember=short)
+        if short and (not places or places == question.names_at):
+            self._plans.put(bare, plan)
         return plan
 
     def _fail(self, call: Call, status: StatusCode, text: str) -> None:
         self._statistics.service_error += 1
         call.fail(status, text)
 
-    def settle(self, calls: Sequence[Call], plans: Sequence[Plan], answers: Sequence[Verdicts | Unanswered]) -> None:
+    def settle(self, turn: Turn, answers: Sequence[Verdicts | Unanswered]) -> None:
         """Answer the requests of one turn; refusals once they are recorded."""
         refused: list[tuple[Call, bytes]] = []
         refusals: list[Refusal] = []
-        for call, plan, verdicts in zip(calls, plans, answers, strict=False):
+        calls = turn.calls
+        for index, verdicts in enumerate(answers):
+            call = calls[index]
             try:
                 if isinstance(verdicts, Unanswered):
                     self._statistics.store_failed(verdicts.reason)
                     call.fail(StatusCode.UNAVAILABLE, f"the store of counters has no answer: {verdicts.reason}")
                     continue
-                message, refusal = self._answerer.answer(plan, verdicts)
+                message, refusal = self._answerer.answer(turn.plans[index], turn.names[index], verdicts)
                 if refusal is None or self._refusals is None:
                     call.reply(message)
                 else:
@@ -136,26 +142,30 @@ class NoRules(Exception):
     """No limits files have been taken yet."""
 
 
-class _Turn:
+class Turn:
     """The requests of one turn of the loop, from store to answer."""
 
     def __init__(self, service: RateLimitService) -> None:
         self._service = service
-        self._calls: list[Call] = []
-        self._plans: list[Plan] = []
+        self.calls: list[Call] = []
+        self.plans: list[Plan] = []
+        self.names: list[str] = []
         self._charges: list[tuple[Charge, ...]] = []
 
-    def add(self, call: Call, plan: Plan) -> None:
-        self._calls.append(call)
-        self._plans.append(plan)
-        self._charges.append(plan.charges)
+    def add(self, call: Call, plan: Plan, name: str) -> None:
+        """Add a request."""
+        self.calls.append(call)
+        self.plans.append(plan)
+        self.names.append(name)
+        self._charges.append(plan.charges_of(name))
 
     def begin(self, store: Store, now_us: int) -> None:
-        if self._calls:
-            store.take(self._charges, now_us, self.done)
+        """Ask the store, if there is anything to ask."""
+        if self.calls:
+            store.take(self._charges, now_us, self._answered)
 
-    def done(self, answers: Sequence[Verdicts | Unanswered]) -> None:
-        self._service.settle(self._calls, self._plans, answers)
+    def _answered(self, answers: Sequence[Verdicts | Unanswered]) -> None:
+        self._service.settle(self, answers)
 
 
 class _Refused:
