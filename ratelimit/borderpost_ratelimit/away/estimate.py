@@ -52,7 +52,8 @@ class Estimate:
             if isinstance(verdicts, Unanswered):
                 continue
             for charge in charges:
-                if not has_end(charge.limit) or charge.phase is Phase.LOOK:
+                limit = charge.limit
+                if limit.when_away is not WhenAway.LOCAL or not has_end(limit) or charge.phase is Phase.LOOK:
                     continue
                 if charge.phase is Phase.DONE or not refuses(charges, verdicts):
                     along.append((charge,))
