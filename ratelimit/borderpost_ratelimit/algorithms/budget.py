@@ -47,14 +47,14 @@ class Budget(Counter):
         super().__init__(limit, key, share)
         self.start_us = now_us - now_us % limit.window_us
         self.used = 0
-        self.reservations = Holds(share)
+        self.reservations = Holds(share.holds)
 
     def over(self, hits: int, now_us: int) -> bool:
         """Return whether less than so much is left, or a reservation finds no place in the store."""
         if hits < 0:
             return False
         self._left_us(now_us)
-        return self.used + self.pending + (hits or 1) > self.limit.amount or (hits > 0 and self.share.full())
+        return self.used + self.pending + (hits or 1) > self.limit.amount or (hits > 0 and self.share.holds.full())
 
     def charge(self, hits: int, now_us: int, request: str) -> Verdict:
         """Reserve."""
@@ -100,8 +100,8 @@ class Budget(Counter):
         return end_us if newest is None else max(end_us, newest.until_us)
 
     def drop(self) -> None:
-        """Give its places and its reservations' places back."""
-        self.share.give(1 + self.reservations.size)
+        """Give the reservations' places back."""
+        self.reservations.expire(COUNT_MAX)
 
     def _left_us(self, now_us: int) -> int:
         """Turn to the window of now, forget old names; return the time left of the window that counts."""

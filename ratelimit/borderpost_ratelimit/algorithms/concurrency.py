@@ -18,7 +18,7 @@ from typing import cast
 
 from borderpost_ratelimit.algorithms.counter import Counter, Share
 from borderpost_ratelimit.algorithms.holds import Holds
-from borderpost_ratelimit.algorithms.numbers import stands_us
+from borderpost_ratelimit.algorithms.numbers import COUNT_MAX, stands_us
 from borderpost_ratelimit.charges import Verdict
 from borderpost_ratelimit.limits import Limit
 
@@ -30,7 +30,7 @@ class Concurrency(Counter):
 
     def __init__(self, limit: Limit, key: str, share: Share, now_us: int) -> None:
         super().__init__(limit, key, share)
-        self.leases = Holds(share)
+        self.leases = Holds(share.holds)
         self.used = 0
 
     def adopt(self, limit: Limit, now_us: int) -> bool:
@@ -47,7 +47,7 @@ class Concurrency(Counter):
         if hits < 0:
             return False
         self._at_us(now_us)
-        return self.used + self.pending + (hits or 1) > self.limit.amount or self.share.full()
+        return self.used + self.pending + (hits or 1) > self.limit.amount or self.share.holds.full()
 
     def charge(self, hits: int, now_us: int, request: str) -> Verdict:
         """Hold a lease."""
@@ -93,8 +93,8 @@ class Concurrency(Counter):
         return newest.until_us if newest is not None else 0
 
     def drop(self) -> None:
-        """Give its places and its leases' places back."""
-        self.share.give(1 + self.leases.size)
+        """Give the leases' places back."""
+        self.leases.expire(COUNT_MAX)
 
     def _release(self, request: str) -> None:
         lease = self.leases.release(request)

@@ -14,7 +14,7 @@ it to all others."""
 
 
 class Room:
-    """Places for counters, leases and reservations: how many are free."""
+    """So many places, for counters or for what requests hold."""
 
     __slots__ = ("free", "places")
 
@@ -25,16 +25,14 @@ class Room:
         self.free = places
 
 
-class Share:
-    """What one limit has taken of the room, and the counter that its keys share when it gets no more."""
+class Portion:
+    """The places of a room that one limit has taken."""
 
-    __slots__ = ("limit", "overflow", "room", "taken")
+    __slots__ = ("room", "taken")
 
-    def __init__(self, limit: Limit, room: Room) -> None:
-        self.limit = limit
+    def __init__(self, room: Room) -> None:
         self.room = room
         self.taken = 0
-        self.overflow: Counter | None = None
 
     def full(self) -> bool:
         """Return whether the limit gets no further place."""
@@ -49,6 +47,18 @@ class Share:
         """Give places back."""
         self.taken -= places
         self.room.free += places
+
+
+class Share:
+    """What one limit has taken of a store's rooms, and the counter that its keys share when it gets no more."""
+
+    __slots__ = ("counters", "holds", "limit", "overflow")
+
+    def __init__(self, limit: Limit, counters: Room, holds: Room) -> None:
+        self.limit = limit
+        self.counters = Portion(counters)
+        self.holds = Portion(holds)
+        self.overflow: Counter | None = None
 
 
 class Counter:
@@ -110,5 +120,4 @@ class Counter:
         return False
 
     def drop(self) -> None:
-        """Give its places back."""
-        self.share.give(1)
+        """Let go of what requests hold, for good."""

@@ -7,7 +7,7 @@ orders are kept as links, and each step costs the same however many there are.
 
 from __future__ import annotations
 
-from borderpost_ratelimit.algorithms.counter import Share
+from borderpost_ratelimit.algorithms.counter import Portion
 
 
 class Hold:
@@ -32,13 +32,12 @@ class Hold:
 class Holds:
     """All holds of one counter."""
 
-    __slots__ = ("_names", "newest", "oldest", "share", "size")
+    __slots__ = ("_names", "newest", "oldest", "portion")
 
-    def __init__(self, share: Share) -> None:
-        self.share = share
+    def __init__(self, portion: Portion) -> None:
+        self.portion = portion
         self.oldest: Hold | None = None
         self.newest: Hold | None = None
-        self.size = 0
         self._names: dict[str, Hold] = {}
         """The oldest of each name."""
 
@@ -58,8 +57,7 @@ class Holds:
         else:
             first.last.same = hold
             first.last = hold
-        self.size += 1
-        self.share.take()
+        self.portion.take()
 
     def release(self, request: str) -> Hold | None:
         """Take out the oldest hold of this name; None if it has none."""
@@ -104,5 +102,4 @@ class Holds:
             following.last = hold.last
             self._names[hold.request] = following
         hold.older = hold.newer = hold.same = None
-        self.size -= 1
-        self.share.give(1)
+        self.portion.give(1)

@@ -13,6 +13,7 @@ from borderpost_ratelimit.algorithms.counter import Counter
 
 SLOT_BITS: Final = 17
 """A slot is 2^17 microseconds."""
+NEVER_US: Final = 1 << 62
 
 
 class Expiry:
@@ -23,7 +24,7 @@ class Expiry:
     def __init__(self) -> None:
         self._slots: dict[int, list[Counter]] = {}
         self._order: list[int] = []
-        self.next_us: float = float("inf")
+        self.next_us = NEVER_US
         """When something is due."""
 
     def add(self, counter: Counter, due_us: int) -> None:
@@ -47,5 +48,5 @@ class Expiry:
         if not counters:
             del self._slots[slot]
             heapq.heappop(self._order)
-            self.next_us = self._order[0] << SLOT_BITS if self._order else float("inf")
+            self.next_us = self._order[0] << SLOT_BITS if self._order else NEVER_US
         return counter

@@ -1,15 +1,17 @@
 """Counters in this process's memory: no server, no wait, and a bound on how many there are.
 
     key ── counters ──▶ Counter            one look-up for a charge
-    limit ── shares ──▶ Share              how many places its counters, leases and reservations have taken
+    limit ── shares ──▶ Share              how many places its counters have taken, and its leases and reservations
 
 A counter that would say the same as a new one is dropped a few at a time, with the charges that come. Where a limit has
 no place left for a new key (`counter.HUNGER`), the keys that come then share one counter, so a flood of keys lets
-through less, never more. A key that gets a counter of its own later begins with what the shared one holds.
+through less, never more. A key that gets a counter of its own later begins with what the shared one holds. Leases and
+reservations have a room of their own; where a limit has no place left in that, its requests are over.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,17 +31,21 @@ DROPPED_A_TURN: Final = 64
 class MemoryStore:
     """A `charges.Store` in memory.
 
-    `counters_max` bounds counters, leases and reservations together; one takes some 400 bytes with its key.
+    `counters_max` bounds counters, and likewise what requests hold: leases and reservations together. A counter takes
+    some 400 bytes with its key, what is held as many.
     """
 
     def __init__(self, counters_max: int) -> None:
         self.room = Room(counters_max)
+        self.holds = Room(counters_max)
         self.overflowed = 0
         """Charges that were counted by a shared counter, for want of a place."""
         self.shared = 0
-        """How many limits have a shared counter now."""
+        """How many limits have a shared counter now: as many as there are places for counters at most."""
         self._counters: dict[str, Counter] = {}
         self._shares: dict[Limit, Share] = {}
+        self._last: Share | None = None
+        """The share asked for last: hashing a limit takes longer than charging it."""
         self._expiry = Expiry()
         self._doubled = False
         """Whether some key was charged for windows of two lengths, as a request's own limits may in
@@ -57,8 +63,10 @@ class MemoryStore:
         """Forget everything."""
         self._counters.clear()
         self._shares.clear()
+        self._last = None
         self._expiry = Expiry()
         self.room = Room(self.room.places)
+        self.holds = Room(self.room.places)
         self.shared = 0
 
     def take(self, requests: Sequence[tuple[Charge, ...]], now_us: int, done: Done) -> None:
@@ -127,8 +135,7 @@ class MemoryStore:
         if counter is not None and counter.limit is not limit:
             counter = self._counter(limit, key, now_us)
         if self.shared and (counter is None or not counter.remembers(request)):
-            share = self._shares.get(limit)
-            shared = None if share is None else share.overflow
+            shared = self._share(limit).overflow
             if shared is not None and shared.remembers(request):
                 counter = shared
         if counter is None:
@@ -148,12 +155,8 @@ class MemoryStore:
 
     def _unknown(self, limit: Limit, key: str, now_us: int) -> Counter:
         """Return what counts a key that has no counter: the shared one, or one that nobody keeps."""
-        share = self._shares.get(limit)
-        if share is None:
-            share = Share(limit, self.room)
-        elif share.overflow is not None:
-            return share.overflow
-        return new_counter(limit, key, share, now_us)
+        share = self._share(limit)
+        return share.overflow or new_counter(limit, key, share, now_us)
 
     def _counter(self, limit: Limit, key: str, now_us: int) -> Counter:
         """Return the counter of a key that has none, or whose limit is another than it was."""
@@ -170,25 +173,46 @@ class MemoryStore:
 
     def _created(self, limit: Limit, key: str, now_us: int) -> Counter:
         """Return a new counter, or the one that is shared for want of a place."""
-        share = self._shares.get(limit) or Share(limit, self.room)
-        if share.full():
+        share = self._share(limit)
+        if share.counters.full():
             self._drop(now_us, DROPPED_A_TURN)
-        self._shares[limit] = share
+            share = self._share(limit)
         shared = share.overflow
-        if share.full():
+        if share.counters.full():
             self.overflowed += 1
-            if shared is None:
-                shared = share.overflow = new_counter(limit, "", share, now_us)
-                share.take()
-                self.shared += 1
-                self._expiry.add(shared, now_us + limit.window_us)
-            return shared
+            return shared or self._overflow(share, now_us)
+        if not share.counters.taken:
+            self._shares[limit] = share
+        share.counters.take()
         counter = self._counters[key] = new_counter(limit, key, share, now_us)
-        share.take()
         if shared is not None and shared.expires_us() > now_us:
             counter.inherit(shared, now_us)
-        self._expiry.add(counter, max(counter.expires_us(), now_us))
+        due_us = counter.expires_us()
+        self._expiry.add(counter, due_us if due_us > now_us else now_us + limit.window_us)
         return counter
+
+    def _overflow(self, share: Share, now_us: int) -> Counter:
+        """Return a new counter for all keys of a limit that have no place; one of nothing if there are too many."""
+        limit = share.limit
+        if self.shared >= self.room.places:
+            return new_counter(dataclasses.replace(limit, amount=0), "", share, now_us)
+        counter = share.overflow = new_counter(limit, "", share, now_us)
+        self._shares[limit] = share
+        self.shared += 1
+        self._expiry.add(counter, now_us + limit.window_us)
+        return counter
+
+    def _share(self, limit: Limit) -> Share:
+        """Return the share of all limits that are equal to this one; a new one, kept nowhere, if there is none."""
+        last = self._last
+        if last is not None and last.limit is limit:
+            return last
+        share = self._shares.get(limit)
+        if share is None:
+            return Share(limit, self.room, self.holds)
+        share.limit = limit
+        self._last = share
+        return share
 
     def _drop(self, now_us: int, most: int) -> None:
         """Drop counters that hold nothing any more, looking at so many at most."""
@@ -214,5 +238,7 @@ class MemoryStore:
             self.shared -= 1
         else:
             del self._counters[counter.key]
-        if not share.taken and self._shares.get(share.limit) is share:
+            share.counters.give(1)
+        if not share.counters.taken and share.overflow is None:
             del self._shares[share.limit]
+            self._last = None

@@ -1,0 +1,390 @@
+"""What each algorithm promises, held against every event of random streams, in fractions."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from borderpost_ratelimit.algorithms.budget import RESERVATION_US
+from borderpost_ratelimit.algorithms.counter import Counter, Room, Share
+from borderpost_ratelimit.algorithms.fixed_window import FixedWindow
+from borderpost_ratelimit.algorithms.making import new_counter
+from borderpost_ratelimit.algorithms.numbers import COUNT_MAX, stands_us
+from borderpost_ratelimit.algorithms.sliding_window import until_weighted_us, weighted
+from borderpost_ratelimit.algorithms.token_bucket import (
+    AMOUNT_MAX,
+    CAPACITY_TICKS_MAX,
+    FILL_US_MAX,
+    TokenBucket,
+    bucket_terms,
+)
+from borderpost_ratelimit.charges import Verdict
+from borderpost_ratelimit.limits import SECOND_US, Algorithm, Limit, Unit
+
+T0_US = 1_800_000_000 * SECOND_US
+CONDITIONAL = [one for one in Algorithm if one is not Algorithm.FIXED_WINDOW]
+
+
+def a_limit(algorithm: Algorithm, amount: int, window_us: int = SECOND_US, burst: int = 0) -> Limit:
+    return Limit("d", algorithm, amount, Unit.SECOND, window_us, burst=burst or amount)
+
+
+def a_counter(limit: Limit, now_us: int = T0_US) -> Counter:
+    return new_counter(limit, "k", Share(limit, Room(1 << 20), Room(1 << 20)), now_us)
+
+
+def ask(counter: Counter, hits: int, now_us: int, request: str = "") -> Verdict:
+    """Charge as a request of one charge does."""
+    if not isinstance(counter, FixedWindow) and counter.over(hits, now_us):
+        return counter.tell(True, hits, now_us)
+    return counter.charge(hits, now_us, request)
+
+
+steps = st.lists(st.tuples(st.integers(0, 700_000), st.integers(1, 4)), min_size=1, max_size=60)
+"""Microseconds since the charge before, and hits."""
+walks = st.lists(st.tuples(st.integers(-900_000, 1_500_000), st.integers(1, 3)), min_size=1, max_size=60)
+"""The same with a clock that goes back by less than a second now and then."""
+
+
+def passed(counter: Counter, stream: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return time and hits of what passes."""
+    now_us, through = T0_US, []
+    for gone_us, hits in stream:
+        now_us += gone_us
+        if not ask(counter, hits, now_us).over:
+            through.append((now_us, hits))
+    return through
+
+
+@given(steps, st.integers(1, 9))
+def test_sliding_window_holds_its_bound_in_any_time(stream: list[tuple[int, int]], amount: int) -> None:
+    through = passed(a_counter(a_limit(Algorithm.SLIDING_WINDOW, amount)), stream)
+    for first, (begin_us, _) in enumerate(through):
+        total = 0
+        for at_us, hits in through[first:]:
+            if at_us - begin_us >= SECOND_US:
+                break
+            total += hits
+            behind_us = at_us % SECOND_US if at_us // SECOND_US > begin_us // SECOND_US else 0
+            assert total <= amount + Fraction(amount * behind_us, SECOND_US)
+
+
+def test_sliding_window_comes_near_its_bound_and_no_further() -> None:
+    counter = a_counter(a_limit(Algorithm.SLIDING_WINDOW, 1000))
+    end_us = T0_US + SECOND_US
+    burst = [end_us - 1] * 1000
+    steady = [end_us + at * 1000 for at in range(1000)]
+    through = [at_us for at_us in burst + steady if not ask(counter, 1, at_us).over]
+    assert len([at_us for at_us in through if at_us < end_us + 1000]) == 1000, "nothing on top of a burst at once"
+    assert len(through) == 1999, "and nearly twice the limit in a window's time, by steady use behind a burst"
+
+
+@given(steps, st.integers(1, 30))
+def test_sliding_window_estimate_errs_by_less_than_the_window_before(
+    stream: list[tuple[int, int]], amount: int
+) -> None:
+    counter = a_counter(a_limit(Algorithm.SLIDING_WINDOW, amount))
+    now_us, log = T0_US, []
+    for gone_us, hits in stream:
+        now_us += gone_us
+        verdict = ask(counter, hits, now_us)
+        if not verdict.over:
+            log.append((now_us, hits))
+        exact = sum(hits for at_us, hits in log if now_us - SECOND_US < at_us)
+        start_us = now_us - now_us % SECOND_US
+        before = sum(hits for at_us, hits in log if start_us - SECOND_US <= at_us < start_us)
+        assert abs(verdict.used - exact) <= before
+
+
+@given(st.integers(0, 1 << 32), st.integers(1, 31_536_000 * SECOND_US), st.data())
+def test_the_weighted_share_is_exact_but_for_a_double(previous: int, window_us: int, data: st.DataObject) -> None:
+    left_us = data.draw(st.integers(1, window_us))
+    exact = Fraction(previous * left_us, window_us)
+    error = Fraction(previous, 1 << 51)
+    assert math.ceil(exact - error) <= weighted(previous, left_us, window_us) <= math.ceil(exact + error)
+
+
+@given(st.integers(1, 1 << 20), st.integers(2, 86_400 * SECOND_US), st.data())
+def test_how_far_into_a_window_a_share_is_small_enough(previous: int, window_us: int, data: st.DataObject) -> None:
+    most = data.draw(st.integers(0, previous - 1))
+    gone_us = until_weighted_us(previous, most, window_us)
+    assert gone_us <= window_us + 1
+    if gone_us < window_us:
+        assert weighted(previous, window_us - gone_us, window_us) <= most
+    if gone_us > 2:
+        assert weighted(previous, window_us - gone_us + 2, window_us) > most - 1
+        assert Fraction(previous * (window_us - gone_us + 3), window_us) > most
+
+
+rates = st.tuples(st.integers(1, 5000), st.sampled_from([SECOND_US, 60 * SECOND_US, 999_983]), st.integers(1, 12))
+"""Amount, window, burst."""
+
+
+@given(steps, rates)
+def test_token_bucket_lets_through_its_burst_and_its_rate_and_no_more(
+    stream: list[tuple[int, int]], rate: tuple[int, int, int]
+) -> None:
+    amount, window_us, burst = rate
+    through = passed(a_counter(a_limit(Algorithm.TOKEN_BUCKET, amount, window_us, burst)), stream)
+    for first, (begin_us, _) in enumerate(through):
+        total = 0
+        for at_us, hits in through[first:]:
+            total += hits
+            assert total <= burst + Fraction(amount * (at_us - begin_us), window_us)
+
+
+@given(st.integers(1, AMOUNT_MAX), st.integers(1, 31_536_000 * SECOND_US), st.integers(1, AMOUNT_MAX))
+def test_bucket_terms_are_exact_or_err_by_a_known_share_and_to_the_safe_side(
+    amount: int, window_us: int, burst: int
+) -> None:
+    if burst * window_us > FILL_US_MAX * amount:
+        with pytest.raises(ValueError, match="142 years"):
+            bucket_terms(amount, window_us, burst)
+        return
+    ticks_per_us, hit_ticks, capacity_ticks = bucket_terms(amount, window_us, burst)
+    assert capacity_ticks == burst * hit_ticks
+    assert 2 * capacity_ticks <= COUNT_MAX + 1
+    slower = Fraction(hit_ticks * amount, ticks_per_us * window_us) - 1
+    assert 0 <= slower <= Fraction(burst, 1 << 47)
+    if burst * window_us <= CAPACITY_TICKS_MAX:
+        assert not slower
+
+
+@pytest.mark.parametrize(("amount", "burst"), [(1, AMOUNT_MAX + 1), (AMOUNT_MAX + 1, 1)])
+def test_buckets_have_a_bound(amount: int, burst: int) -> None:
+    with pytest.raises(ValueError, match="at most"):
+        bucket_terms(amount, SECOND_US, burst)
+
+
+def test_a_bucket_of_nothing_lets_nothing_pass() -> None:
+    for limit in (a_limit(Algorithm.TOKEN_BUCKET, 0, burst=5), a_limit(Algorithm.TOKEN_BUCKET, 5, burst=5)):
+        counter = a_counter(limit)
+        assert ask(counter, 1, T0_US).over is (limit.amount == 0)
+
+
+@given(steps, st.integers(1, 9), st.lists(st.integers(0, 30), max_size=60))
+def test_leases_never_exceed(stream: list[tuple[int, int]], amount: int, ends: list[int]) -> None:
+    counter = a_counter(a_limit(Algorithm.CONCURRENCY, amount))
+    now_us, held = T0_US, []
+    for at, (gone_us, hits) in enumerate(stream):
+        now_us += gone_us // 4
+        if not ask(counter, hits, now_us, f"r{at % 7}").over:
+            held.append((f"r{at % 7}", hits, now_us + SECOND_US))
+        if at < len(ends):
+            name = f"r{ends[at]}"
+            mine = [lease for lease in held if lease[0] == name and lease[2] > now_us]
+            if mine:
+                held.remove(mine[0])
+            counter.done(99, now_us, name)
+        held = [lease for lease in held if lease[2] > now_us]
+        assert sum(hits for _, hits, _ in held) <= amount
+        assert counter.tell(False, 1, now_us).used == sum(hits for _, hits, _ in held)
+
+
+def test_a_release_happens_once_and_one_name_frees_one_lease() -> None:
+    counter = a_counter(a_limit(Algorithm.CONCURRENCY, 3))
+    for request in ("a", "same", "same"):
+        assert not ask(counter, 1, T0_US, request).over
+    assert ask(counter, 1, T0_US, "same").over
+    assert counter.done(1, T0_US, "a").used == 2
+    assert counter.done(1, T0_US, "a").used == 2
+    assert counter.done(1, T0_US, "same").used == 1
+    assert counter.done(1, T0_US, "unheard-of").used == 1
+    assert counter.charge(-1, T0_US, "same").used == 0
+
+
+def test_a_lease_that_nobody_ends_expires_and_its_end_is_told() -> None:
+    counter = a_counter(a_limit(Algorithm.CONCURRENCY, 2))
+    ask(counter, 1, T0_US, "a")
+    ask(counter, 1, T0_US + 400_000, "b")
+    over = ask(counter, 1, T0_US + 500_000, "c")
+    assert over == Verdict(True, 2, 0, 900_000, 500_000)
+    assert ask(counter, 1, T0_US + 999_999, "c").over
+    assert not ask(counter, 1, T0_US + 1_000_000, "c").over
+
+
+def test_budgets_settle_to_what_was_used() -> None:
+    hour_us = 3600 * SECOND_US
+    counter = a_counter(a_limit(Algorithm.BUDGET, 1000, hour_us))
+    assert ask(counter, 600, T0_US, "a").used == 600
+    assert ask(counter, 600, T0_US, "b") == Verdict(True, 600, 0, hour_us, hour_us)
+    assert counter.done(150, T0_US + 1, "a") == Verdict(False, 150, 850, hour_us - 1)
+    assert counter.done(150, T0_US + 1, "a").used == 300, "a second end is charged in full"
+    assert counter.done(900, T0_US + 1, "b") == Verdict(False, 1200, 0, hour_us - 1), "so is one without reservation"
+    assert ask(counter, 0, T0_US + 1, "c").over, "nothing is left"
+    assert counter.done(0, T0_US + 1, "nobody").used == 1200
+    assert ask(counter, -500, T0_US + 1, "").used == 700
+
+
+def test_what_ends_in_a_later_window_takes_nothing_from_it_and_leaves_nothing_to_it() -> None:
+    hour_us = 3600 * SECOND_US
+    counter = a_counter(a_limit(Algorithm.BUDGET, 1000, hour_us))
+    for request in ("less", "more", "never"):
+        ask(counter, 300, T0_US + hour_us - 1, request)
+    later_us = T0_US + hour_us
+    assert ask(counter, 100, later_us, "x").used == 100
+    assert counter.done(10, later_us, "less").used == 100
+    assert counter.done(350, later_us, "more").used == 150
+    assert counter.done(350, later_us + hour_us, "never").used == 350, "its name is forgotten after a window"
+
+
+def test_a_reservation_of_a_short_window_is_known_for_a_quarter_of_an_hour() -> None:
+    counter = a_counter(a_limit(Algorithm.BUDGET, 1000))
+    ask(counter, 300, T0_US, "a")
+    ask(counter, 300, T0_US, "b")
+    assert counter.done(310, T0_US + RESERVATION_US - 1, "a").used == 10
+    assert counter.done(310, T0_US + RESERVATION_US, "b").used == 310
+    assert counter.expires_us() == T0_US + RESERVATION_US + SECOND_US
+
+
+@pytest.mark.parametrize("algorithm", CONDITIONAL)
+def test_zero_hits_ask_for_room_and_nothing_passes_a_limit_of_zero(algorithm: Algorithm) -> None:
+    counter = a_counter(a_limit(algorithm, 2))
+    assert ask(counter, 0, T0_US) == Verdict(False, 0, 2, counter.tell(False, 0, T0_US).reset_us)
+    assert ask(counter, 2, T0_US, "a").remaining == 0
+    assert ask(counter, 0, T0_US).over
+    assert ask(a_counter(a_limit(algorithm, 0)), 1, T0_US).over
+    assert ask(a_counter(a_limit(algorithm, 0)), 0, T0_US).over
+
+
+def test_a_fixed_window_counts_what_is_over_and_zero_hits_ask_whether_it_is() -> None:
+    counter = a_counter(a_limit(Algorithm.FIXED_WINDOW, 2))
+    assert ask(counter, 2, T0_US + 1) == Verdict(False, 2, 0, 999_999)
+    assert ask(counter, 0, T0_US + 1) == Verdict(False, 2, 0, 999_999)
+    assert ask(counter, 1, T0_US + 1) == Verdict(True, 3, 0, 999_999, 999_999)
+    assert ask(counter, 0, T0_US + 1).over
+    assert counter.done(4, T0_US + 1, "") == Verdict(False, 7, 0, 999_999)
+    assert ask(counter, -9, T0_US + 1) == Verdict(False, 0, 2, 999_999)
+    assert ask(counter, 1, T0_US + SECOND_US) == Verdict(False, 1, 1, SECOND_US)
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_counters_saturate_and_never_fall_below_zero(algorithm: Algorithm) -> None:
+    counter = a_counter(a_limit(algorithm, 1000))
+    counter.charge(-(1 << 60), T0_US, "a")
+    assert counter.tell(False, 1, T0_US).used == 0
+    for _ in range(3):
+        verdict = counter.done(1 << 60, T0_US, "a")
+    if algorithm is Algorithm.TOKEN_BUCKET:
+        assert verdict.used == -(-COUNT_MAX // 1000)
+    else:
+        assert verdict.used == (0 if algorithm is Algorithm.CONCURRENCY else COUNT_MAX)
+    assert verdict.remaining == (1000 if algorithm is Algorithm.CONCURRENCY else 0)
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@given(stream=steps, amount=st.integers(1, 7))
+def test_what_is_over_passes_after_the_time_that_was_told(
+    algorithm: Algorithm, stream: list[tuple[int, int]], amount: int
+) -> None:
+    counter = a_counter(a_limit(algorithm, amount))
+    now_us = T0_US
+    for at, (gone_us, hits) in enumerate(stream):
+        now_us += gone_us
+        hits = min(hits, amount) if algorithm is not Algorithm.CONCURRENCY else 1
+        verdict = ask(counter, hits, now_us, f"r{at}")
+        assert verdict.remaining == (0 if verdict.over else amount - verdict.used)
+        if verdict.over:
+            assert 0 < verdict.retry_us <= verdict.reset_us + 1
+            if verdict.retry_us > 3:
+                assert counter.over(hits, now_us + verdict.retry_us - 3)
+            assert not counter.over(hits, now_us + verdict.retry_us)
+            now_us += verdict.retry_us
+        else:
+            assert verdict.retry_us == 0
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@given(stream=steps, amount=st.integers(1, 7))
+def test_all_is_there_again_after_the_time_that_was_told(
+    algorithm: Algorithm, stream: list[tuple[int, int]], amount: int
+) -> None:
+    counter = a_counter(a_limit(algorithm, amount))
+    now_us = T0_US
+    for at, (gone_us, hits) in enumerate(stream):
+        now_us += gone_us
+        verdict = ask(counter, hits, now_us, f"r{at}")
+    then_us = now_us + verdict.reset_us
+    if algorithm is not Algorithm.BUDGET:
+        assert counter.expires_us() <= then_us
+    assert counter.tell(False, 1, then_us).used == 0
+
+
+@pytest.mark.parametrize("algorithm", [one for one in Algorithm if one is not Algorithm.CONCURRENCY])
+@given(stream=walks, amount=st.integers(1, 5))
+def test_a_clock_that_goes_back_by_less_than_a_window_lets_nothing_more_through(
+    algorithm: Algorithm, stream: list[tuple[int, int]], amount: int
+) -> None:
+    """As if the clock had stood still; a sliding window lets through less now, and that later at most."""
+    stepping, standing = a_counter(a_limit(algorithm, amount)), a_counter(a_limit(algorithm, amount))
+    now_us = latest_us = T0_US
+    more = 0
+    for at, (gone_us, hits) in enumerate(stream):
+        now_us = max(now_us + gone_us, latest_us - SECOND_US)
+        latest_us = max(latest_us, now_us)
+        more += hits * (not ask(stepping, hits, now_us, f"r{at}").over)
+        more -= hits * (not ask(standing, hits, latest_us, f"r{at}").over)
+        assert more == 0 or (algorithm is Algorithm.SLIDING_WINDOW and more <= amount)
+
+
+@given(walks, st.integers(1, 5))
+def test_a_clock_that_goes_back_leaves_leases_as_long_as_it_says(stream: list[tuple[int, int]], amount: int) -> None:
+    counter = a_counter(a_limit(Algorithm.CONCURRENCY, amount))
+    now_us = latest_us = T0_US
+    held: list[tuple[int, int]] = []
+    for gone_us, hits in stream:
+        now_us = max(now_us + gone_us, latest_us - SECOND_US)
+        latest_us = max(latest_us, now_us)
+        if not ask(counter, hits, now_us).over:
+            held.append((now_us + SECOND_US, hits))
+        assert sum(hits for until_us, hits in held if until_us > latest_us) <= amount
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_a_clock_set_back_forgives_nothing_and_locks_nobody_out(algorithm: Algorithm) -> None:
+    counter = a_counter(a_limit(algorithm, 5))
+    for at in range(5):
+        assert not ask(counter, 1, T0_US, f"r{at}").over
+    back_us = T0_US - 3600 * SECOND_US
+    verdict = ask(counter, 1, back_us, "x")
+    assert verdict.over
+    assert verdict.reset_us <= 2 * SECOND_US
+    assert not ask(counter, 1, back_us + 2 * SECOND_US, "y").over
+
+
+@pytest.mark.parametrize(
+    ("now", "last", "stands"), [(10, 9, 10), (10, 10, 10), (10, 11, 11), (10, 15, 15), (10, 16, 10)]
+)
+def test_a_clock_stands_for_a_window_at_most(now: int, last: int, stands: int) -> None:
+    assert stands_us(now, last, 5) == stands
+
+
+def test_a_bucket_whose_limit_changes_lacks_as_many_as_before() -> None:
+    counter = a_counter(a_limit(Algorithm.TOKEN_BUCKET, 10, burst=10))
+    assert isinstance(counter, TokenBucket)
+    assert ask(counter, 7, T0_US).remaining == 3
+    assert counter.adopt(a_limit(Algorithm.TOKEN_BUCKET, 3, 60 * SECOND_US, burst=20), T0_US)
+    assert counter.tell(False, 1, T0_US) == Verdict(False, 7, 13, 140 * SECOND_US)
+    assert not counter.adopt(a_limit(Algorithm.BUDGET, 3), T0_US)
+
+
+def test_leases_are_shortened_with_their_limit() -> None:
+    counter = a_counter(a_limit(Algorithm.CONCURRENCY, 2, 60 * SECOND_US))
+    ask(counter, 1, T0_US, "a")
+    assert counter.adopt(a_limit(Algorithm.CONCURRENCY, 1, 10 * SECOND_US), T0_US + SECOND_US)
+    assert ask(counter, 1, T0_US + 11 * SECOND_US - 1, "b").over
+    assert not ask(counter, 1, T0_US + 11 * SECOND_US, "b").over
+    assert not counter.adopt(a_limit(Algorithm.FIXED_WINDOW, 1), T0_US)
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.FIXED_WINDOW, Algorithm.SLIDING_WINDOW, Algorithm.BUDGET])
+def test_windows_go_on_under_another_amount_and_not_under_another_length(algorithm: Algorithm) -> None:
+    counter = a_counter(a_limit(algorithm, 5))
+    ask(counter, 3, T0_US)
+    assert counter.adopt(a_limit(algorithm, 4), T0_US)
+    assert counter.tell(False, 1, T0_US).remaining == 1
+    assert not counter.adopt(a_limit(algorithm, 4, 2 * SECOND_US), T0_US)

@@ -1,0 +1,280 @@
+"""Counters in memory: two steps within a request, bounds under hostile keys, expiry, newer files."""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.ratelimit_models import ModelStore
+
+from borderpost_ratelimit.algorithms.counter import HUNGER
+from borderpost_ratelimit.charges import Charge, Phase, Store, Unanswered, Verdict, Verdicts
+from borderpost_ratelimit.limits import SECOND_US, Algorithm, Limit, Unit
+from borderpost_ratelimit.stores.memory import DROPPED_A_TURN, MemoryStore
+
+T0_US = 1_800_000_000 * SECOND_US
+CONDITIONAL = [one for one in Algorithm if one is not Algorithm.FIXED_WINDOW]
+
+
+def a_limit(algorithm: Algorithm, amount: int, window_s: int = 1, *, burst: int = 0, binding: bool = True) -> Limit:
+    return Limit(
+        "d", algorithm, amount, Unit.SECOND, window_s * SECOND_US, burst=burst or amount, binding=binding
+    )  # fmt: skip
+
+
+def take(store: Store, charges: Sequence[Charge], now_us: int = T0_US) -> Verdicts:
+    """Return the verdicts of one request."""
+    told: list[Sequence[Verdicts | Unanswered]] = []
+    store.take([tuple(charges)], now_us, told.append)
+    [[verdicts]] = told
+    assert not isinstance(verdicts, Unanswered)
+    return verdicts
+
+
+def one(store: Store, limit: Limit, key: str, now_us: int = T0_US, hits: int = 1, request: str = "") -> Verdict:
+    return take(store, [Charge(limit, key, hits, Phase.BEGIN, request)], now_us)[0]
+
+
+LIMITS = {
+    **{f"{a.value}": a_limit(a, 5) for a in Algorithm},
+    **{f"{a.value} of two seconds": a_limit(a, 3, 2, burst=4) for a in Algorithm},
+    **{f"{a.value} in shadow": a_limit(a, 2, binding=False) for a in Algorithm},
+    "nothing": a_limit(Algorithm.SLIDING_WINDOW, 0, 7),
+}
+charges = st.builds(
+    lambda key, hits, phase, request: Charge(LIMITS[key], key, hits, phase, request),
+    st.sampled_from(sorted(LIMITS)),
+    st.sampled_from([1, 1, 1, 1, 2, 3, 0, -1]),
+    st.sampled_from([Phase.BEGIN, Phase.BEGIN, Phase.BEGIN, Phase.DONE, Phase.LOOK]),
+    st.sampled_from(["", "a", "b"]),
+)
+requests = st.lists(
+    st.tuples(st.sampled_from([0, 1, 90_000, 333_334, 1_000_000, 2_500_000]), st.lists(charges, max_size=4)),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(requests)
+def test_streams_of_requests_are_counted_as_by_a_model_that_keeps_everything(
+    stream: list[tuple[int, list[Charge]]],
+) -> None:
+    store, model, now_us = MemoryStore(1000), ModelStore(), T0_US
+    for gone_us, request in stream:
+        now_us += gone_us
+        told = [(verdict.over, verdict.used) for verdict in take(store, request, now_us)]
+        assert told == model.take(request, now_us)
+
+
+def test_it_answers_a_batch_in_order_at_once() -> None:
+    store = MemoryStore(10)
+    limit = a_limit(Algorithm.FIXED_WINDOW, 2)
+    told: list[Sequence[Verdicts | Unanswered]] = []
+    charge = Charge(limit, "k", 1)
+    store.take([(charge,), (), (charge, charge)], T0_US, told.append)
+    assert told == [
+        [
+            (Verdict(False, 1, 1, SECOND_US),),
+            (),
+            (Verdict(False, 2, 0, SECOND_US), Verdict(True, 3, 0, SECOND_US, SECOND_US)),
+        ]
+    ]
+
+
+@pytest.mark.parametrize("algorithm", CONDITIONAL)
+def test_a_refused_request_uses_up_nothing_but_fixed_windows(algorithm: Algorithm) -> None:
+    store = MemoryStore(10)
+    mine, full = a_limit(algorithm, 2), a_limit(Algorithm.FIXED_WINDOW, 0)
+    both = [Charge(mine, "mine", 1, Phase.BEGIN, "r"), Charge(full, "full", 1)]
+    assert [(v.over, v.used) for v in take(store, both)] == [(False, 0), (True, 1)]
+    assert [(v.over, v.used) for v in take(store, both[::-1])] == [(True, 2), (False, 0)]
+    shadow = [both[0], Charge(a_limit(Algorithm.FIXED_WINDOW, 0, binding=False), "shadow", 1)]
+    assert [(v.over, v.used) for v in take(store, shadow)] == [(False, 1), (True, 1)]
+
+
+@pytest.mark.parametrize("algorithm", CONDITIONAL)
+def test_two_charges_of_one_request_to_one_counter_have_to_fit_together(algorithm: Algorithm) -> None:
+    store = MemoryStore(10)
+    charge = Charge(a_limit(algorithm, 3), "k", 2, Phase.BEGIN, "r")
+    assert [(v.over, v.used) for v in take(store, [charge, charge])] == [(False, 0), (True, 0)]
+    shadow = Charge(a_limit(algorithm, 3, binding=False), "k", 2, Phase.BEGIN, "r")
+    assert [(v.over, v.used) for v in take(store, [shadow, shadow])] == [(False, 2), (True, 2)]
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_looking_charges_nothing_and_makes_nothing(algorithm: Algorithm) -> None:
+    store, limit = MemoryStore(10), a_limit(algorithm, 1)
+    look = Charge(limit, "k", 0, Phase.LOOK)
+    assert take(store, [look])[0][:3] == (False, 0, 1)
+    assert len(store) == 0
+    one(store, limit, "k")
+    assert take(store, [look])[0][:3] == (True, 1, 0)
+    assert take(store, [look])[0][:3] == (True, 1, 0)
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_ends_of_what_nobody_began_keep_nothing_where_they_charge_nothing(algorithm: Algorithm) -> None:
+    store, limit = MemoryStore(10), a_limit(algorithm, 1)
+    assert take(store, [Charge(limit, "k", 0, Phase.DONE, "r")])[0][:3] == (False, 0, 1)
+    assert len(store) == 0
+    verdict = take(store, [Charge(limit, "k", 5, Phase.DONE, "r")])[0]
+    assert verdict[:3] == ((False, 0, 1) if algorithm is Algorithm.CONCURRENCY else (False, 5, 0))
+
+
+def flood(store: MemoryStore, limit: Limit, keys: int, now_us: int = T0_US, *, first: int = 0) -> int:
+    """Charge as many new keys; return how many pass."""
+    batch = [(Charge(limit, f"key {at}", 1, Phase.BEGIN, f"r{at}"),) for at in range(first, first + keys)]
+    told: list[Sequence[Verdicts | Unanswered]] = []
+    store.take(batch, now_us, told.append)
+    return sum(not verdicts[0].over for verdicts in told[0] if not isinstance(verdicts, Unanswered))
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_a_flood_of_keys_shares_one_counter_where_there_is_no_place(algorithm: Algorithm) -> None:
+    store, limit = MemoryStore(900), a_limit(algorithm, 7, 60)
+    through = flood(store, limit, 2000)
+    own = 900 * HUNGER // (HUNGER + 1)
+    assert len(store) == own
+    assert store.overflowed == 2000 - own
+    held = algorithm in (Algorithm.CONCURRENCY, Algorithm.BUDGET)
+    assert through == own + (0 if held else 7), "leases and reservations need places, too"
+    other = a_limit(algorithm, 3, 60)
+    assert not one(store, other, "of another rule").over
+    assert store.overflowed == 2000 - own, "other rules keep a part of the room"
+
+
+def test_a_limit_whose_leases_find_no_place_is_over_for_as_long() -> None:
+    store, limit = MemoryStore(9), a_limit(Algorithm.CONCURRENCY, 100, 60)
+    for at in range(8):
+        assert not one(store, limit, "k", request=f"r{at}").over
+    assert one(store, limit, "k", request="r8").over
+    take(store, [Charge(limit, "k", 1, Phase.DONE, "r3")])
+    assert not one(store, limit, "k", request="r8").over
+
+
+def crowded(limit: Limit) -> MemoryStore:
+    """Return a store in which the limit gets no place for another second."""
+    store = MemoryStore(9)
+    short = Limit("d", Algorithm.FIXED_WINDOW, 1, Unit.SECOND, SECOND_US)
+    for at in range(10):
+        one(store, short, f"short {at}")
+    assert not one(store, limit, "the last place").over
+    return store
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_a_key_that_was_counted_together_goes_on_with_that(algorithm: Algorithm) -> None:
+    limit = a_limit(algorithm, 3, 60)
+    store = crowded(limit)
+    for request in ("a", "b"):
+        assert not one(store, limit, "mine", request=request).over
+    assert (store.shared, len(store)) == (2, 9)
+    for now_us in (T0_US + 2 * SECOND_US, T0_US + 3 * SECOND_US):
+        take(store, [], now_us)
+    assert len(store) == 1, "there is room again"
+    later_us = T0_US + 3 * SECOND_US
+    assert one(store, limit, "mine", later_us).used == 3
+    assert one(store, limit, "mine", later_us).over
+    assert one(store, limit, "another", later_us).used == 3
+    long_after_us = T0_US + 1200 * SECOND_US
+    assert not one(store, limit, "third", long_after_us).over
+    take(store, [], long_after_us)
+    assert (store.shared, len(store)) == (0, 1)
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.CONCURRENCY, Algorithm.BUDGET])
+def test_leases_and_reservations_of_a_shared_counter_end_there(algorithm: Algorithm) -> None:
+    limit = a_limit(algorithm, 3, 60)
+    store = crowded(limit)
+    ended = [Charge(limit, "mine", 0, Phase.DONE, "a")]
+    assert one(store, limit, "mine", hits=3, request="a").used == 3
+    assert one(store, limit, "another", request="b").over
+    assert take(store, ended)[0].used == 0
+    assert one(store, limit, "mine", hits=2, request="a").used == 2
+    for now_us in (T0_US + 2 * SECOND_US, T0_US + 3 * SECOND_US):
+        take(store, [], now_us)
+    assert one(store, limit, "mine", T0_US + 3 * SECOND_US, request="c").used == 3, "two may be its own"
+    assert take(store, ended, T0_US + 3 * SECOND_US)[0].used == 0, "told of the shared counter, which held it"
+    assert one(store, limit, "another", T0_US + 3 * SECOND_US, hits=3).used == 3
+
+
+def test_what_has_run_out_is_dropped_a_few_at_a_time() -> None:
+    store, limit = MemoryStore(10_000), a_limit(Algorithm.FIXED_WINDOW, 7)
+    flood(store, limit, 1000)
+    take(store, [], T0_US + SECOND_US)
+    assert len(store) == 1000
+    later_us = T0_US + 2 * SECOND_US
+    take(store, [], later_us)
+    assert len(store) == 1000 - DROPPED_A_TURN - 2
+    for _ in range(16):
+        take(store, [], later_us)
+    assert len(store) == 0
+    assert store.room.free == 10_000
+    assert not store._shares
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_places_come_back_when_all_has_run_out(algorithm: Algorithm) -> None:
+    store, limit = MemoryStore(300), a_limit(algorithm, 7)
+    for second in range(5):
+        flood(store, limit, 400, T0_US + second * SECOND_US, first=second * 400)
+        assert store.room.free >= 0
+    for turn in range(40):
+        take(store, [], T0_US + (2000 + turn) * SECOND_US)
+    assert (len(store), store.room.free, store.shared, store._shares) == (0, 300, 0, {})
+
+
+def test_what_goes_on_is_kept() -> None:
+    store, limit = MemoryStore(100), a_limit(Algorithm.CONCURRENCY, 3, 2)
+    for second in range(10):
+        one(store, limit, "k", T0_US + second * SECOND_US, request=f"r{second}")
+    assert len(store) == 1
+    assert one(store, limit, "k", T0_US + 9 * SECOND_US).used == 3
+
+
+def test_memory_is_bounded_under_a_flood_of_keys() -> None:
+    store, limit = MemoryStore(4500), a_limit(Algorithm.FIXED_WINDOW, 7, 60)
+    tracemalloc.start()
+    try:
+        for turn in range(4):
+            flood(store, limit, 5000, T0_US + turn * 40 * SECOND_US, first=turn * 5000)
+            held_bytes, _ = tracemalloc.get_traced_memory()
+            assert held_bytes < 4500 * 450
+    finally:
+        tracemalloc.stop()
+    assert len(store) <= 4000
+
+
+def test_a_newer_file_goes_on_with_what_was_counted() -> None:
+    store = MemoryStore(10)
+    one(store, a_limit(Algorithm.FIXED_WINDOW, 5), "k", hits=3)
+    assert one(store, a_limit(Algorithm.FIXED_WINDOW, 9), "k").remaining == 5
+    assert one(store, a_limit(Algorithm.FIXED_WINDOW, 3), "k").over
+
+
+def test_one_key_charged_for_two_windows_has_two_counters() -> None:
+    store = MemoryStore(10)
+    second, minute = a_limit(Algorithm.FIXED_WINDOW, 5), a_limit(Algorithm.FIXED_WINDOW, 5, 60)
+    for used in (1, 2, 3):
+        assert one(store, second, "k").used == used
+        assert one(store, minute, "k").used == used
+    take(store, [], T0_US + 2 * SECOND_US)
+    assert one(store, minute, "k", T0_US + 2 * SECOND_US).used == 4, "also when the other's window is over"
+
+
+def test_it_starts_and_forgets_everything_when_closed() -> None:
+    store, limit = MemoryStore(9), a_limit(Algorithm.FIXED_WINDOW, 5, 60)
+    asyncio.run(store.start())
+    flood(store, limit, 20)
+    asyncio.run(store.close())
+    assert (store.name, len(store), store.room.free, store.shared) == ("memory", 0, 9, 0)
+    assert one(store, limit, "k").used == 1
+
+
+def test_room_for_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="room for one"):
+        MemoryStore(0)
