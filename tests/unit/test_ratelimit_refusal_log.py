@@ -14,9 +14,7 @@ import pytest
 from borderpost.audit.inputs import InputStore
 from borderpost.audit.record import parse
 from borderpost.audit.verify import verify
-from borderpost.limiter.limits_record import limits_announcement
-from borderpost.limiter.refusal_log import MEANWHILE, STREAM, RecordedRefusals, counting_commits, recorded_rule
-from borderpost.record_keeper import RecordKeeper
+from borderpost.limiter.refusal_log import STREAM, RecordedRefusals, recorded_rule
 from borderpost_base import limits
 from borderpost_base.metrics import local_metrics
 from borderpost_base.world import World
@@ -42,21 +40,15 @@ class Kept:
         self.directory = directory
         self.disk = FailingDisk()
         self.clock = TestClock()
-        world = World(disk=self.disk, clock=self.clock)
         self.metrics = local_metrics()
-        self.inputs = InputStore(directory, World())
-        self.keeper = RecordKeeper(
-            stream=STREAM, spec=small_spec(directory=directory), inputs=self.inputs, world=world,
-            unavailable=self.metrics.limiter_audit_unavailable, on_commit=counting_commits(self.metrics),
-            meanwhile=MEANWHILE,
-        )  # fmt: skip
         self.log = RecordedRefusals(
-            self.keeper, world, self.metrics, **{"wait_ms_max": MANY_MS, "sum_up_s": 0.01, **bounds}
-        )
+            small_spec(directory=directory), World(disk=self.disk, clock=self.clock), self.metrics,
+            **{"wait_ms_max": MANY_MS, "sum_up_s": 0.01, **bounds},
+        )  # fmt: skip
 
     async def open(self) -> None:
-        self.keeper.open_soon()
-        await until(lambda: self.keeper.available)
+        self.log.open_soon()
+        await until(lambda: self.log.available)
 
     async def refuse(self, *refusals: Refusal) -> bool:
         """Hand over refusals of one turn, and return what was told of them."""
@@ -88,8 +80,7 @@ async def keeping(directory: Path, **bounds: Any) -> AsyncIterator[Kept]:
     finally:
         kept.disk.heal()
         kept.disk.hang.set()
-        kept.log.finish()
-        await kept.keeper.stop(within_s=10)
+        await kept.log.stop(within_s=10)
 
 
 def test_a_refusal_is_durable_under_its_decision_before_envoy_hears_it(tmp_path: Path) -> None:
@@ -177,7 +168,7 @@ def test_what_a_failing_disk_loses_is_told_once_it_is_back(tmp_path: Path, call:
             assert await kept.refuse(refusal()) is False  # the log refuses now
             assert kept.metrics.limiter_audit_unavailable.get() == 1
             kept.disk.heal()
-            await until(lambda: kept.keeper.available)
+            await until(lambda: kept.log.available)
             assert await kept.refuse(refusal())
             await until(lambda: kept.counted() == (1, 0, 3))
             assert sum(gap["lost"] for gap in kept.records("gap")) == 2
@@ -206,10 +197,10 @@ def test_a_sum_that_is_lost_is_counted_again(tmp_path: Path) -> None:
             await kept.open()
             await kept.refuse(refusal())
             kept.disk.fail("fdatasync", errno.EIO, times=1_000_000)
-            await until(lambda: not kept.keeper.available)
+            await until(lambda: not kept.log.available)
             await kept.refuse(refusal(rule="inference.key"))
             kept.disk.heal()
-            await until(lambda: kept.keeper.available)
+            await until(lambda: kept.log.available)
             await until(lambda: kept.counted() == (0, 2, 0))
             (several,) = kept.records("limit.refusals")
             assert several["rules"] == {"inference.tenant": 1, "inference.key": 1}
@@ -226,12 +217,13 @@ def test_the_limits_in_force_are_stored_and_named_before_the_first_refusal(tmp_p
     async def main() -> None:
         async with keeping(tmp_path / "audit") as kept:
             await kept.open()
-            kind, fields = limits_announcement(load([limits_file]), kept.inputs)
-            kept.keeper.announce("limits", kind, fields)
+            book = load([limits_file])
+            kept.log.store(book)
+            kept.log.in_force(book)
             assert await kept.refuse(refusal())
             (named,), (refused,) = kept.records("limits.activate"), kept.records("limit.refuse")
             assert named["seq"] < refused["seq"] and named["domains"] == 1
-            assert limits_file.read_bytes() in kept.inputs.get(named["digest"])
+            assert limits_file.read_bytes() in InputStore(kept.directory, World()).get(named["digest"])
 
     asyncio.run(main())
     assert verify(tmp_path / "audit").findings == []

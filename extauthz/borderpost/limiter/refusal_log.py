@@ -23,7 +23,9 @@ from typing import Any, Final
 
 from borderpost.audit.batch import AuditUnavailable
 from borderpost.audit.committer import Commit
+from borderpost.audit.config import AuditSpec
 from borderpost.audit.fields import check_given
+from borderpost.audit.inputs import InputStore
 from borderpost.audit.kinds import format_stamp
 from borderpost.audit.prepared import PreparedRecord
 from borderpost.audit.profile import encode
@@ -34,11 +36,12 @@ from borderpost_base.logs import get_logger
 from borderpost_base.memo import Remembered
 from borderpost_base.metrics import Metrics
 from borderpost_base.world import World
+from borderpost_ratelimit.files.book import Book
 from borderpost_ratelimit.refusals import Refusal
 
 STREAM: Final = "limiter"
-"""Name of the limiter's audit stream."""
-MEANWHILE: Final = "refusals of limits stand without a record"
+"""Name of the limiter's audit stream; a successor's, while both run, has a number behind it."""
+_MEANWHILE: Final = "refusals of limits stand without a record"
 """What it means for requests that the stream takes none."""
 OTHER: Final = "other"
 """Stands for the rules beyond those that one record names."""
@@ -50,16 +53,22 @@ Released = Callable[[bool], None]
 
 
 class RecordedRefusals:
-    """A `borderpost_ratelimit.refusals.RefusalLog` on an audit stream. Used on its loop's thread."""
+    """A log of refusals on an audit stream (`borderpost.limiter.record.Refusals`). Made and used on its loop."""
 
     def __init__(
-        self, keeper: RecordKeeper, world: World, metrics: Metrics, *,
+        self, spec: AuditSpec, world: World, metrics: Metrics, *, stream: int = 0, in_batches: bool = False,
         singly_s_max: int = limits.REFUSALS_RECORDED_S_MAX, wait_ms_max: int = limits.REFUSAL_RECORD_WAIT_MS_MAX,
         sum_up_s: float = 1.0,
     ) -> None:  # fmt: skip
-        """`singly_s_max` bounds the records a second, `wait_ms_max` how long a refusal waits for its own; what is only
-        counted is recorded after `sum_up_s`."""
-        self._keeper = keeper
+        """`stream` tells the streams of a limiter and its successor apart; `in_batches` says that the engine hands over
+        what arrives in one turn together. `singly_s_max` bounds the records a second, `wait_ms_max` how long a refusal
+        waits for its own; what is only counted is recorded after `sum_up_s`."""
+        self._inputs = InputStore(spec.directory, world)
+        self._in_batches = in_batches
+        self._keeper = RecordKeeper(
+            stream=f"{STREAM}-{stream}" if stream else STREAM, spec=spec, inputs=self._inputs, world=world,
+            unavailable=metrics.limiter_audit_unavailable, on_commit=_counting_commits(metrics), meanwhile=_MEANWHILE,
+        )  # fmt: skip
         self._world = world
         self._metrics = metrics
         self._singly_s_max = singly_s_max
@@ -90,15 +99,40 @@ class RecordedRefusals:
         if not waiting.released:
             waiting.timer = self._loop.call_later(self._wait_s_max, waiting.be_late)
 
-    def lost(self, refusals: Sequence[Refusal], at_us: int) -> None:
-        """Count refusals whose records were chained and never became durable."""
-        self._count((), refusals, at_us)
+    @property
+    def available(self) -> bool:
+        """Return whether what is refused now can be recorded."""
+        return self._keeper.available
 
-    def finish(self) -> None:
-        """Chain what is only counted so far, if the log takes it; for the end of the process."""
+    def open_soon(self) -> None:
+        """Begin to open the stream, and go on trying until it is open."""
+        self._keeper.open_soon(in_loop=self._in_batches, kernel_sync=True)
+
+    async def stop(self, *, within_s: float) -> None:
+        """Record what is only counted so far, and close the stream in order."""
         self._wait_no_more()
         self._sum_up()
         self._wait_no_more()
+        await self._keeper.stop(within_s=within_s)
+
+    def store(self, book: Book) -> None:
+        """Store what limits files say, so that records can name them. Waits for the disk, on any thread; a disk that
+        does not take them leaves them unnamed."""
+        try:
+            self._inputs.put(book.content)
+        except OSError as error:
+            self._log.error("limits files cannot be stored: no record will name them", error=str(error))
+
+    def in_force(self, book: Book) -> None:
+        """Have a record say, before the next refusal, that these limits are in force."""
+        digest = f"sha256:{book.digest}"
+        if self._inputs.has(digest):
+            self._keeper.announce("limits", "limits.activate", {"digest": digest, "domains": len(book.domains)})
+            self._keeper.say(self._world.now_us())
+
+    def lost(self, refusals: Sequence[Refusal], at_us: int) -> None:
+        """Count refusals whose records were chained and never became durable."""
+        self._count((), refusals, at_us)
 
     def _room(self, mono_us: int) -> int:
         second = mono_us // _SECOND_US
@@ -263,7 +297,7 @@ class _Waiting:
         self._release(False)
 
 
-def counting_commits(metrics: Metrics) -> Callable[[Commit], None]:
+def _counting_commits(metrics: Metrics) -> Callable[[Commit], None]:
     """Return what counts the limiter's commits."""
 
     def count(commit: Commit) -> None:
