@@ -14,8 +14,8 @@ from borderpost_base.memo import Remembered
 from borderpost_ratelimit.charges import Charge, Phase
 from borderpost_ratelimit.encoding import field, number_field
 from borderpost_ratelimit.limits import Algorithm, Limit, Unit
-from borderpost_ratelimit.questions import HITS_MAX, Asked, Override, Question
-from borderpost_ratelimit.rules import Entries, Match, Rule, RuleBook
+from borderpost_ratelimit.questions import HITS_MAX, Asked, Question
+from borderpost_ratelimit.rules import Match, Rule, RuleBook
 from borderpost_ratelimit.settings import ServiceSettings
 from borderpost_ratelimit.statistics import RuleCounts, Statistics
 
@@ -124,15 +124,14 @@ class Planner:
         self._settings = settings
         self._statistics = statistics
         self._domains = rules.domains
-        self._met: Remembered[tuple[str, Entries, Override | None], Met] = Remembered(settings.remembered_requests_max)
         self._told: Remembered[int, tuple[Rule, tuple[ToldLimit, ...]]] = Remembered(settings.remembered_requests_max)
         """By a rule's id; the rule beside it keeps that id its own."""
 
-    def plan(self, question: Question, *, remember: bool) -> Plan:
-        """Return what a question means; `remember` what its descriptors meet, if they are not too long for that."""
+    def plan(self, question: Question) -> Plan:
+        """Return what a question means."""
         domain = question.domain
         known = domain in self._domains
-        found = [self._meet(domain, asked, remember) if known else None for asked in question.asked]
+        found = [self._meet(domain, asked) if known else None for asked in question.asked]
         replaced: list[str] = []
         for met in found:
             if met is not None and met.replaces:
@@ -157,23 +156,14 @@ class Planner:
             parts.append(Part(index, met, first, len(charges), status, done=asked.done))
         return Plan(question, parts, tuple(charges), unlimited=unlimited, known=known)
 
-    def _meet(self, domain: str, asked: Asked, remember: bool) -> Met | None:
+    def _meet(self, domain: str, asked: Asked) -> Met | None:
         """Return what a descriptor meets; None for nothing."""
-        key = (domain, asked.entries, asked.override)
-        met = self._met.get(key)
-        if met is None:
-            match = self._match(domain, asked)
-            if match is not None:
-                met = self._know(match, own=asked.override is not None)
-                if remember:
-                    self._met.put(key, met)
-        return met
-
-    def _match(self, domain: str, asked: Asked) -> Match | None:
-        if asked.override is None:
-            return self._rules.match(domain, asked.entries)
-        amount, unit, multiplier = asked.override
-        return self._rules.override(domain, asked.entries, amount, unit, multiplier)
+        own = asked.override
+        if own is None:
+            match = self._rules.match(domain, asked.entries)
+        else:
+            match = self._rules.override(domain, asked.entries, own.amount, own.unit, own.multiplier)
+        return None if match is None else self._know(match, own=own is not None)
 
     def _know(self, match: Match, *, own: bool) -> Met:
         """Return what is known of a match. The names of rules that requests bring themselves are theirs to choose."""

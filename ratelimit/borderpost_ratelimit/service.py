@@ -50,6 +50,8 @@ class RateLimitService:
         self._refusals = refusals
         self._answerer = Answerer(settings, statistics)
         self._plans: Remembered[bytes, Plan] = Remembered(settings.remembered_requests_max)
+        self._seen: set[int] = set()
+        """Hashes of messages that came once."""
         self._planner: Planner | None = None
         self._log = get_logger("ratelimit")
         if rules is not None:
@@ -64,6 +66,7 @@ class RateLimitService:
         """Go on by another set of limits files: what was planned by the last one is forgotten. Counters stay."""
         self._planner = Planner(rules, self._settings, self._statistics)
         self._plans.clear()
+        self._seen.clear()
 
     def messages(self, batch: Sequence[tuple[Call, bytes]]) -> None:
         """Plan a batch and charge it; answers follow when the store has them."""
@@ -100,12 +103,20 @@ class RateLimitService:
         """
         if self._planner is None:
             raise NoRules("no limits are loaded")
-        question = read(message, self._settings.descriptors_max, self._settings.entries_max)
-        short = len(message) <= _REMEMBERED_BYTES_MAX
-        plan = self._planner.plan(question, remember=short)
-        if short and (not places or places == question.names_at):
-            self._plans.put(bare, plan)
+        plan = self._planner.plan(read(message, self._settings.descriptors_max, self._settings.entries_max))
+        if len(message) <= _REMEMBERED_BYTES_MAX and (not places or places == plan.question.names_at):
+            self._remember(bare, plan)
         return plan
+
+    def _remember(self, bare: bytes, plan: Plan) -> None:
+        """Remember a plan when its bytes come a second time: in a flood of new ones, nothing is kept or thrown out."""
+        seen = hash(bare)
+        if seen in self._seen:
+            self._plans.put(bare, plan)
+            return
+        if len(self._seen) >= self._settings.remembered_requests_max:
+            self._seen.clear()
+        self._seen.add(seen)
 
     def _fail(self, call: Call, status: StatusCode, text: str) -> None:
         self._statistics.service_error += 1

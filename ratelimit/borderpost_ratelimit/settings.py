@@ -56,4 +56,4 @@ class ServiceSettings:
     entries_max: int = 64
     """Entries a descriptor."""
     remembered_requests_max: int = 8192
-    """Requests recognised by their bytes, and as many descriptors by their entries; about 2 KiB each."""
+    """Requests recognised by their bytes, at least 2; about 2 KiB each."""
