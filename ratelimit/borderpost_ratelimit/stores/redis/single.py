@@ -50,11 +50,11 @@ def verdict(charge: Charge, over: bool, a: int, b: int, c: int, now_us: int, lef
     algorithm = limit.algorithm
     hits = charge.hits if charge.phase is not Phase.LOOK else max(charge.hits, 1)
     if algorithm is Algorithm.TOKEN_BUCKET:
-        bucket = TokenBucket(limit, "", Share(limit, _ROOM), now_us)
+        bucket = TokenBucket(limit, "", Share(limit, _ROOM, _ROOM), now_us)
         bucket.level = a
         return bucket.tell(over, hits, now_us)
     if algorithm is Algorithm.SLIDING_WINDOW:
-        window = SlidingWindow(limit, "", Share(limit, _ROOM), now_us)
+        window = SlidingWindow(limit, "", Share(limit, _ROOM, _ROOM), now_us)
         window.current, window.previous = a, b
         return window.tell(over, hits, window.start_us + limit.window_us - c)
     if algorithm is Algorithm.CONCURRENCY:
