@@ -31,7 +31,7 @@ class Described(NamedTuple):
 
 
 def descriptor_set_of(services: Iterable[Described]) -> bytes:
-    """Return a serialised `google.protobuf.FileDescriptorSet`, with all that its files import, and the health service."""
+    """Return a serialised `google.protobuf.FileDescriptorSet`: these services, what they need, and gRPC's health."""
     declared = list(services)
     files: dict[str, FileDescriptorProto] = {}
     for each in declared:

@@ -28,10 +28,12 @@ from borderpost.admin.feeds import feeds_route
 from borderpost.admin.token import AdminDoor
 from borderpost.certificates import CertificateWatch
 from borderpost.config.load import Loaded, load_config
+from borderpost.config.model import Config
 from borderpost.config.observe import observe_warning
 from borderpost.counters.counting import Counting
 from borderpost.feeds import Feeds
 from borderpost.health import Check, Outcome
+from borderpost.limiter_hold import LimiterHold
 from borderpost.publication import Publication
 from borderpost.reviews import Reviews
 from borderpost.rollback import Settled, settle
@@ -113,6 +115,7 @@ class Steward:
             metrics_directory=self._metrics_directory,
             on_restart=lambda index: self._metrics.worker_restarts_total.inc(str(index)),
         )
+        self._limiter = LimiterHold(runtime, self._metrics, world)
         self._settings = ""
         """Name of the settings that workers are to run by."""
         self._reloading = asyncio.Lock()
@@ -156,6 +159,7 @@ class Steward:
             self._publication.start()
             self._feeds.start()
             self._supervisor.start(self._settings)
+            self._limiter.start(self._config)
             self._log.info("started", pid=os.getpid(), workers=self._config.server.workers)
             self._tell_observed()
             await self._until_stopped(admin, background)
@@ -178,7 +182,8 @@ class Steward:
         for reload in self._reloads:
             reload.cancel()
         await asyncio.gather(*self._reloads, return_exceptions=True)
-        await self._supervisor.stop(grace_s=self._config.server.drain_s + _KILL_AFTER_DRAIN_S)
+        grace_s = self._config.server.drain_s + _KILL_AFTER_DRAIN_S
+        await asyncio.gather(self._supervisor.stop(grace_s=grace_s), self._limiter.stop())
         await self._feeds.stop()
         await self._publication.stop()
         self._admin.should_exit = True
@@ -198,6 +203,7 @@ class Steward:
 
     async def _beat(self) -> None:
         while True:
+            self._limiter.beat(self._world.clock.mono_us())
             if self._publication.complete:  # else workers must come to doubt what they decide by
                 self._page.beat_steward(self._world.clock.mono_us())
             await asyncio.sleep(_BEAT_S)
@@ -238,6 +244,7 @@ class Steward:
             try:
                 loaded = await asyncio.to_thread(self._source.load)
                 refuse_unreloadable(self._config, loaded.config)
+                self._limiter.refuse(loaded.config)
                 settings = settings_of(loaded.config).write(self._runtime)
                 self._publication.replace(loaded)
             except (BorderpostError, Problems, OSError) as error:
@@ -250,10 +257,20 @@ class Steward:
             self._tell_observed()
             self._certificates.replace(loaded.config.server)
             broken = self._certificates.take()
+            await self._follow_limiter(loaded.config)
             if all(seat.settings == settings for seat in self._supervisor.seats):
                 self._note_outcome("taken", "kept", () if broken is None else (broken,))
             else:
                 await self._replace_workers("taken", settings)
+
+    async def _follow_limiter(self, config: Config) -> None:
+        try:
+            if await self._limiter.replace(config):
+                self._log.info("the limiter follows the configuration")
+        except (BorderpostError, OSError) as error:
+            self._uptake.refused("limiter", as_told(error))
+        else:
+            self._uptake.taken("limiter", anew=False)
 
     async def _start_anew(self) -> None:
         async with self._reloading:
@@ -293,7 +310,7 @@ class Steward:
         if observed is not None:
             checks.append(Check("routes/enforced", Outcome.WARNING, observed.detail))
         parts = (self._publication.law, self._feeds, self._certificates, self._uptake, self._reviews)
-        return [*checks, *(check for part in parts for check in part.checks())]
+        return [*checks, *self._limiter.checks(), *(check for part in parts for check in part.checks())]
 
     def _worker_check(self, seat: Seat) -> Check:
         signs = self._page.worker(seat.stream)
@@ -314,6 +331,7 @@ class Steward:
         for seat in self._supervisor.seats:
             self._metrics.worker_up.set(float(self._worker_check(seat).holds), str(seat.index))
         self._publication.set_gauges()
+        self._limiter.set_gauges()
         self._certificates.tell()
         return base_metrics.exposition(self._metrics, self._metrics_directory)
 

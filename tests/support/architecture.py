@@ -95,7 +95,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("borderpost.feeds",),
     ("borderpost.admin",),
     ("borderpost.limiter",),
-    ("borderpost.worker", "borderpost.steward", "borderpost.supervisor", "borderpost.publication"),
+    ("borderpost.worker", "borderpost.steward", "borderpost.supervisor", "borderpost.publication", "borderpost.limiter_hold"),
     ("borderpost_envoy",),
     ("borderpost_istio",),
     ("borderpost.demo",),

@@ -21,14 +21,20 @@ def make_engine(name: str, options: ServerOptions, services: Sequence[Service]) 
     Raises EngineUnavailable for another name, and OptionsError if two services answer the same method or the engine
     lacks what the options ask for.
     """
-    if name not in ENGINE_NAMES:
-        raise EngineUnavailable(f"there is no engine `{name}`; there are: {', '.join(ENGINE_NAMES)}")
-    local = all(isinstance(each, UnixListen) for each in options.listen)
-    if name == "wire" or (name == "auto" and local):
+    if engine_of(name, options) == "wire":
         return WireEngine(options, methods_of(services))
     from borderpost_wire.grpcio_engine import GrpcioEngine  # grpcio takes a while to load: only where used
 
     return GrpcioEngine(options, methods_of(services))
+
+
+def engine_of(name: str, options: ServerOptions) -> str:
+    """Return which engine `make_engine` makes, `wire` or `grpcio`. Raises EngineUnavailable for another name."""
+    if name not in ENGINE_NAMES:
+        raise EngineUnavailable(f"there is no engine `{name}`; there are: {', '.join(ENGINE_NAMES)}")
+    if name == "auto":
+        return "wire" if all(isinstance(each, UnixListen) for each in options.listen) else "grpcio"
+    return name
 
 
 def methods_of(services: Sequence[Service]) -> Mapping[str, tuple[MethodKind, Service]]:

@@ -42,8 +42,8 @@ def make_app(
     section: str = "admin",
 ) -> Starlette:
     """Build the application over two questions (what came of every check, what are the metrics now) and further
-    routes, which see to it themselves who may use them. `open_to` says what a request's `Authorization` opens, `section` where
-    that is configured."""
+    routes, which see to it themselves who may use them. `open_to` says what a request's `Authorization` opens, and
+    `section` where that is configured."""
 
     def is_open(request: Request) -> bool:
         return open_to(request.headers.get("authorization", "")) is Opened.ALL

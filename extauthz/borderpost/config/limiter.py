@@ -1,7 +1,7 @@
 """The section `limiter`: the rate-limit service with the place where it listens; and its file where it runs alone.
 
-`borderpost ratelimit serve` needs no law. It reads the sections `limiter` and `logs` of the one configuration file, and
-passes over those that are the gateway's.
+`borderpost ratelimit serve` needs no law. It reads the sections `limiter`, `audit` and `logs` of the one configuration
+file, and passes over those that are the gateway's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
+from borderpost.audit.config import AuditSpec
 from borderpost.config.sections import AdminSpec, DoorSpec, LogsSpec
 from borderpost_base.strict import StrictModel
 from borderpost_ratelimit.config import LimitsSpec
@@ -58,6 +59,9 @@ class LimiterConfig(StrictModel):
     """The part of a configuration file that `borderpost ratelimit serve` reads."""
 
     limiter: LimiterSection
+    audit: AuditSpec | None = None
+    """Where refusals are recorded; null records none."""
+
     logs: LogsSpec = LogsSpec()
 
 

@@ -11,6 +11,7 @@ from borderpost.config.counters import CountersSection
 from borderpost.config.events import EventsSection
 from borderpost.config.istio import IstioSection
 from borderpost.config.keys import config_keys
+from borderpost.config.limiter import LimiterSection
 from borderpost.config.observe import ObserveSection
 from borderpost.config.operation import AnswersSpec, RuntimeSpec
 from borderpost.config.pack_signatures import PackSignaturesSection
@@ -105,6 +106,9 @@ class Config(StrictModel):
 
     rate_limit: RateLimitSpec | None = None
     """A rate-limit service, which the rendered Envoy asks about requests that may go somewhere; none by default."""
+
+    limiter: LimiterSection | None = None
+    """The rate-limit service that runs beside the workers, a process of its own; null runs none."""
 
     istio: IstioSection | None = None
     """The Istio ingress gateway that asks Borderpost, for `borderpost render istio`; null where there is none. With it

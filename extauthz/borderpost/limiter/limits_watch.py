@@ -27,10 +27,13 @@ WHAT: Final = "limits"
 class LimitsWatch:
     """A watch over the limits files of one limiter. Used on its loop.
 
-    `take` is told of each set that comes into force.
+    `keep` is told of each set before it comes into force, off the loop; `take` is told as it does.
     """
 
-    def __init__(self, spec: LimitsSpec, *, take: Callable[[Book], None], uptake: Uptake) -> None:
+    def __init__(
+        self, spec: LimitsSpec, *, take: Callable[[Book], None], uptake: Uptake, keep: Callable[[Book], None]
+    ) -> None:
+        self._keep = keep
         self._spec = spec
         self._take = take
         self._uptake = uptake
@@ -42,6 +45,7 @@ class LimitsWatch:
     def begin(self) -> Book:
         """Return what lies there at the start. Raises Problems with all that is wrong with it."""
         book = self._read()
+        self._keep(book)
         self._uptake.begins(WHAT)
         self._told(book)
         return book
@@ -57,6 +61,8 @@ class LimitsWatch:
         async with self._reading:
             try:
                 book = await asyncio.to_thread(self._read)
+                if book.digest != self._digest:
+                    await asyncio.to_thread(self._keep, book)
             except (BorderpostError, Problems) as error:
                 self._uptake.refused(WHAT, error)
                 return

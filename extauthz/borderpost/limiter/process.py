@@ -16,18 +16,17 @@ import signal
 from dataclasses import replace
 from typing import Any, Final
 
-from borderpost.admin.app import AdminServer
 from borderpost.certificates import CertificateWatch
 from borderpost.config.limiter import LimiterConfig
 from borderpost.health import Check, Outcome
 from borderpost.limiter.descriptors import descriptor_set
 from borderpost.limiter.limits_watch import LimitsWatch
 from borderpost.limiter.looked_at import looked_at
-from borderpost.limiter.record import Refusals
-from borderpost.limiter.stewarded import Stewarded
+from borderpost.limiter.refusal_log import RecordedRefusals
+from borderpost.limiter.stewarded import SERVING, Stewarded
 from borderpost.limiter.stores import store_of
 from borderpost.limiter.tally import Tally
-from borderpost.limiter.web import make_web
+from borderpost.limiter.web import LimiterWeb
 from borderpost.listening import is_free, listener_of
 from borderpost.snapshots import WorkerState
 from borderpost.uptake import Uptake, UptakeMetrics
@@ -39,12 +38,13 @@ from borderpost_ratelimit.files.book import Book
 from borderpost_ratelimit.service import RATE_LIMIT_SERVICE, RateLimitService
 from borderpost_ratelimit.statistics import Statistics
 from borderpost_wire.engine import Engine
-from borderpost_wire.engines import make_engine
+from borderpost_wire.engines import engine_of, make_engine
 from borderpost_wire.errors import ListenError
 from borderpost_wire.health import HealthService
 from borderpost_wire.listeners import tls_context
 from borderpost_wire.options import ServerOptions, UnixListen
 from borderpost_wire.reflection import ReflectionService
+from borderpost_wire.service import Service
 
 _BEAT_S: Final = 0.05
 _COPY_S: Final = 0.5
@@ -64,18 +64,27 @@ class Limiter:
     """One limiter. Raises Problems where its limits files cannot be taken at the start."""
 
     def __init__(
-        self, config: LimiterConfig, world: World, metrics: Metrics, *, stewarded: Stewarded | None = None,
-        refusals: Refusals | None = None,
-    ) -> None:  # fmt: skip
-        """`refusals` records what was refused; without it nothing is recorded."""
+        self, config: LimiterConfig, world: World, metrics: Metrics, *, stewarded: Stewarded | None = None
+    ) -> None:
+        """Make it on a running loop. What is refused is recorded where the configuration has a section `audit`."""
         self._config = config.limiter
         self._world = world
         self._metrics = metrics
         self._stewarded = stewarded
-        self._refusals = refusals
         self._log = get_logger("limiter")
+        door = self._config.server
+        self._listen = listener_of(door, socket=door.socket, port=door.port, section="limiter.server")
+        if stewarded is not None and stewarded.takes_over and isinstance(self._listen, UnixListen):
+            self._listen = replace(self._listen, takes_over=True)
+        options = ServerOptions(listen=(self._listen,))
+        self._refusals: RecordedRefusals | None = None
+        if config.audit is not None:
+            self._refusals = RecordedRefusals(
+                config.audit, world, metrics, stream=stewarded.stream if stewarded is not None else 0,
+                in_batches=engine_of(door.engine, options) == "wire",
+            )  # fmt: skip
         self._uptake = Uptake(UptakeMetrics.of_limiter(metrics), world)
-        self._limits = LimitsWatch(self._config, take=self._adopt, uptake=self._uptake)
+        self._limits = LimitsWatch(self._config, take=self._adopt, keep=self._keep, uptake=self._uptake)
         self._book: Book = self._limits.begin()
         metrics.limiter_domains.set(len(self._book.domains))
         self._store = store_of(self._config, world)
@@ -84,26 +93,24 @@ class Limiter:
         )
         self._service = RateLimitService(
             rules=self._book, store=self._store, world=world, statistics=self._statistics,
-            settings=self._config.service_settings(), refusals=refusals,
+            settings=self._config.service_settings(), refusals=self._refusals,
         )  # fmt: skip
         self._health = HealthService(dict.fromkeys(HEALTH_NAMES, False))
-        self._listen = listener_of(
-            self._config.server, socket=self._config.server.socket, port=self._config.server.port,
-            section="limiter.server",
-        )  # fmt: skip
-        if stewarded is not None and stewarded.takes_over and isinstance(self._listen, UnixListen):
-            self._listen = replace(self._listen, takes_over=True)
-        self._engine: Engine = make_engine(
-            self._config.server.engine,
-            ServerOptions(listen=(self._listen,)),
-            [self._service, self._health, ReflectionService(descriptor_set())],
-        )
+        services: list[Service] = [self._service, self._health, ReflectionService(descriptor_set())]
+        self._engine: Engine = make_engine(door.engine, options, services)
         self._tally = Tally(metrics, self._statistics, self._store, self._engine)
         self._certificates = CertificateWatch(
             self._config.server, announce=self._renew_soon, replace_workers=self._tell_old_callers, world=world,
             expiry=metrics.limiter_certificate_expiry_timestamp_seconds, uptake=self._uptake,
             section="limiter.server.tls",
         )  # fmt: skip
+        self._web: LimiterWeb | None = None
+        if self._config.admin is not None:
+            self._web = LimiterWeb(
+                self._config.admin, self._service, checks=self.checks, book=lambda: self._book,
+                metrics=self._exposition,
+                look=lambda request: looked_at(self._book, self._store, self._world, request),
+            )  # fmt: skip
         self._tasks: set[asyncio.Task[None]] = set()
         self._state = WorkerState.STARTING
         self._replaced = False
@@ -118,9 +125,12 @@ class Limiter:
         loop.add_signal_handler(signal.SIGUSR1, self._make_way)
         await self._store.start()
         if self._refusals is not None:
+            self._refusals.in_force(self._book)
             self._refusals.open_soon()
-        web = self._make_web()
-        background = [loop.create_task(each) for each in (self._beat(), self._watch(), self._serve_web(web))]
+        background = [loop.create_task(each) for each in (self._beat(), self._watch())]
+        if self._web is not None:
+            waits = self._stewarded is not None and self._stewarded.takes_over
+            background.append(loop.create_task(self._web.run(waits=waits)))
         try:
             if await self._may_listen():
                 await self._engine.start()
@@ -131,13 +141,19 @@ class Limiter:
                 await self._until_stopped(background)
                 await self._drain()
         finally:
-            await self._wind_down(web, background)
+            await self._wind_down(background)
         return 0
+
+    def _keep(self, book: Book) -> None:
+        if self._refusals is not None:
+            self._refusals.store(book)
 
     def _adopt(self, book: Book) -> None:
         self._book = book
         self._metrics.limiter_domains.set(len(book.domains))
         self._service.adopt(book)
+        if self._refusals is not None:
+            self._refusals.in_force(book)
 
     def _make_way(self) -> None:
         self._replaced = True
@@ -194,16 +210,18 @@ class Limiter:
         drain_s = self._config.server.drain_s
         self._log.info("draining", drain_s=drain_s, replaced=self._replaced)
         if self._replaced:
+            if self._web is not None:
+                self._web.stop()  # its address is the successor's
             await self._engine.retire(drain_s)
         else:
             await asyncio.sleep(drain_s)
         await self._engine.drain(_OPEN_CALLS_S)
 
-    async def _wind_down(self, web: AdminServer | None, background: list[asyncio.Task[None]]) -> None:
+    async def _wind_down(self, background: list[asyncio.Task[None]]) -> None:
         await self._engine.stop()
-        if web is not None:
-            web.should_exit = True
-            await asyncio.wait(background[2:], timeout=_CLOSE_WITHIN_S)
+        if self._web is not None:
+            self._web.stop()
+            await asyncio.wait(background[-1:], timeout=_CLOSE_WITHIN_S)
         for task in (*background, *self._tasks):
             task.cancel()
         await asyncio.gather(*background, *self._tasks, return_exceptions=True)
@@ -213,25 +231,6 @@ class Limiter:
         self._tally.copy()
         self._metrics.flush()
         self._log.info("stopped")
-
-    def _make_web(self) -> AdminServer | None:
-        spec = self._config.admin
-        if spec is None:
-            return None
-        return make_web(
-            spec, self._service, checks=self.checks, book=lambda: self._book, metrics=self._exposition,
-            look=lambda request: looked_at(self._book, self._store, self._world, request),
-        )  # fmt: skip
-
-    async def _serve_web(self, web: AdminServer | None) -> None:
-        if web is None or self._config.admin is None:
-            await self._stop.wait()
-            return
-        try:
-            await web.serve()
-        except (OSError, SystemExit) as error:  # uvicorn exits where it cannot bind
-            detail = f"{self._config.admin.host}:{self._config.admin.port} cannot be bound"
-            raise BorderpostError("BP0605", detail, place=Place(key="limiter.admin.port")) from error
 
     def _exposition(self) -> bytes:
         self._tally.copy()
@@ -270,7 +269,7 @@ class Limiter:
     def checks(self) -> list[Check]:
         """Return the conditions of readiness, each with what was seen."""
         serving = self._state is WorkerState.SERVING
-        checks = [Check.that("limiter/serving", serving, self._state.name.lower())]
+        checks = [Check.that(SERVING, serving, self._state.name.lower())]
         if self._refusals is not None and not self._refusals.available:
             checks.append(Check("limiter/record", Outcome.WARNING, "refusals cannot be recorded"))
         return [*checks, *self._certificates.checks(), *self._uptake.checks()]

@@ -21,6 +21,8 @@ from borderpost.snapshots import SharedPage, WorkerState
 
 PAGE: Final = "limiter-page"
 CHECKS: Final = "limiter.json"
+SERVING: Final = "limiter/serving"
+"""Name of the check that the page tells already."""
 
 
 class Stewarded:
@@ -29,8 +31,8 @@ class Stewarded:
     def __init__(self, runtime: Path, *, stream: int, steward: int, takes_over: bool) -> None:
         """`stream` is the number of its words in the page; `steward` the process id it was started by."""
         self.takes_over = takes_over
+        self.stream = stream
         self._runtime = runtime
-        self._stream = stream
         self._steward = steward
         self._page = SharedPage(runtime / PAGE, create=False)
         self._told: bytes = b""
@@ -38,7 +40,7 @@ class Stewarded:
 
     def beat(self, mono_us: int, state: WorkerState, checks: Sequence[Check]) -> None:
         """Say how it is. Raises OSError where the runtime directory takes no file."""
-        self._page.beat_worker(self._stream, mono_us=mono_us, state=state, silent_us=0, generation=0)
+        self._page.beat_worker(self.stream, mono_us=mono_us, state=state, silent_us=0, generation=0)
         if state is WorkerState.SERVING:
             self._tell(checks)
         if not self._orphaned_at_us and os.getppid() != self._steward:
@@ -49,7 +51,7 @@ class Stewarded:
         return self._orphaned_at_us != 0 and self._page.steward_beat_us > self._orphaned_at_us
 
     def _tell(self, checks: Sequence[Check]) -> None:
-        told = orjson.dumps([[check.name, check.outcome, check.detail] for check in checks])
+        told = orjson.dumps([[check.name, check.outcome, check.detail] for check in checks if check.name != SERVING])
         if told != self._told:
             temporary = self._runtime / f".{CHECKS}.{os.getpid()}"
             temporary.write_bytes(told)
@@ -58,9 +60,13 @@ class Stewarded:
 
 
 def told_checks(runtime: Path) -> list[Check]:
-    """Return what the limiter last said of itself; nothing before its first word, or if it cannot be read."""
+    """Return what the limiter last said of itself, each name beginning with `limiter/`; nothing before its first word,
+    or if that cannot be read."""
     try:
         told = orjson.loads((runtime / CHECKS).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return []
-    return [Check(str(name), Outcome(outcome), str(detail)) for name, outcome, detail in told]
+    return [
+        Check(f"limiter/{str(name).removeprefix('limiter/')}", Outcome(outcome), str(detail))
+        for name, outcome, detail in told
+    ]

@@ -8,6 +8,6 @@ from borderpost_ratelimit.config import LimitsSpec
 from borderpost_ratelimit.stores.memory import MemoryStore
 
 
-def store_of(spec: LimitsSpec, world: World) -> Store:  # noqa: ARG001 - stores that can be away need clocks
+def store_of(spec: LimitsSpec, world: World) -> Store:
     """Return the store, not started yet."""
     return MemoryStore(spec.memory.counters_max)

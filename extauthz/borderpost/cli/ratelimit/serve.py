@@ -18,9 +18,9 @@ def configure_serve(parser: argparse.ArgumentParser) -> None:
     """Run the rate-limit service by itself: it needs limits files, and no law.
 
     Envoy asks it on port 8081 of loopback, people and probes on port 8080, as they ask envoyproxy/ratelimit; with
-    `--listen` or the section `limiter` of a configuration file somewhere else. Changed limits files are taken as soon as
-    they lie there, or at SIGHUP. It runs until SIGTERM or SIGINT, and answers on for `limiter.server.drain_s` seconds
-    while health checks say that it ends.
+    `--listen` or the section `limiter` of a configuration file somewhere else. Changed limits files are taken as soon
+    as they lie there, or at SIGHUP. It runs until SIGTERM or SIGINT, and answers on for `limiter.server.drain_s`
+    seconds while health checks say that it ends.
     """
     parser.add_argument(
         "--limits", action="append", default=[], type=Path, metavar="DIR",
@@ -40,7 +40,7 @@ def configure_serve(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def run_serve(arguments: argparse.Namespace, output: Output) -> int:  # noqa: ARG001 - it writes to its log alone
+def run_serve(arguments: argparse.Namespace, output: Output) -> int:
     """Serve until told to stop."""
     from borderpost.config.limiter_file import read_limiter
     from borderpost.limiter.running import run_limiter
