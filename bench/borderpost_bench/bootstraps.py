@@ -1,14 +1,17 @@
-"""The Envoy configurations of the bench that are not the product's own: the upstream, and the plain proxy."""
+"""The Envoy configurations of the bench that are not the product's own: upstream, plain proxy, one before a limiter."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from borderpost_base.names import EXT_PROC_FILTER
+from borderpost_bench.limiter_traffic import DOMAIN, TENANT, TENANT_HEADER
 
 _MANAGER = "envoy.filters.network.http_connection_manager"
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _BODY_BYTES_MAX = 1 << 20
 _TYPE = "type.googleapis.com/envoy.extensions.filters"
 _COMPLETION = (
@@ -84,6 +87,48 @@ def plain_proxy(rendered: dict[str, Any], cluster: str) -> dict[str, Any]:
     return plain
 
 
+def before_limiter(socket: Path, region_port: int) -> dict[str, Any]:
+    """Return an Envoy that asks the limiter on a Unix socket about each request and sends what passes to a server.
+
+    It is written by hand, not rendered: every limiter is asked by the same filter, about a header.
+    """
+    service = {"envoy_grpc": {"cluster_name": "limiter"}, "timeout": "1s"}
+    action = {"request_headers": {"header_name": TENANT_HEADER, "descriptor_key": TENANT}}
+    route = {"cluster": "region", "rate_limits": [{"actions": [action]}]}
+    manager = {
+        "@type": f"{_TYPE}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "ingress",
+        "route_config": {
+            "virtual_hosts": [{
+                "name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": route}],
+            }],
+        },
+        "http_filters": [
+            {"name": "ratelimit", "typed_config": {
+                "@type": f"{_TYPE}.http.ratelimit.v3.RateLimit", "domain": DOMAIN, "timeout": "1s",
+                "failure_mode_deny": True,
+                "rate_limit_service": {"transport_api_version": "V3", "grpc_service": service},
+            }},
+            {"name": "router", "typed_config": {"@type": f"{_TYPE}.http.router.v3.Router"}},
+        ],
+    }  # fmt: skip
+    http2 = {"@type": f"type.googleapis.com/{_HTTP_OPTIONS}", "explicit_http_config": {"http2_protocol_options": {}}}
+    limiter = _cluster("limiter", {"pipe": {"path": str(socket)}})
+    return {
+        "admin": {"address": _loopback()},
+        "static_resources": {
+            "listeners": [{
+                "name": "ingress", "address": _loopback(),
+                "filter_chains": [{"filters": [{"name": _MANAGER, "typed_config": manager}]}],
+            }],
+            "clusters": [
+                {**limiter, "typed_extension_protocol_options": {_HTTP_OPTIONS: http2}},
+                _cluster("region", _loopback(region_port)),
+            ],
+        },
+    }  # fmt: skip
+
+
 def managers(bootstrap: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the connection managers of a bootstrap, to be changed in place."""
     return [
@@ -95,5 +140,11 @@ def managers(bootstrap: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _loopback() -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
+def _loopback(port: int = 0) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _cluster(name: str, address: dict[str, Any]) -> dict[str, Any]:
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
+    assignment = {"cluster_name": name, "endpoints": endpoints}
+    return {"name": name, "type": "STATIC", "connect_timeout": "1s", "load_assignment": assignment}

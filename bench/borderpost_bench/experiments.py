@@ -10,6 +10,7 @@ from borderpost_bench.experiment import Experiment
 from borderpost_bench.flood import FLOOD
 from borderpost_bench.half_peak import HALF_PEAK, HALF_PEAK_DIRECT
 from borderpost_bench.idle import IDLE
+from borderpost_bench.limiting import RATELIMIT_DIRECT, RATELIMIT_ENVOY
 from borderpost_bench.offered_load import OFFERED_LOAD
 from borderpost_bench.reading import READING
 from borderpost_bench.scaling import SCALING
@@ -30,6 +31,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     FLOOD,
     IDLE,
     SOAK,
+    RATELIMIT_DIRECT,
+    RATELIMIT_ENVOY,
 )
 
 EXPERIMENT_BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}

@@ -7,7 +7,6 @@ give back. The server and all gateways are on this machine and share its clock, 
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -35,7 +34,7 @@ from borderpost.policy.event_schema import LegalEvent
 from borderpost_base.errors import BorderpostError
 from borderpost_bench.bootstraps import upstream
 from borderpost_bench.measure import Settings
-from borderpost_bench.stage import listener_ports
+from borderpost_bench.stage import listener_ports, listens
 from borderpost_bench.unavailable import Unavailable
 from borderpost_envoy import Via
 
@@ -103,7 +102,7 @@ class SharedList(SetUp):
         words = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._directory))
         server = ChildProcess("redis", [redis_program(), *words], self._directory / "redis.log")
         self._undo.callback(server.kill)
-        server.wait_until(lambda: _listens(port), timeout_s=15.0, what="listening")
+        server.wait_until(lambda: listens(port), timeout_s=15.0, what="listening")
         self._spec = EventsRedisSpec(url=f"redis://127.0.0.1:{port}", sink="fleet")
         self._store = RedisStore(self._spec)
         self._undo.callback(self._store.close)
@@ -142,8 +141,3 @@ class SharedList(SetUp):
         redis = {"url": self._spec.url, "sink": "fleet"}
         config["events"] = {"redis": redis, "signers": public, "clock_error_ms": 0}
         return config
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -245,7 +245,7 @@ class Stage(SetUp):
         command = [*self._pins.server, *command, *where]
         child = ChildProcess(scenario.server.value, command, self._server_log, environ=environ)
         self._undo.callback(child.kill)
-        ready = (lambda: _listens(self._port)) if by_port else self._socket.exists
+        ready = (lambda: listens(self._port)) if by_port else self._socket.exists
         child.wait_until(ready, timeout_s=15, what="listening")
         return child
 
@@ -296,6 +296,7 @@ def listener_ports(envoy: EnvoyProcess) -> dict[str, int]:
     return {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in statuses}
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Return whether anybody listens on a port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -21,6 +21,7 @@ from borderpost_bench.latency import Percentiles
 from borderpost_bench.load import Load, grpc_frame, question, run_tool
 from borderpost_bench.traffic import Request
 from borderpost_envoy import Via
+from borderpost_ratelimit.service import SHOULD_RATE_LIMIT
 
 MARKER = "%" * 12
 """Where the driver writes the number of a question, in hex. No header has it otherwise."""
@@ -41,35 +42,43 @@ def messages(requests: Sequence[Request], via: Via, *, raw_headers: bool = True)
 
 
 def run_streams(
-    driver: Path, socket: Path, messages: Path, *, via: Via, seconds: float, in_flight: int, connections: int = 1,
-    prefix: Sequence[str] = (), first: int = 0, addresses: int = 1,
+    driver: Path, socket: Path, messages: Path, *, via: Via | None, seconds: float, in_flight: int,
+    connections: int = 1, prefix: Sequence[str] = (), first: int = 0, addresses: int = 1,
 ) -> Load:  # fmt: skip
     """Drive a gRPC server on a Unix socket in a closed loop, from the question of a number on.
 
-    `addresses` is how many values `ADDRESS_MARKER` takes in turn. Raises BorderpostError BP0921.
+    `via` None is a rate limit service. `addresses` is how many values `ADDRESS_MARKER` takes in turn. Raises
+    BorderpostError BP0921.
     """
     output = run_tool([
-        *prefix, str(driver), "-unix", str(socket), "-path", PROCESS if via is Via.EXT_PROC else CHECK,
-        "-messages", str(messages), "-connections", str(connections), "-in-flight", str(in_flight),
+        *prefix, str(driver), "-unix", str(socket), *_door(via), "-messages", str(messages),
+        "-connections", str(connections), "-in-flight", str(in_flight),
         "-seconds", f"{seconds:g}", "-first", str(first), "-addresses", str(addresses),
-        *(() if via is Via.EXT_PROC else ("-unary",)),
     ], seconds)  # fmt: skip
     return parse_streams(output)
 
 
+def _door(via: Via | None) -> tuple[str, ...]:
+    """Return what the driver is told of whom it asks."""
+    if via is None:
+        return "-path", SHOULD_RATE_LIMIT, "-limits"
+    return ("-path", PROCESS) if via is Via.EXT_PROC else ("-path", CHECK, "-unary")
+
+
 def run_streams_open(
-    driver: Path, socket: Path, messages: Path, *, via: Via, seconds: float, pace: Pace, prefix: Sequence[str] = ()
-) -> Load:
+    driver: Path, socket: Path, messages: Path, *, via: Via | None, seconds: float, pace: Pace,
+    prefix: Sequence[str] = (), first: int = 0,
+) -> Load:  # fmt: skip
     """Drive it in an open loop, on one connection; latencies count from when each question was due.
 
     Raises BorderpostError BP0921, or BP0923 without the histogram's package.
     """
     with tempfile.NamedTemporaryFile(prefix="latencies-", dir=messages.parent) as file:
         output = run_tool([
-            *prefix, str(driver), "-unix", str(socket), "-path", PROCESS if via is Via.EXT_PROC else CHECK,
-            "-messages", str(messages), "-in-flight", str(_WAITING_MAX), "-seconds", f"{seconds:g}",
+            *prefix, str(driver), "-unix", str(socket), *_door(via), "-messages", str(messages),
+            "-in-flight", str(_WAITING_MAX), "-seconds", f"{seconds:g}", "-first", str(first),
             "-rate", f"{pace.rate_s:g}", "-arrivals", pace.arrivals, "-seed", str(pace.seed),
-            "-latencies", file.name, *(() if via is Via.EXT_PROC else ("-unary",)),
+            "-latencies", file.name,
         ], seconds)  # fmt: skip
         took = array("I", Path(file.name).read_bytes())
     if sys.byteorder == "big":
