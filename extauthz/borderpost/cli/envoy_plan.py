@@ -103,10 +103,12 @@ def failover_clusters(config: Config) -> tuple[FailoverCluster, ...]:
 
 def rate_limit_of(config: Config) -> RateLimitSpec | None:
     """Return the rate-limit service with its place; None where none is asked."""
-    spec = config.rate_limit
-    if spec is None or not spec.is_inside:
-        return spec
-    return spec.model_copy(update={"socket": str(config.server.limiter_socket), "service": "borderpost"})
+    spec, limiter = config.rate_limit, config.limiter
+    if spec is None or not spec.is_inside or limiter is None:
+        return spec  # that the limiter runs has been checked
+    door = limiter.server
+    place = {"socket": str(door.socket)} if door.listen == "unix" else {"host": door.host, "port": door.port}
+    return spec.model_copy(update={**place, "service": "borderpost"})
 
 
 def bodies_of(config: Config) -> BodyPlan | None:

@@ -10,6 +10,7 @@ from borderpost.config.istio import cluster_name, istio_mistakes
 from borderpost.config.model import Config
 from borderpost.config.observe import both_mistakes, observe_mistakes
 from borderpost.config.payload import payload_mistakes
+from borderpost.config.rate_limit import rate_limit_mistakes
 from borderpost.config.secrets import read_token
 from borderpost.policy.bundle import PolicyBundle
 from borderpost.policy.check import check_region_defaults
@@ -35,6 +36,7 @@ def cross_checks(config: Config, bundle: PolicyBundle | None, document: YamlDocu
             *_admin_token(config),
             *istio_mistakes(config.istio, config.regions, _enforced(config)),
             *payload_mistakes(config.payload, config.routes, bundle),
+            *rate_limit_mistakes(config.rate_limit, config.limiter),
             *observe_mistakes(config.observe, config.routes, config.regions),
             *both_mistakes(config.observe, config.istio),
         )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from borderpost.config.limiter import LimiterSection
 from borderpost.config.mesh_fields import Address, FileInProxy, Port
 from borderpost.policy.fields import HeaderName, Label, Text
-from borderpost_base.errors import BadValue
+from borderpost_base.errors import BadValue, BorderpostError
 from borderpost_base.names import METADATA_NAMESPACE
 from borderpost_base.strict import StrictModel
+from borderpost_base.yaml_source import KeyPath
 
 Fact: TypeAlias = Literal["class", "jurisdiction", "model", "purpose", "region", "tenant"]
 """What a decision knows of a request, by its key in the metadata of our answer; `-` where it does not know."""
@@ -138,3 +141,20 @@ class RateLimitSpec(StrictModel):
     def charges(self) -> tuple[str, ...]:
         """Return where responses are read, sorted."""
         return tuple(sorted({one.charge for one in self.descriptors if one.charge is not None}))
+
+
+def rate_limit_mistakes(
+    spec: RateLimitSpec | None, limiter: LimiterSection | None
+) -> Iterator[tuple[KeyPath, BorderpostError]]:
+    """Yield where Envoy would ask a limiter that it cannot reach."""
+    if spec is None or not spec.is_inside:
+        return
+    if limiter is None:
+        yield ("rate_limit",), BorderpostError("BP1672", "there is no section `limiter`, and no `host` or `socket`")
+    elif limiter.server.tls is not None:
+        detail = "the limiter listens with TLS, which the rendered Envoy does not speak to it"
+        mend = "Give it a Unix socket: `limiter.server.listen: unix`."
+        yield ("limiter", "server", "tls"), BorderpostError("BP1672", detail, mend=mend)
+    elif limiter.server.listen == "tcp" and limiter.server.port == 0:
+        detail = "`limiter.server.port` is 0, so nobody can know it before the start"
+        yield ("limiter", "server", "port"), BorderpostError("BP1672", detail, mend="Name a port, or a Unix socket.")

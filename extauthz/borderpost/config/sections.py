@@ -170,11 +170,6 @@ class ServerSpec(DoorSpec):
         """Return the socket of one worker."""
         return self.directory / f"worker-{index}.sock"
 
-    @property
-    def limiter_socket(self) -> Path:
-        """Return the socket of the rate-limit service that runs beside the workers."""
-        return self.directory / "limiter.sock"
-
     @model_validator(mode="after")
     def _ports_are_there(self) -> Self:
         if self.listen == "tcp" and self.port and self.port + self.workers - 1 > 65535:

@@ -136,6 +136,12 @@ def _check_configuration(loaded: Loaded) -> None:
             "bodies are read, and Envoy Gateway does not bound what it sends of them over HTTP/2",
             place=Place(key="payload.read"),
         )
+    if config.rate_limit is not None:
+        raise BorderpostError(
+            "BP1422",
+            "Envoy Gateway asks rate-limit services of its own alone, by actions that know nothing of our metadata",
+            place=Place(key="rate_limit"),
+        )
     if config.server.listen == "unix":
         _outside(loaded, "server.directory", config.server.directory)
 
