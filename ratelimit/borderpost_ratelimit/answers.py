@@ -100,7 +100,7 @@ class Answerer:
             statistics.global_shadow_mode += 1
             refusing = None
         if self._tells_headers:
-            statuses.append(self._headers.write(standings, refused=refusing is not None))
+            statuses.append(self._headers.write(standings, verdicts, refused=refusing is not None))
         if self._tells_metadata:
             statuses.append(describe(plan, standings))
         statistics.requests += 1

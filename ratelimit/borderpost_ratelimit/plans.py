@@ -8,6 +8,7 @@ A plan is made once for a request's bytes and used for every request with the sa
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Final
 
 from borderpost_base.memo import Remembered
@@ -28,6 +29,8 @@ _NO_LIMIT: Final = field(2, number_field(1, CODE_OK))
 """The status of a descriptor that nothing limits."""
 _UNLIMITED: Final = field(2, number_field(1, CODE_OK) + number_field(3, UINT32_MAX))
 """The status of a descriptor that is unlimited: it has the most left that can be said."""
+_HEADER_SAFE: Final = re.compile(r"[ !#-\[\]-~]{1,128}")
+"""Printable ASCII without quotes and backslashes."""
 _UNITS_BY_LENGTH: Final = sorted((u for u in Unit if u is not Unit.UNKNOWN), key=lambda u: u.length_us, reverse=True)
 _BEGIN: Final = Phase.BEGIN
 _DONE: Final = Phase.DONE
@@ -41,6 +44,8 @@ class ToldLimit:
         self.limit = limit
         self.name = name
         """The rule's name in its file; empty without one."""
+        self.header_name = name if _HEADER_SAFE.fullmatch(name) else ""
+        """The name as it may stand in a header between quotes; empty without one that may."""
         self.near = near
         """How much of it may be in use before a hit counts as near it."""
         self.amount = limit.amount
