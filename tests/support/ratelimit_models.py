@@ -166,7 +166,8 @@ class ModelStore:
                 pending[charge.key] = before + (max(hits, 0) if not over[at] else 0)
                 waiting.append(at)
                 continue
-            over[at] = charge.phase is not Phase.DONE and model.over(hits, now_us)
+            before = pending.get(charge.key, 0)
+            over[at] = charge.phase is not Phase.DONE and model.over(hits + before, now_us)
             if charge.phase is not Phase.LOOK:
                 model.charge(hits, now_us, charge.request, ended=charge.phase is Phase.DONE)
             told[at] = (over[at], math.ceil(model.used(now_us)))

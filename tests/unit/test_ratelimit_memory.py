@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.ratelimit_models import ModelStore
+from support.ratelimit_models import ModelStore
 
 from borderpost_ratelimit.algorithms.counter import HUNGER
 from borderpost_ratelimit.charges import Charge, Phase, Store, Unanswered, Verdict, Verdicts
@@ -237,16 +237,16 @@ def test_what_goes_on_is_kept() -> None:
 
 
 def test_memory_is_bounded_under_a_flood_of_keys() -> None:
-    store, limit = MemoryStore(4500), a_limit(Algorithm.FIXED_WINDOW, 7, 60)
+    store, limit = MemoryStore(2250), a_limit(Algorithm.FIXED_WINDOW, 7, 60)
     tracemalloc.start()
     try:
         for turn in range(4):
-            flood(store, limit, 5000, T0_US + turn * 40 * SECOND_US, first=turn * 5000)
+            flood(store, limit, 2500, T0_US + turn * 40 * SECOND_US, first=turn * 2500)
             held_bytes, _ = tracemalloc.get_traced_memory()
-            assert held_bytes < 4500 * 450
+            assert held_bytes < 2250 * 450
     finally:
         tracemalloc.stop()
-    assert len(store) <= 4000
+    assert len(store) <= 2000
 
 
 def test_a_newer_file_goes_on_with_what_was_counted() -> None:
