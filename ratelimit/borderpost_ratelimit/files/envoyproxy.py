@@ -77,10 +77,10 @@ class _Reader:
             self._refuse((), "a limits file is a mapping with `domain` and `descriptors`")
             return None
         fields = self._fields(_Value(data, ()), ROOT_KEYS)
-        self._domain = self._text(fields, "domain")
-        if not self._domain:
-            path = fields["domain"].path if "domain" in fields else ()
-            self._errors.append(BorderpostError("BP1602", "no domain is set", place=self._document.place(path)))
+        path = fields["domain"].path if "domain" in fields else ()
+        self._domain = self._needed(
+            fields, "domain", BorderpostError("BP1602", "no domain is set", place=self._document.place(path))
+        )
         descriptors = self._descriptors(fields)
         return DomainFile(self._document.place(()), self._domain, descriptors, when_away=self._when_away)
 
@@ -176,9 +176,7 @@ class _Reader:
     def _descriptor(self, value: _Value) -> Descriptor | None:
         fields = self._fields(value, DESCRIPTOR_KEYS)
         place = self._document.place(value.path)
-        key = self._text(fields, "key")
-        if not key:
-            self._errors.append(BorderpostError("BP1604", "no `key` is set", place=place))
+        key = self._needed(fields, "key", BorderpostError("BP1604", "no `key` is set", place=place))
         rule = self._rule(fields)
         descriptors = self._descriptors(fields)
         descriptor = Descriptor(
@@ -290,6 +288,14 @@ class _Reader:
                 self._errors.append(BorderpostError("BP1608", detail, place=self._document.place(path)))
             names.append(name)
         return tuple(names)
+
+    def _needed(self, fields: _Fields, name: str, missing: BorderpostError) -> str:
+        """Return a field as text; where it says nothing, that is a mistake."""
+        known = len(self._errors)
+        text = self._text(fields, name)
+        if not text and len(self._errors) == known:
+            self._errors.append(missing)
+        return text
 
     def _text(self, fields: _Fields, name: str) -> str:
         """Return a field as text as it is written; empty without it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.strict import validate
@@ -31,10 +30,7 @@ def read_typed(document: YamlDocument, when_away: WhenAway, errors: list[Borderp
         return None
     away = when_away if file.when_store_away is None else WhenAway(file.when_store_away)
     above = _Inherited(file.domain, Scope(file.scope), away)
-    known = len(errors)
-    descriptors = _descriptors(document, ("descriptors",), file.descriptors, above, errors)
-    if len(errors) > known:
-        return None
+    descriptors = _descriptors(document, ("descriptors",), file.descriptors, above)
     return DomainFile(document.place(()), file.domain, descriptors, above.scope, away)
 
 
@@ -43,22 +39,16 @@ def _descriptors(
     path: KeyPath,
     specs: tuple[DescriptorSpec, ...],
     above: _Inherited,
-    errors: list[BorderpostError],
 ) -> tuple[Descriptor, ...]:
-    return tuple(_descriptor(document, (*path, index), spec, above, errors) for index, spec in enumerate(specs))
+    return tuple(_descriptor(document, (*path, index), spec, above) for index, spec in enumerate(specs))
 
 
-def _descriptor(
-    document: YamlDocument, path: KeyPath, spec: DescriptorSpec, above: _Inherited, errors: list[BorderpostError]
-) -> Descriptor:
+def _descriptor(document: YamlDocument, path: KeyPath, spec: DescriptorSpec, above: _Inherited) -> Descriptor:
     own = _Inherited(
         above.domain,
         above.scope if spec.scope is None else Scope(spec.scope),
         above.when_away if spec.when_store_away is None else WhenAway(spec.when_store_away),
     )
-    if not _is_finite(spec.metadata):
-        place = document.place((*path, "metadata"))
-        errors.append(BorderpostError("BP1611", "a number is not finite", place=place))
     rule = None
     if spec.limits or spec.unlimited:
         binding = not (spec.shadow_mode or spec.quota_mode)
@@ -73,7 +63,7 @@ def _descriptor(
             spec.detailed_metric,
             dict(spec.metadata) if spec.metadata else None,
         )
-    below = _descriptors(document, (*path, "descriptors"), spec.descriptors, own, errors)
+    below = _descriptors(document, (*path, "descriptors"), spec.descriptors, own)
     place = document.place(path)
     return Descriptor(place, spec.key, spec.value, rule, below, spec.value_to_metric, spec.share_threshold)
 
@@ -94,11 +84,3 @@ def _limit(spec: LimitSpec, own: _Inherited, binding: bool) -> Limit:
         own.scope,
         own.when_away,
     )
-
-
-def _is_finite(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(_is_finite(item) for item in value.values())
-    if isinstance(value, list):
-        return all(_is_finite(item) for item in value)
-    return not isinstance(value, float) or math.isfinite(value)
