@@ -64,6 +64,10 @@ def serve(config_path: Path, overrides: Mapping[str, str], *, accept_older: bool
     loaded = source.load()
     loaded.config.logs.apply("steward")
     world = World()
+    if loaded.config.limiter is not None:
+        from borderpost.limiter.limits_watch import limits_of  # loaded only where there is a limiter
+
+        limits_of(loaded.config.limiter)  # what is wrong with limits files shows before anything runs
     with RuntimeDirectory(loaded.config.runtime.directory) as runtime:
         settled = settle(loaded, world, accept_older=accept_older)
         return uvloop.run(Steward(settled, runtime, source, world).run())

@@ -218,6 +218,34 @@ class Metrics:
     )
     limiter_calls_in_progress = gauge("limiter", "Calls over gRPC that are open now.", merge="sum")
     limiter_counters = gauge("limiter", "Keys that have a counter of their own in memory.", merge="sum")
+    limiter_store_away = gauge(
+        "limiter", "1 while the store of counters is not asked, since it does not answer.", "scope"
+    )
+    limiter_store_away_seconds = gauge("limiter", "For how long the store has not been asked; 0 while it is.", "scope")
+    limiter_store_opened_total = counter("limiter", "Times the store was taken to be away.", "scope")
+    limiter_store_unanswered_total = counter(
+        "limiter",
+        "Batches of questions without an answer in time (`timeout`), answers that came later (`late`), and questions "
+        "that the store did not answer, by its reason.",
+        "scope",
+        "reason",
+    )
+    limiter_store_probes_total = counter(
+        "limiter", "Tries whether the store is back: `made`, and of these `failed`.", "scope", "what"
+    )
+    limiter_store_owed = gauge("limiter", "Charges that the store has yet to be told of.", "scope", merge="sum")
+    limiter_store_told_total = counter(
+        "limiter",
+        "Charges made without the store: `told` to it once it was back, or `dropped` since their window had ended.",
+        "scope",
+        "what",
+    )
+    limiter_assumed_total = counter(
+        "limiter",
+        "Charges decided without the store: `estimated` here, `allowed` or `refused` as the file says.",
+        "scope",
+        "how",
+    )
     limiter_overflowed_total = counter(
         "limiter", "Charges to a counter that several keys share, for want of room in memory."
     )

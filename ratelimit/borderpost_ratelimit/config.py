@@ -8,8 +8,10 @@ from typing import Literal
 from pydantic import Field
 
 from borderpost_base.strict import StrictModel
+from borderpost_ratelimit.away.config import AwaySpec
 from borderpost_ratelimit.settings import HeaderNames, HeaderStyle, QuotaRule, ServiceSettings
 from borderpost_ratelimit.statistics import NEAR_LIMIT_RATIO, VALUE_NAMES_MAX
+from borderpost_ratelimit.stores.config import RedisStoreSpec
 
 _NAMES = HeaderNames()
 _SERVICE = ServiceSettings()
@@ -105,7 +107,14 @@ class LimitsSpec(StrictModel):
     each."""
 
     memory: MemorySpec = MemorySpec()
-    """Counters in the limiter's memory: the store where no other is configured."""
+    """Counters in the limiter's memory: where no `store` is configured, and by estimate while that is away."""
+
+    store: RedisStoreSpec | None = None
+    """A Redis or Valkey server that keeps the counters, so that the limiters of a region share them and a restart loses
+    none; null keeps them in `memory`."""
+
+    away: AwaySpec = AwaySpec()
+    """What holds while `store` does not answer."""
 
     answers: AnswersSpec = AnswersSpec()
     """What clients and Envoy are told beside the code."""

@@ -16,6 +16,7 @@ from borderpost.cli.options import add_config, config_path, load
 from borderpost.cli.output import CLEAN, COULD_NOT_RUN, FINDINGS, Output, errors_of
 from borderpost.cli.reporting import add_format, choose, write_report
 from borderpost.config.observe import observe_warning
+from borderpost.limiter.limits_watch import limits_of
 from borderpost.reports.finding import Level, findings_of
 from borderpost_base.errors import BorderpostError, Place, Problems
 from borderpost_base.world import World
@@ -39,6 +40,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         warnings = [*_look_at_geoip(loaded.config.geoip), *_unknown_locations(loaded.regions)]
         observed = observe_warning(loaded.config.observe, bodies_read=loaded.config.payload.read)
         warnings += [observed] if observed is not None else []
+        if loaded.config.limiter is not None:
+            warnings += limits_of(loaded.config.limiter).findings
         if loaded.events.file.length:  # of a signed list, which others may read too; in a plain file they are errors
             place = Place(str(loaded.config.events.file))
             warnings += unknown_names(loaded.events.events, loaded, place)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from borderpost.config.limiter import LimiterConfig, standing_alone
 from borderpost.config.reading import read_model
-from borderpost_base.errors import Problems
+from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.variables import PREFIX
 from borderpost_base.yaml_source import YamlDocument, load_yaml_file
 
@@ -36,10 +36,20 @@ def read_limiter(
             document.data = {key: value for key, value in document.data.items() if key not in passed_over}
         given = {name: value for name, value in given.items() if _section_of(name) not in passed_over}
     base = Path.cwd() if path is None else path.absolute().parent
-    config, problems = read_model(LimiterConfig, document, base, overrides, given)
+    try:
+        config, problems = read_model(LimiterConfig, document, base, overrides, given)
+    except Problems as found:
+        raise Problems([_plain(error) for error in found.errors]) from found
     if problems:
         raise Problems(problems)
     return standing_alone(config)
+
+
+def _plain(error: BorderpostError) -> BorderpostError:
+    """Say that limits are missing in words that do not suppose a file."""
+    if error.code == "BP0103" and error.place.key in (None, "limiter", "limiter.limits"):
+        return BorderpostError("BP1650", error.detail, place=error.place)
+    return error
 
 
 def _sections() -> set[str]:

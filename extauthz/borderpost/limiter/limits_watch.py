@@ -24,6 +24,11 @@ WHAT: Final = "limits"
 """The name of limits files among what is taken whole or not at all."""
 
 
+def limits_of(spec: LimitsSpec) -> Book:
+    """Return what a configuration's limits files say. Raises Problems with every mistake of every file, or OSError."""
+    return load(spec.limits, merge_domains=spec.merge_domains, key_style=KeyStyle(spec.key_style))
+
+
 class LimitsWatch:
     """A watch over the limits files of one limiter. Used on its loop.
 
@@ -40,6 +45,8 @@ class LimitsWatch:
         self._watch = FileWatch()
         self._reading = asyncio.Lock()
         self._digest = ""
+        self._refused = ""
+        """Why the newest files are refused."""
         self._log = get_logger("limits")
 
     def begin(self) -> Book:
@@ -52,7 +59,14 @@ class LimitsWatch:
 
     async def look(self) -> None:
         """Take the files if they have changed and lie still."""
-        if not self._reading.locked() and await asyncio.to_thread(self._changed):
+        if self._reading.locked():
+            return
+        try:
+            changed = await asyncio.to_thread(self._changed)
+        except OSError as error:
+            self._refuse(error)
+            return
+        if changed:
             self._log.info("limits files changed on the disk")
             await self.take()
 
@@ -63,22 +77,29 @@ class LimitsWatch:
                 book = await asyncio.to_thread(self._read)
                 if book.digest != self._digest:
                     await asyncio.to_thread(self._keep, book)
-            except (BorderpostError, Problems) as error:
-                self._uptake.refused(WHAT, error)
+            except (BorderpostError, Problems, OSError) as error:
+                self._refuse(error)
                 return
+            self._refused = ""
             anew = book.digest != self._digest
             if anew:
                 self._take(book)
                 self._told(book)
             self._uptake.taken(WHAT, anew=anew)
 
+    def _refuse(self, error: BorderpostError | Problems | OSError) -> None:
+        """Say once that the files are refused."""
+        if str(error) != self._refused:
+            self._refused = str(error)
+            told = BorderpostError("BP0003", str(error)) if isinstance(error, OSError) else error
+            self._uptake.refused(WHAT, told)
+
     def _changed(self) -> bool:
         return self._watch.changed(named_files(self._spec.limits))
 
     def _read(self) -> Book:
         self._watch.take(named_files(self._spec.limits))  # before reading: what changes meanwhile is a change
-        spec = self._spec
-        return load(spec.limits, merge_domains=spec.merge_domains, key_style=KeyStyle(spec.key_style))
+        return limits_of(self._spec)
 
     def _told(self, book: Book) -> None:
         self._digest = book.digest

@@ -24,7 +24,7 @@ from borderpost.limiter.limits_watch import LimitsWatch
 from borderpost.limiter.looked_at import looked_at
 from borderpost.limiter.refusal_log import RecordedRefusals
 from borderpost.limiter.stewarded import SERVING, Stewarded
-from borderpost.limiter.stores import store_of
+from borderpost.limiter.stores import stores_of
 from borderpost.limiter.tally import Tally
 from borderpost.limiter.web import LimiterWeb
 from borderpost.listening import is_free, listener_of
@@ -87,18 +87,18 @@ class Limiter:
         self._limits = LimitsWatch(self._config, take=self._adopt, keep=self._keep, uptake=self._uptake)
         self._book: Book = self._limits.begin()
         metrics.limiter_domains.set(len(self._book.domains))
-        self._store = store_of(self._config, world)
+        self._stores = stores_of(self._config, world)
         self._statistics = Statistics(
             near_limit_ratio=self._config.near_limit_ratio, value_names_max=self._config.value_names_max
         )
         self._service = RateLimitService(
-            rules=self._book, store=self._store, world=world, statistics=self._statistics,
+            rules=self._book, store=self._stores.store, world=world, statistics=self._statistics,
             settings=self._config.service_settings(), refusals=self._refusals,
         )  # fmt: skip
         self._health = HealthService(dict.fromkeys(HEALTH_NAMES, False))
         services: list[Service] = [self._service, self._health, ReflectionService(descriptor_set())]
         self._engine: Engine = make_engine(door.engine, options, services)
-        self._tally = Tally(metrics, self._statistics, self._store, self._engine)
+        self._tally = Tally(metrics, self._statistics, self._stores, self._engine)
         self._certificates = CertificateWatch(
             self._config.server, announce=self._renew_soon, replace_workers=self._tell_old_callers, world=world,
             expiry=metrics.limiter_certificate_expiry_timestamp_seconds, uptake=self._uptake,
@@ -109,7 +109,7 @@ class Limiter:
             self._web = LimiterWeb(
                 self._config.admin, self._service, checks=self.checks, book=lambda: self._book,
                 metrics=self._exposition,
-                look=lambda request: looked_at(self._book, self._store, self._world, request),
+                look=lambda request: looked_at(self._book, self._stores.store, self._world, request),
             )  # fmt: skip
         self._tasks: set[asyncio.Task[None]] = set()
         self._state = WorkerState.STARTING
@@ -123,7 +123,7 @@ class Limiter:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         loop.add_signal_handler(signal.SIGUSR1, self._make_way)
-        await self._store.start()
+        await self._stores.store.start()
         if self._refusals is not None:
             self._refusals.in_force(self._book)
             self._refusals.open_soon()
@@ -227,7 +227,7 @@ class Limiter:
         await asyncio.gather(*background, *self._tasks, return_exceptions=True)
         if self._refusals is not None:
             await self._refusals.stop(within_s=_CLOSE_WITHIN_S)
-        await self._store.close()
+        await self._stores.store.close()
         self._tally.copy()
         self._metrics.flush()
         self._log.info("stopped")
@@ -272,4 +272,4 @@ class Limiter:
         checks = [Check.that(SERVING, serving, self._state.name.lower())]
         if self._refusals is not None and not self._refusals.available:
             checks.append(Check("limiter/record", Outcome.WARNING, "refusals cannot be recorded"))
-        return [*checks, *self._certificates.checks(), *self._uptake.checks()]
+        return [*checks, *self._stores.checks(), *self._certificates.checks(), *self._uptake.checks()]

@@ -1,13 +1,46 @@
-"""The store of counters that a configuration asks for."""
+"""The stores of counters that a configuration asks for, and how they are doing."""
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
+from borderpost.health import Check, Outcome
 from borderpost_base.world import World
+from borderpost_ratelimit.away.guarded import Guarded
 from borderpost_ratelimit.charges import Store
 from borderpost_ratelimit.config import LimitsSpec
 from borderpost_ratelimit.stores.memory import MemoryStore
+from borderpost_ratelimit.stores.redis.store import RedisStore
+
+REGION: Final = "region"
+"""Name of the store of limits whose scope is the region, in metrics and health."""
 
 
-def store_of(spec: LimitsSpec, world: World) -> Store:
-    """Return the store, not started yet."""
-    return MemoryStore(spec.memory.counters_max)
+class Stores(NamedTuple):
+    """What a limiter counts by."""
+
+    store: Store
+    """What the service asks."""
+    memory: MemoryStore
+    """Counts by itself, or by estimate while a server is away."""
+    guarded: dict[str, Guarded]
+    """Each store that can be away, by its scope."""
+
+    def checks(self) -> list[Check]:
+        """Return a warning for each store that is away: its limits go on as their files say for that time."""
+        found = []
+        for scope, guarded in self.guarded.items():
+            away_s = guarded.away_us() / 1e6
+            outcome = Outcome.WARNING if away_s else Outcome.PASSED
+            detail = f"has not answered for {away_s:.1f} s" if away_s else "answers"
+            found.append(Check(f"limiter/store-{scope}", outcome, detail))
+        return found
+
+
+def stores_of(spec: LimitsSpec, world: World) -> Stores:
+    """Return the stores, not started yet."""
+    memory = MemoryStore(spec.memory.counters_max)
+    if spec.store is None:
+        return Stores(memory, memory, {})
+    guarded = Guarded(RedisStore(spec.store, world), memory, spec.away.settings(), world)
+    return Stores(guarded, memory, {REGION: guarded})

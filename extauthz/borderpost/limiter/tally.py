@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from borderpost.limiter.stores import Stores
 from borderpost_base.metrics import BoundedCounter, Metrics
-from borderpost_ratelimit.charges import Store
+from borderpost_ratelimit.away.breaker import State
+from borderpost_ratelimit.away.guarded import Guarded
 from borderpost_ratelimit.statistics import RuleCounts, Statistics
-from borderpost_ratelimit.stores.memory import MemoryStore
 from borderpost_wire.engine import Engine
 
 
 class Tally:
     """Copies counts that only rise. Used on the loop of the service."""
 
-    def __init__(self, metrics: Metrics, statistics: Statistics, store: Store, engine: Engine) -> None:
+    def __init__(self, metrics: Metrics, statistics: Statistics, stores: Stores, engine: Engine) -> None:
         self._metrics = metrics
         self._statistics = statistics
-        self._store = store
+        self._stores = stores
         self._engine = engine
         self._moved: dict[str, int] = {}
         """What each rule's counts came to when they were last copied: most rules stand still most of the time."""
@@ -29,7 +30,9 @@ class Tally:
                 self._moved[name] = moved
                 self._rule(name, counts)
         self._service()
-        self._stores()
+        self._memory()
+        for scope, guarded in self._stores.guarded.items():
+            self._away(scope, guarded)
 
     def _rule(self, name: str, counts: RuleCounts) -> None:
         metrics = self._metrics
@@ -60,11 +63,28 @@ class Tally:
         self._raise(metrics.limiter_calls_total, counters.gone_unanswered, "gone_unanswered")
         metrics.limiter_calls_in_progress.set(self._engine.calls_in_progress)
 
-    def _stores(self) -> None:
-        store, metrics = self._store, self._metrics
-        if isinstance(store, MemoryStore):
-            metrics.limiter_counters.set(len(store))
-            self._raise(metrics.limiter_overflowed_total, store.overflowed)
+    def _memory(self) -> None:
+        memory, metrics = self._stores.memory, self._metrics
+        metrics.limiter_counters.set(len(memory))
+        self._raise(metrics.limiter_overflowed_total, memory.overflowed)
+
+    def _away(self, scope: str, guarded: Guarded) -> None:
+        metrics, counters, estimate = self._metrics, guarded.counters, guarded.estimate
+        metrics.limiter_store_away.set(float(guarded.state is not State.CLOSED), scope)
+        metrics.limiter_store_away_seconds.set(guarded.away_us() / 1e6, scope)
+        metrics.limiter_store_owed.set(len(guarded.owed), scope)
+        self._raise(metrics.limiter_store_opened_total, counters.opened, scope)
+        self._raise(metrics.limiter_store_unanswered_total, counters.timeouts, scope, "timeout")
+        self._raise(metrics.limiter_store_unanswered_total, counters.late, scope, "late")
+        for reason, count in counters.unanswered.items():
+            self._raise(metrics.limiter_store_unanswered_total, count, scope, reason)
+        self._raise(metrics.limiter_store_probes_total, counters.probes, scope, "made")
+        self._raise(metrics.limiter_store_probes_total, counters.probes_failed, scope, "failed")
+        self._raise(metrics.limiter_store_told_total, guarded.owed.paid, scope, "told")
+        self._raise(metrics.limiter_store_told_total, guarded.owed.dropped, scope, "dropped")
+        self._raise(metrics.limiter_assumed_total, estimate.estimated, scope, "estimated")
+        self._raise(metrics.limiter_assumed_total, estimate.allowed, scope, "allowed")
+        self._raise(metrics.limiter_assumed_total, estimate.refused, scope, "refused")
 
     def _raise(self, counter: BoundedCounter, now: int, *labels: str) -> None:
         """Add to a counter what a count has gained; nothing where it has not."""

@@ -122,6 +122,12 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Bring the store back; it is found by itself. An alarm on the metric of the store's state says it first.",
     ),
     ErrorSpec(
+        "BP1650",
+        "no limits",
+        "A limiter needs limits files, and neither the command line nor a configuration names any.",
+        "Name a folder of them: `borderpost ratelimit serve --limits DIR`, or `limiter.limits` in the configuration.",
+    ),
+    ErrorSpec(
         "BP1670",
         "key of a descriptor is reserved",
         "Keys that begin with `borderpost.` name the request and say that it has ended; they take no part in limits.",
