@@ -57,7 +57,8 @@ def _descriptor(asked: Asked) -> dict[str, Any]:
     if asked.override is not None:
         amount, unit, multiplier = asked.override
         several = f" unit_multiplier:{{value:{multiplier}}}" if multiplier != 1 else ""
-        told["limit"] = f"requests_per_unit:{amount} unit:{unit.name}{several}"
+        counted = f"requests_per_unit:{amount} " if amount else ""  # as protobuf's text format, without what is 0
+        told["limit"] = f"{counted}unit:{unit.name}{several}"
     if asked.addend is not None:
         told["hitsAddend"] = asked.addend
     return told

@@ -15,7 +15,7 @@ from borderpost_base.memo import Remembered
 from borderpost_ratelimit.charges import Charge, Phase
 from borderpost_ratelimit.encoding import field, number_field
 from borderpost_ratelimit.limits import Algorithm, Limit, Unit
-from borderpost_ratelimit.questions import HITS_MAX, Asked, Question
+from borderpost_ratelimit.questions import Asked, Question
 from borderpost_ratelimit.rules import Match, Rule, RuleBook
 from borderpost_ratelimit.settings import ServiceSettings
 from borderpost_ratelimit.statistics import RuleCounts, Statistics
@@ -24,7 +24,7 @@ CODE_OK: Final = 1
 """`RateLimitResponse.OK`."""
 UINT32_MAX: Final = 2**32 - 1
 COST_MAX: Final = 2**52
-"""Of one charge, in units of its limit: every sum of counters and charges stays below 2^53."""
+"""Of one charge, in units of its limit; a greater one is taken as so much. Counters end at 2^53 - 1."""
 _NO_LIMIT: Final = field(2, number_field(1, CODE_OK))
 """The status of a descriptor that nothing limits."""
 _UNLIMITED: Final = field(2, number_field(1, CODE_OK) + number_field(3, UINT32_MAX))
@@ -196,7 +196,7 @@ def _charge(charges: list[Charge], met: Met, asked: Asked, addend: int) -> None:
     """Add the charges of one descriptor; `addend` is the request's."""
     phase = _DONE if asked.done else _BEGIN
     own = asked.addend
-    hits = min(own if own is not None else addend or 1, HITS_MAX)
+    hits = own if own is not None else addend or 1
     if asked.negative:
         hits = -hits
     estimated = hits != 0 and (own is not None or addend != 0)
@@ -205,7 +205,8 @@ def _charge(charges: list[Charge], met: Met, asked: Asked, addend: int) -> None:
         if not told.plain:
             reserves = told.limit.algorithm is Algorithm.BUDGET and not asked.done and not estimated
             cost = told.limit.reserve if reserves else told.limit.cost_of(hits)
-            cost = max(-COST_MAX, min(cost, COST_MAX))
+        if not -COST_MAX <= cost <= COST_MAX:
+            cost = COST_MAX if cost > 0 else -COST_MAX
         charges.append(Charge(told.limit, met.keys[index], cost, phase))
 
 

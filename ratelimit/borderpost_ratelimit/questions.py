@@ -19,8 +19,6 @@ from borderpost_ratelimit.encoding import field
 from borderpost_ratelimit.limits import Unit
 from borderpost_ratelimit.rules import PHASE_DONE, PHASE_KEY, REQUEST_KEY, Entries
 
-HITS_MAX: Final = 2**32 - 1
-"""Hits of one descriptor; more are taken as so many. Envoy's configuration takes at most 1,000,000,000."""
 WINDOW_US_MAX: Final = 100 * Unit.YEAR.length_us
 """Of a limit that a request brings itself; every number that is worked with stays below 2^53."""
 NAME_CHARACTERS_MAX: Final = 64
