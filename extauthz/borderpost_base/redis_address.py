@@ -60,7 +60,8 @@ class RedisAddress(RedisLogin):
 
     @field_validator("url")
     @classmethod
-    def _plain_address(cls, value: str) -> str:
+    def plain_address(cls, value: str) -> str:
+        """Return the URL of one server. Raises BadValue BP0104 if it is none, or lets somebody in."""
         try:
             parts = urlsplit(value)
             port, host = parts.port, parts.hostname

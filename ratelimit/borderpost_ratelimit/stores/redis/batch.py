@@ -67,11 +67,15 @@ class Asked:
 class Batch:
     """What one script call carries."""
 
-    def __init__(self, names: Names, now_us: int, told_us: int) -> None:
+    def __init__(self, names: Names, slot: int, now_us: int, told_us: int) -> None:
         """`now_us` is the server's time as far as it is known; `told_us` is what the script takes for the time, 0 for
         the server's own."""
+        self.slot = slot
+        """In which all its counters lie; 0 without a Cluster."""
+        self.sent = 0
+        """How often it was sent: more than once where a server had forgotten the script, or was the wrong one."""
         self._names = names
-        self._now_us = now_us
+        self.now_us = now_us
         self.told_us = told_us
         self.asked: list[Asked] = []
         self._additions: dict[bytes, Addition] = {}
@@ -88,7 +92,7 @@ class Batch:
         added = []
         for charge in charges:
             window_us = charge.limit.window_us
-            number = self._now_us // window_us
+            number = self.now_us // window_us
             name = self._names.window(charge, number)
             addition = self._additions.get(name)
             if addition is None:
@@ -110,7 +114,7 @@ class Batch:
             values.append(b"%d" % len(asked.charges))
             for charge in asked.charges:
                 window_us = charge.limit.window_us
-                number = self._now_us // window_us
+                number = self.now_us // window_us
                 keys.append(words(charge, self._names, number, self._lifetime_ms((number + 1) * window_us), values))
         return [b"%d" % len(keys), *keys, *values]
 
@@ -146,13 +150,13 @@ class Batch:
             if not (isinstance(over, int) and isinstance(a, int) and isinstance(b, int) and isinstance(c, int)):
                 return SPOILT
             window_us = charge.limit.window_us
-            left_us = max((self._now_us // window_us + 1) * window_us - now_us, 0)
+            left_us = max((self.now_us // window_us + 1) * window_us - now_us, 0)
             verdicts.append(verdict(charge, over != 0, a, b, c, now_us, left_us))
             place += TOLD
         return tuple(verdicts)
 
     def _lifetime_ms(self, end_us: int) -> int:
-        return (end_us - self._now_us + GRACE_US) // 1000
+        return (end_us - self.now_us + GRACE_US) // 1000
 
 
 def _sums(parts: list[Added], reply: list[object], now_us: int) -> Verdicts | Unanswered:

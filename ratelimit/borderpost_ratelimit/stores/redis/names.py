@@ -4,7 +4,8 @@
     <prefix><key>1763083440         the same in envoyproxy/ratelimit's style: by the second it begins at
     <prefix><key>:1.60000000        a bucket, by what a tick is: one whose rate has changed begins full
     <prefix><key>                   anything else
-    <prefix>{<domain>}<key>…        where all counters of a domain are to lie in one slot of a Cluster
+    <prefix>{<key>}…                in a Cluster: all windows of a counter lie in one slot
+    <prefix>{<domain>}<key>…        in a Cluster, where all counters of a domain are to lie in one slot
 
 A key that leaves its region is replaced by its hash.
 """
@@ -12,11 +13,11 @@ A key that leaves its region is replaced by its hash.
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Final, Literal
 
-from borderpost_ratelimit.algorithms.token_bucket import BucketTerms
+from borderpost_ratelimit.algorithms.token_bucket import BucketTerms, terms_of
 from borderpost_ratelimit.charges import Charge
-from borderpost_ratelimit.limits import SECOND_US
+from borderpost_ratelimit.limits import SECOND_US, Algorithm
 
 _HASH_BYTES: Final = 20
 """160 bits: two keys share a counter by chance once there are some 2^80."""
@@ -26,13 +27,18 @@ class Names:
     """Names counters for one store."""
 
     def __init__(
-        self, prefix: str, *, secret: bytes | None = None, by_domain: bool = False, by_second: bool = False
+        self,
+        prefix: str,
+        *,
+        secret: bytes | None = None,
+        by_second: bool = False,
+        tag: Literal["key", "domain"] | None = None,
     ) -> None:
-        """`secret` has every key replaced by its hash under it; `by_domain` puts all counters of a domain into one
-        slot of a Cluster; `by_second` is envoyproxy/ratelimit's style."""
+        """`secret` has every key replaced by its hash under it. `by_second` is envoyproxy/ratelimit's style. `tag` is
+        what is in the braces that choose a Cluster's slot."""
         self._prefix = prefix.encode()
         self._secret = secret
-        self._by_domain = by_domain
+        self._tag = tag
         self._by_second = by_second
 
     def window(self, charge: Charge, number: int) -> bytes:
@@ -50,11 +56,21 @@ class Names:
         key = charge.key.encode("utf-8", "surrogatepass")
         if self._secret is not None:
             key = self._hash(key)
-        if self._by_domain:
-            return b"%b{%b}%b" % (self._prefix, self._tag(charge.limit.domain), key)
+        if self._tag == "domain":
+            return b"%b{%b}%b" % (self._prefix, self._tagged(charge.limit.domain), key)
+        if self._tag == "key" and not self._by_second and not key.startswith(b"}"):  # `{}` would be no hash tag
+            return b"%b{%b}" % (self._prefix, key)
         return self._prefix + key
 
-    def _tag(self, domain: str) -> bytes:
+    def place(self, charge: Charge, now_us: int) -> bytes:
+        """Return what chooses the slot of a charge's counter; `now_us` chooses it only in envoyproxy's style."""
+        if self._by_second and self._tag != "domain" and charge.limit.algorithm is Algorithm.FIXED_WINDOW:
+            return self.window(charge, now_us // charge.limit.window_us)
+        if charge.limit.algorithm is Algorithm.TOKEN_BUCKET:
+            return self.bucket(charge, terms_of(charge.limit))
+        return self.plain(charge)
+
+    def _tagged(self, domain: str) -> bytes:
         tag = domain.encode("utf-8", "surrogatepass")
         if self._secret is not None or not tag or tag.startswith(b"}"):  # `{}` would be no hash tag
             return self._hash(tag)

@@ -29,6 +29,9 @@ _REASONS: Final = {
 MOVED_AWAY: Final = frozenset({"READONLY", "MASTERDOWN", "UNBLOCKED", "LOADING", "NOAUTH", "WRONGPASS"})
 """After these the connection leads to the wrong server, or not in: another one is made."""
 
+ELSEWHERE: Final = frozenset({"MOVED", "ASK"})
+"""A Cluster's other server counts this slot (redis.io, cluster specification)."""
+
 
 def word_of(error: BaseException) -> str:
     """Return the first word of an error reply."""
