@@ -31,7 +31,7 @@ class Left(NamedTuple):
     @property
     def words(self) -> str:
         """Return it in a line."""
-        back = f", all of it in {self.reset_us / 1_000_000:.1f} s" if self.reset_us else ""
+        back = f", all of it in {self.reset_us / 1_000_000:,.1f} s" if self.remaining < self.amount else ""
         doubt = "" if self.source == "store" else f" ({self.source.replace('_', ' ')}: not what the store says now)"
         return f"{self.remaining:,} of {self.amount:,}{back}{doubt}"
 
