@@ -70,7 +70,8 @@ class FaultyStore:
         """Nothing to start."""
 
     async def close(self) -> None:
-        """What was not read is never answered."""
+        """What was not read has no answer, and that is said."""
+        self.drop()
 
     def take(self, requests: Sequence[tuple[Charge, ...]], now_us: int, done: Done) -> None:
         self.asked += requests

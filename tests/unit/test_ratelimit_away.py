@@ -234,19 +234,55 @@ def test_a_partition_longer_than_a_window_leaves_later_windows_clean(algorithm: 
     assert outage.one(limit, 10).verdict.used == 10
 
 
+@pytest.mark.parametrize("algorithm", [Algorithm.FIXED_WINDOW, Algorithm.SLIDING_WINDOW, Algorithm.BUDGET])
+def test_of_a_long_outage_only_the_last_window_is_told(algorithm: Algorithm) -> None:
+    outage = Outage()
+    limit = limit_of(1000, algorithm=algorithm)
+    outage.open()
+    for hits in (300, 200, 5):
+        outage.one(limit, hits)
+        outage.advance(MINUTE_US)
+    outage.one(limit, 7)
+    outage.back()
+    outage.one(limit_of(5), key="brings it along")
+    assert outage.in_store(limit) == 7
+
+
+def test_a_reservation_is_not_settled_in_a_later_window() -> None:
+    outage = Outage()
+    limit = budget_of(100)
+    outage.one(limit, 60, request="a")
+    outage.open()
+    outage.one(limit, 90, phase=Phase.DONE, request="a")
+    outage.advance(MINUTE_US)
+    outage.back()
+    outage.one(limit_of(5), key="brings it along")
+    assert outage.in_store(limit) == 0 and outage.guard.owed.dropped > 0
+
+
+def test_what_others_used_of_a_budget_settles_no_reservation_of_ours() -> None:
+    outage = Outage()
+    limit = budget_of(100)
+    outage.store.kept.take([(Charge(limit, "k", 50, Phase.BEGIN, "another's"),)], outage.clock.now_us, len)
+    outage.one(limit, 20)
+    outage.open()
+    assert outage.one(limit, 1).verdict.used == 71
+
+
 def test_the_windows_of_debts_end_by_the_stores_clock() -> None:
     outage = Outage()
     limit = limit_of(10)
-    ahead_us = 20_000_000
+    ahead_us = 10_000_000
     outage.store._clock = type(outage.clock)(outage.clock.now_us + ahead_us)
     said = outage.one(limit).verdict
     outage.open()
     outage.one(limit, 5)
     # The store's minute is over, this process's is not: what was counted belongs to a window that has ended.
-    outage.advance(said.reset_us + 1)
-    outage.store._clock.now_us += said.reset_us + 1
-    assert outage.clock.now_us % MINUTE_US > 30_000_000
+    minute = outage.clock.now_us // MINUTE_US
+    outage.advance(said.reset_us)
+    outage.store._clock.now_us += said.reset_us
     outage.back()
+    assert outage.clock.now_us // MINUTE_US == minute
     assert outage.one(limit).verdict.used == 1
 
 
@@ -442,9 +478,37 @@ def test_what_has_just_come_back_has_no_credit() -> None:
 def test_closing_answers_those_that_wait() -> None:
     outage = Outage()
     outage.store.hanging = True
+
+    async def silent() -> None:
+        """A store that forgets whom it owes an answer."""
+
+    outage.store.close = silent  # type: ignore[method-assign]
     asked = outage.one(limit_of(5))
     asyncio.run(outage.guard.close())
     assert (asked.waited_us, asked.verdict.source) == (0, Source.ESTIMATE)
+
+
+def test_closing_is_no_outage() -> None:
+    outage = Outage()
+    outage.store.hanging = True
+    asked = [outage.one(limit_of(50)) for _ in range(10)]
+    asyncio.run(outage.guard.close())
+    assert {one.waited_us for one in asked} == {0}
+    assert outage.guard.counters.opened == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_store_that_answers_too_little_or_too_much_is_not_believed(count: int) -> None:
+    outage = Outage()
+
+    class Wrong(FaultyStore):
+        def take(self, requests, now_us, done):  # type: ignore[no-untyped-def]
+            self.kept.take(requests, now_us, lambda answers: done([answers[0]] * count))
+
+    outage.guard._store = Wrong(outage.clock)
+    asked = outage.ask((Charge(limit_of(5), "a", 1),), (Charge(limit_of(5), "b", 1),))
+    assert len(asked.answers) == 2
+    assert outage.guard.counters.unanswered == {"garbage": 2}
 
 
 def test_how_long_it_is_away_can_be_read() -> None:
