@@ -30,11 +30,14 @@ MODULES = (
     "borderpost/audit/prepared.py", "borderpost/audit/record.py", "borderpost/audit/writer.py",
     "borderpost/entrance.py", "borderpost/processor.py", "borderpost/recognition.py", "borderpost/record_keeper.py",
     "borderpost_base/memo.py",
+    "borderpost_ratelimit/answers.py", "borderpost_ratelimit/encoding.py", "borderpost_ratelimit/plans.py",
+    "borderpost_ratelimit/questions.py", "borderpost_ratelimit/service.py", "borderpost_ratelimit/statistics.py",
+    "borderpost_ratelimit/stores/expiry.py", "borderpost_ratelimit/stores/memory.py",
     "borderpost_wire/deadlines.py", "borderpost_wire/wire_call.py", "borderpost_wire/wire_engine.py",
     "borderpost_wire/wire_protocol.py",
 )  # fmt: skip
 """What every decision goes through, beside the folders below."""
-FOLDERS = ("borderpost_wire/h2", "borderpost_wire/hpack", "borderpost_wire/rpc")
+FOLDERS = ("borderpost_ratelimit/algorithms", "borderpost_wire/h2", "borderpost_wire/hpack", "borderpost_wire/rpc")
 GROUP = "borderpost"
 """Name of the library that the modules share, `borderpost__mypyc`: a top-level name, so it says whose it is."""
 
