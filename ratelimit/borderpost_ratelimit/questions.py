@@ -21,8 +21,8 @@ from borderpost_ratelimit.rules import PHASE_DONE, PHASE_KEY, REQUEST_KEY, Entri
 
 WINDOW_US_MAX: Final = 100 * Unit.YEAR.length_us
 """Of a limit that a request brings itself; every number that is worked with stays below 2^53."""
-NAME_CHARACTERS_MAX: Final = 64
-"""Of a request's name."""
+NAME_BYTES_MAX: Final = 64
+"""Of a request's name, which is printable ASCII."""
 _RESERVED: Final = "borderpost."
 _PHASE_KEY: Final = PHASE_KEY
 _PHASE_DONE: Final = PHASE_DONE
@@ -101,7 +101,8 @@ def without_names(message: bytes) -> tuple[bytes, list[bytes], list[tuple[int, i
 
     Two messages that are equal without such values have them at the same places: what is cut out follows the same
     bytes, and its length is one of them. So where reading one message has shown that the values are names indeed
-    (`Question.names_at`), they are in every message that is the same without them.
+    (`Question.names_at`), they are in every message that is the same without them. Where such a value is longer than
+    127 bytes or cut off, nothing is returned: that message is like no other.
     """
     at = message.find(_NAMING)
     if at < 0:
@@ -112,11 +113,10 @@ def without_names(message: bytes) -> tuple[bytes, list[bytes], list[tuple[int, i
     begin = 0
     while at >= 0:
         start = at + len(_NAMING) + 1
-        if start > len(message):
-            break
-        stop = start + message[start - 1]
-        if stop - start > 127 or stop > len(message):
-            break
+        size = message[start - 1] if start <= len(message) else 128
+        stop = start + size
+        if size > 127 or stop > len(message):
+            return b"", [], []
         pieces.append(message[begin:start])
         names.append(message[start:stop])
         places.append((start, stop))
@@ -129,14 +129,11 @@ def without_names(message: bytes) -> tuple[bytes, list[bytes], list[tuple[int, i
 def name_of(names: list[bytes]) -> str:
     """Return the first of some values that can name a request; empty if none can."""
     for value in names:
-        name = _name(text_of(value))
-        if name:
-            return name
+        if 0 < len(value) <= NAME_BYTES_MAX and value.isascii():
+            name = value.decode()
+            if name.isprintable():
+                return name
     return ""
-
-
-def _name(value: str) -> str:
-    return value if len(value) <= NAME_CHARACTERS_MAX and value.isascii() and value.isprintable() else ""
 
 
 def text_of(value: bytes) -> str:

@@ -104,7 +104,7 @@ class RateLimitService:
         if self._planner is None:
             raise NoRules("no limits are loaded")
         plan = self._planner.plan(read(message, self._settings.descriptors_max, self._settings.entries_max))
-        if len(message) <= _REMEMBERED_BYTES_MAX and (not places or places == plan.question.names_at):
+        if bare and len(message) <= _REMEMBERED_BYTES_MAX and (not places or places == plan.question.names_at):
             self._remember(bare, plan)
         return plan
 
