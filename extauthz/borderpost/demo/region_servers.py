@@ -32,6 +32,8 @@ class Behaviour:
     """Close the connection without a response."""
     headers: tuple[tuple[str, str], ...] = ()
     """Further response headers, such as a `location`."""
+    events: bool = False
+    """Stream the completion as server-sent events, with what was used in the last one."""
     healthy: bool = True
 
 
@@ -169,8 +171,10 @@ async def _serve(server: RegionServer, reader: asyncio.StreamReader, writer: asy
             if behaviour.reset:
                 writer.transport.abort()
                 return
-            body = _completion(server.region, server.count)
-            writer.write(_response(behaviour.status, behaviour.headers, body, "application/json"))
+            body, kind = _completion(server.region, server.count), "application/json"
+            if behaviour.events:
+                body, kind = _streamed(body), "text/event-stream"
+            writer.write(_response(behaviour.status, behaviour.headers, body, kind))
             await writer.drain()
     except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
         writer.transport.abort()  # the peer, or kill(), ended the connection
@@ -219,6 +223,15 @@ def _completion(region: str, number: int) -> bytes:
             "usage": {"prompt_tokens": 4, "completion_tokens": 3, "total_tokens": 7},
         }
     ).encode()
+
+
+def _streamed(completion: bytes) -> bytes:
+    """Return a completion as OpenAI's chat completions stream it with `include_usage`, in one piece of text."""
+    whole = json.loads(completion)
+    text = {"choices": [{"index": 0, "delta": whole["choices"][0]["message"]}], "usage": None}
+    used = {"choices": [], "usage": whole["usage"]}
+    events = [json.dumps({**whole, "object": "chat.completion.chunk", **part}) for part in (text, used)]
+    return "".join(f"data: {event}\n\n" for event in (*events, "[DONE]")).encode()
 
 
 def _response(status: int, headers: Iterable[tuple[str, str]], body: bytes, kind: str) -> bytes:
