@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tracemalloc
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.ratelimit_models import ModelStore
 
 from borderpost_ratelimit.algorithms.counter import HUNGER
 from borderpost_ratelimit.charges import Charge, Phase, Store, Unanswered, Verdict, Verdicts
 from borderpost_ratelimit.limits import SECOND_US, Algorithm, Limit, Unit
 from borderpost_ratelimit.stores.memory import DROPPED_A_TURN, MemoryStore
+from support.ratelimit_models import ModelStore
 
 T0_US = 1_800_000_000 * SECOND_US
 CONDITIONAL = [one for one in Algorithm if one is not Algorithm.FIXED_WINDOW]
@@ -247,6 +248,25 @@ def test_memory_is_bounded_under_a_flood_of_keys() -> None:
     finally:
         tracemalloc.stop()
     assert len(store) <= 2000
+
+
+def test_what_is_dropped_needs_no_garbage_collector() -> None:
+    store = MemoryStore(900)
+    limits = [a_limit(algorithm, 7) for algorithm in Algorithm]
+    gc.collect()
+    gc.disable()
+    try:
+        for at, limit in enumerate(limits):
+            flood(store, limit, 1000, first=at * 1000)
+            for phase in (Phase.BEGIN, Phase.DONE):
+                for request in ("a", "a", "a", "b"):
+                    take(store, [Charge(limit, f"key {at * 1000}", 1, phase, request)])
+        for turn in range(40):
+            take(store, [], T0_US + (2000 + turn) * SECOND_US)
+        assert (len(store), store.shared, store.room.free, store.holds.free) == (0, 0, 900, 900)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_a_newer_file_goes_on_with_what_was_counted() -> None:

@@ -2,7 +2,8 @@
 
 A name is nobody's word of honour: several requests may bring the same one, or none. Each gets its own hold, and an end
 lets go of the oldest that its name has. All holds of one counter last equally long, so the oldest ends first; both
-orders are kept as links, and each step costs the same however many there are.
+orders are kept as links, and each step costs the same however many there are. What is let go of is linked to nothing,
+so that no garbage collector is needed.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Hold:
         self.newer: Hold | None = None
         self.same: Hold | None = None
         """The next of the same name."""
-        self.last: Hold = self
-        """The newest of the same name; kept by the oldest."""
+        self.last: Hold | None = None
+        """The newest of the same name, if there are several; kept by the oldest."""
 
 
 class Holds:
@@ -55,7 +56,7 @@ class Holds:
         if first is None:
             self._names[request] = hold
         else:
-            first.last.same = hold
+            (first.last or first).same = hold
             first.last = hold
         self.portion.take()
 
@@ -99,7 +100,7 @@ class Holds:
         if following is None:
             del self._names[hold.request]
         else:
-            following.last = hold.last
+            following.last = hold.last if hold.last is not following else None
             self._names[hold.request] = following
-        hold.older = hold.newer = hold.same = None
+        hold.older = hold.newer = hold.same = hold.last = None
         self.portion.give(1)
