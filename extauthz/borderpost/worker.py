@@ -28,6 +28,7 @@ import uvloop
 
 from borderpost.answers import AnswerSettings
 from borderpost.audit.inputs import InputStore
+from borderpost.collecting import collect_seldom
 from borderpost.config.sections import LogsSpec, ServerSpec
 from borderpost.counters.tally import WorkerTally
 from borderpost.decision import View
@@ -64,10 +65,6 @@ _PATIENCE_S = 3.0
 """How long a worker that takes nobody's place leaves its address alone while it gets ready. It mostly takes a fifth of
 that: to compile the law, and to recover a stream that ended badly."""
 _EXIT_ORPHANED = 3
-_COLLECT_AFTER = (2000, 20, 100)
-"""Thresholds of the garbage collector's generations. What a worker remembers is large, lives long and holds no cycles:
-by Python's own thresholds a flood of distinct facts had all of it looked through every thousand requests, for tens of
-milliseconds each time, half of all that the flood cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +300,7 @@ def main() -> int:
     parser.add_argument("--takes-over", action="store_true", help="a worker of this index serves already")
     given = parser.parse_args()
     role = Role(given.index, given.stream, given.steward, given.takes_over)
-    gc.set_threshold(*_COLLECT_AFTER)
+    collect_seldom()
     try:
         LogsSpec().apply(f"worker-{given.index}")
         settings = WorkerSettings.read(given.runtime / given.settings)

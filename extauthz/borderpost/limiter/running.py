@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uvloop
 
+from borderpost.collecting import collect_seldom
 from borderpost.config.limiter import LimiterConfig
 from borderpost.limiter.process import Limiter
 from borderpost.limiter.stewarded import Stewarded
@@ -15,6 +16,7 @@ from borderpost_wire.errors import ListenError
 
 def run_limiter(config: LimiterConfig, metrics: Metrics, *, stewarded: Stewarded | None = None) -> int:
     """Run until told to stop. Raises BorderpostError or Problems where it cannot."""
+    collect_seldom()
     try:
         return uvloop.run(_run(config, metrics, stewarded))
     except ListenError as error:
