@@ -7,7 +7,6 @@ file, and passes over those that are the gateway's.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
@@ -63,15 +62,3 @@ class LimiterConfig(StrictModel):
     """Where refusals are recorded; null records none."""
 
     logs: LogsSpec = LogsSpec()
-
-
-def standing_alone(config: LimiterConfig) -> LimiterConfig:
-    """Return the configuration with the defaults of a limiter that runs alone filled in."""
-    limiter = config.limiter
-    update: dict[str, Any] = {}
-    if "listen" not in limiter.server.model_fields_set:
-        given = limiter.server.model_dump(exclude_unset=True)
-        update["server"] = LimiterDoor.model_validate({**given, "listen": "tcp"})
-    if limiter.admin is None:
-        update["admin"] = LimiterAdmin()
-    return config.model_copy(update={"limiter": limiter.model_copy(update=update)})

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from borderpost.config.limiter import LimiterConfig, standing_alone
+from borderpost.config.limiter import LimiterConfig
 from borderpost.config.reading import read_model
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.variables import PREFIX
@@ -37,12 +38,24 @@ def read_limiter(
         given = {name: value for name, value in given.items() if _section_of(name) not in passed_over}
     base = Path.cwd() if path is None else path.absolute().parent
     try:
-        config, problems = read_model(LimiterConfig, document, base, overrides, given)
+        config, problems = read_model(LimiterConfig, document, base, overrides, given, fill=_stand_alone)
     except Problems as found:
         raise Problems([_plain(error) for error in found.errors]) from found
     if problems:
         raise Problems(problems)
-    return standing_alone(config)
+    return config
+
+
+def _stand_alone(data: Any) -> None:
+    """Put in the defaults of a limiter that runs alone: on the network, with endpoints of its own."""
+    limiter = data.get("limiter") if isinstance(data, dict) else None
+    if not isinstance(limiter, dict):
+        return
+    if limiter.get("admin") is None:
+        limiter["admin"] = {}
+    server = limiter["server"] = limiter.get("server") or {}
+    if isinstance(server, dict):
+        server.setdefault("listen", "tcp")
 
 
 def _plain(error: BorderpostError) -> BorderpostError:

@@ -27,16 +27,20 @@ def read_model(
     base: Path,
     overrides: Mapping[str, str] | None,
     environ: Mapping[str, str] | None,
+    *,
+    fill: Callable[[Any], None] = lambda _data: None,
 ) -> tuple[Model, list[BorderpostError]]:
     """Return the model of a document under variables and flags, its paths made absolute against a folder.
 
-    `environ` is the process's own by default. Returned too are the problems of what lies over the file, for those that
-    follow to join. Raises Problems where the model cannot be made.
+    `environ` is the process's own by default. `fill` may put defaults into what they make together. Returned too are
+    the problems of what lies over the file, for those that follow to join. Raises Problems where the model cannot be
+    made.
     """
     if document.data is None:
         document.data = {}
     problems = apply_variables(document, model, os.environ if environ is None else environ)
     problems += apply_flags(document, overrides or {})
+    fill(document.data)
     made = collect(problems, lambda: validate(model, document))
     if made is None:
         raise Problems(problems)

@@ -17,6 +17,7 @@ from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.logs import get_logger
 from borderpost_ratelimit.config import LimitsSpec
 from borderpost_ratelimit.files.book import Book
+from borderpost_ratelimit.files.global_limits import global_limits
 from borderpost_ratelimit.files.keys import KeyStyle
 from borderpost_ratelimit.files.loading import load, named_files
 
@@ -26,7 +27,10 @@ WHAT: Final = "limits"
 
 def limits_of(spec: LimitsSpec) -> Book:
     """Return what a configuration's limits files say. Raises Problems with every mistake of every file, or OSError."""
-    return load(spec.limits, merge_domains=spec.merge_domains, key_style=KeyStyle(spec.key_style))
+    book = load(spec.limits, merge_domains=spec.merge_domains, key_style=KeyStyle(spec.key_style))
+    if spec.global_store is None and (reaching := global_limits(book)):
+        raise Problems(reaching)
+    return book
 
 
 class LimitsWatch:

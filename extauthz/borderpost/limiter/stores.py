@@ -9,11 +9,14 @@ from borderpost_base.world import World
 from borderpost_ratelimit.away.guarded import Guarded
 from borderpost_ratelimit.charges import Store
 from borderpost_ratelimit.config import LimitsSpec
+from borderpost_ratelimit.files.keys import KeyStyle
+from borderpost_ratelimit.stores.making import redis_store
 from borderpost_ratelimit.stores.memory import MemoryStore
-from borderpost_ratelimit.stores.redis.store import RedisStore
+from borderpost_ratelimit.stores.scoped import Scoped
 
 REGION: Final = "region"
-"""Name of the store of limits whose scope is the region, in metrics and health."""
+GLOBAL: Final = "global"
+"""Names of the stores in metrics and health, by the scope of the limits that are counted there."""
 
 
 class Stores(NamedTuple):
@@ -38,9 +41,15 @@ class Stores(NamedTuple):
 
 
 def stores_of(spec: LimitsSpec, world: World) -> Stores:
-    """Return the stores, not started yet."""
+    """Return the stores, not started yet. Raises BorderpostError BP1631."""
     memory = MemoryStore(spec.memory.counters_max)
-    if spec.store is None:
-        return Stores(memory, memory, {})
-    guarded = Guarded(RedisStore(spec.store, world), memory, spec.away.settings(), world)
-    return Stores(guarded, memory, {REGION: guarded})
+    style = KeyStyle(spec.key_style)
+    store: Store = memory
+    guarded: dict[str, Guarded] = {}
+    if spec.store is not None:
+        store = guarded[REGION] = Guarded(redis_store(spec.store, style, world), memory, spec.away.settings(), world)
+    if spec.global_store is not None:
+        shared = redis_store(spec.global_store, style, world)
+        guarded[GLOBAL] = Guarded(shared, memory, spec.away.settings(), world)
+        store = Scoped(store, guarded[GLOBAL])
+    return Stores(store, memory, guarded)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from borderpost_ratelimit.files.book import Book
 from borderpost_ratelimit.limits import SECOND_US, Algorithm, Limit, Scope, Unit, WhenAway
-from borderpost_ratelimit.rules import Rule
 
 
 def told_limits(book: Book) -> Iterator[str]:
@@ -20,10 +19,12 @@ def told_limits(book: Book) -> Iterator[str]:
         if not rule.limits:
             yield f"{rule.path}: unlimited, {modes}"
         for limit in rule.limits:
-            yield f"{rule.path}: {_told(rule, limit)}, {modes}"
+            name = f" name={rule.name}" if rule.name else ""
+            yield f"{rule.path}: {told_limit(limit)}{name}, {modes}"
 
 
-def _told(rule: Rule, limit: Limit) -> str:
+def told_limit(limit: Limit) -> str:
+    """Return what a limit says."""
     theirs = limit.algorithm is Algorithm.FIXED_WINDOW and limit.unit is not Unit.UNKNOWN
     if theirs and limit.window_us == limit.unit.length_us:
         words = [f"unit={limit.unit.name} requests_per_unit={limit.amount}"]
@@ -34,7 +35,6 @@ def _told(rule: Rule, limit: Limit) -> str:
     words += [f"price_nano={limit.price_nano}"] if limit.price_nano else []
     words += ["scope=global"] if limit.scope is Scope.GLOBAL else []
     words += [f"when_store_away={limit.when_away.value}"] if limit.when_away is not WhenAway.LOCAL else []
-    words += [f"name={rule.name}"] if rule.name else []
     return " ".join(words)
 
 

@@ -57,8 +57,9 @@ class LimiterWeb:
             Route("/rlconfig", self._rlconfig),
             Route("/healthcheck", self._healthcheck),
         ]
-        app = make_app(checks=checks, metrics=metrics, routes=routes, open_to=self._open_to, section=_SECTION)
-        self._server = AdminServer(app, host=spec.host, port=spec.port)
+        self.app = make_app(checks=checks, metrics=metrics, routes=routes, open_to=self._open_to, section=_SECTION)
+        """What is served."""
+        self._server = AdminServer(self.app, host=spec.host, port=spec.port)
 
     async def run(self, *, waits: bool) -> None:
         """Serve until `stop`; `waits`: for another limiter to let go of the address.
