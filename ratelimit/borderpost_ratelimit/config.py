@@ -11,7 +11,7 @@ from borderpost_base.strict import StrictModel
 from borderpost_ratelimit.away.config import AwaySpec
 from borderpost_ratelimit.settings import HeaderNames, HeaderStyle, QuotaRule, ServiceSettings
 from borderpost_ratelimit.statistics import NEAR_LIMIT_RATIO, VALUE_NAMES_MAX
-from borderpost_ratelimit.stores.config import RedisStoreSpec
+from borderpost_ratelimit.stores.config import GlobalRedisSpec, RedisStoreSpec
 
 _NAMES = HeaderNames()
 _SERVICE = ServiceSettings()
@@ -113,8 +113,11 @@ class LimitsSpec(StrictModel):
     """A Redis or Valkey server that keeps the counters, so that the limiters of a region share them and a restart loses
     none; null keeps them in `memory`."""
 
+    global_store: GlobalRedisSpec | None = None
+    """The server that regions share, for limits that say `scope: global`, and for no other."""
+
     away: AwaySpec = AwaySpec()
-    """What holds while `store` does not answer."""
+    """What holds while `store` or `global_store` does not answer."""
 
     answers: AnswersSpec = AnswersSpec()
     """What clients and Envoy are told beside the code."""

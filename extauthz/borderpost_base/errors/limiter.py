@@ -115,6 +115,18 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Name the address of its `limiter.admin`, and its token with `--token-file`.",
     ),
     ErrorSpec(
+        "BP1630",
+        "limit that reaches beyond its region has no store",
+        "A limit with `scope: global` is counted in a store that regions share, and no such store is configured.",
+        "Configure `limiter.global_store`, or leave `scope` out: the limit then counts within the region.",
+    ),
+    ErrorSpec(
+        "BP1631",
+        "no secret for keys that leave the region",
+        "Keys of global counters leave only as their hash under a secret of 16 to 64 bytes, the same in all regions.",
+        "Make one with `openssl rand -hex 32`, and name its file in `limiter.global_store.key_file`.",
+    ),
+    ErrorSpec(
         "BP1640",
         "the store of counters is away",
         "The store did not answer within `wait_ms`, refused, or is out of reach. Until it is back no request waits for "

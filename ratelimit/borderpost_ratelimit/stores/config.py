@@ -1,4 +1,4 @@
-"""The sections `limiter.redis` and `limiter.global_redis`: servers that keep counters. Shapes only: no I/O."""
+"""The sections `limiter.store` and `limiter.global_store`: servers that keep counters. Shapes only: no I/O."""
 
 from __future__ import annotations
 

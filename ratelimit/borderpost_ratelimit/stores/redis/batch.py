@@ -13,10 +13,10 @@ from typing import Final
 from borderpost_ratelimit.algorithms.numbers import COUNT_MAX
 from borderpost_ratelimit.charges import Charge, Phase, Unanswered, Verdict, Verdicts
 from borderpost_ratelimit.limits import Algorithm
+from borderpost_ratelimit.stores.joining import Waiter
 from borderpost_ratelimit.stores.redis.names import Names
 from borderpost_ratelimit.stores.redis.replies import SPOILT, unanswered
 from borderpost_ratelimit.stores.redis.single import TOLD, verdict, words
-from borderpost_ratelimit.stores.redis.waiting import Waiter
 
 GRACE_US: Final = 2_000_000
 """How long a window's counter outlives its window: longer than two limiters that learn the time from one server can

@@ -10,11 +10,12 @@ from borderpost_base.world import World
 from borderpost_ratelimit.charges import Charge, Done
 from borderpost_ratelimit.limits import Algorithm
 from borderpost_ratelimit.stores.config import RedisStoreSpec
+from borderpost_ratelimit.stores.joining import NOBODY_WAITS, Joined, Waiter
 from borderpost_ratelimit.stores.redis.names import Names
 from borderpost_ratelimit.stores.redis.near_cache import NearCache
 from borderpost_ratelimit.stores.redis.servers import NOBODY, servers_of
 from borderpost_ratelimit.stores.redis.slots import key_slot
-from borderpost_ratelimit.stores.redis.waiting import NOBODY_WAITS, Joined, Turn, Waiter
+from borderpost_ratelimit.stores.redis.turn import Turn
 
 _FIXED_WINDOW: Final = Algorithm.FIXED_WINDOW
 

@@ -1,4 +1,8 @@
-"""Who waits for answers: the requests of one loop turn, and a request whose charges are counted in several places."""
+"""A request whose charges are counted in several places: its parts, and what becomes of it as a whole.
+
+Each place counts its part by itself. Where one of them refuses, what the others have charged is given back, a moment
+later: less may pass in between, never more.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from borderpost_ratelimit.charges import Charge, Done, Phase, Unanswered, Verdict, Verdicts
+from borderpost_ratelimit.charges import Charge, Phase, Unanswered, Verdict, Verdicts
 from borderpost_ratelimit.limits import Algorithm
-from borderpost_ratelimit.stores.redis.near_cache import NearCache
-from borderpost_ratelimit.stores.redis.replies import SPOILT
 
 
 class Waiter:
@@ -21,35 +23,6 @@ class Waiter:
     def give(self, index: int, answer: Verdicts | Unanswered) -> None:
         """Take the answer to one of the things asked."""
         raise NotImplementedError
-
-
-class Turn(Waiter):
-    """One `Store.take`: gathers the answers of its requests until all are there."""
-
-    __slots__ = ("_answers", "_done", "_missing", "_near", "_now_us", "_requests")
-
-    def __init__(
-        self, requests: Sequence[tuple[Charge, ...]], done: Done, near: NearCache | None = None, now_us: int = 0
-    ) -> None:
-        """`near` learns what is over, as from `now_us`."""
-        self._requests = requests
-        self._answers: list[Verdicts | Unanswered] = [SPOILT] * len(requests)
-        self._missing = len(requests)
-        self._done = done
-        self._near = near
-        self._now_us = now_us
-
-    def give(self, index: int, answer: Verdicts | Unanswered) -> None:
-        """Take the answer to one request; the last one ends the turn."""
-        self._answers[index] = answer
-        near = self._near
-        if near is not None and not isinstance(answer, Unanswered):
-            for place, verdict in enumerate(answer):
-                if verdict.over:
-                    near.learn(self._requests[index][place], verdict, self._now_us)
-        self._missing -= 1
-        if not self._missing:
-            self._done(self._answers)
 
 
 class Joined(Waiter):
@@ -68,7 +41,7 @@ class Joined(Waiter):
         """`places` says of each part which of the charges it has; `give_back` makes charges that nobody waits for."""
         self._charges = charges
         self._places = places
-        self._answers: list[Verdicts | Unanswered] = [SPOILT] * len(places)
+        self._answers: list[Verdicts | Unanswered] = [()] * len(places)
         self._missing = len(places)
         self._waiter = waiter
         self._index = index
