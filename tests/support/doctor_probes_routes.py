@@ -172,12 +172,12 @@ def _charges(tree: Tree) -> None:
     limited(ONE_EACH, {**ONE_EACH, "apply_on_stream_done": True, "hits_addend": {"format": TOKENS}})(tree)
 
 
-@shows("BPD048-bare", "BPD048-route-done", twin=_charges)
+@shows("BPD048-bare", "BPD048-route-done", "BPD048-numbered", "BPD048-by-request", twin=_charges)
 def _(stage: Stage) -> bool:
     """A request that the limit refused is charged at its end."""
     stage.answer(stage.to("eu-1"))
     stage.stub.limit_answer = OVER_LIMIT
-    assert stage.send().status == 429
+    assert stage.send([("x-tokens", "5")]).status == 429
     return eventually(lambda: len(stage.stub.limits) > 1)
 
 

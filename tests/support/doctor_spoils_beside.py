@@ -245,6 +245,18 @@ def _(tree: Tree) -> None:
     limited(ONE_EACH, {**ONE_EACH, "apply_on_stream_done": True})(tree)
 
 
+@case("BPD048", "numbered")
+def _(tree: Tree) -> None:
+    limiting(tree)
+    limited(ONE_EACH, {**ONE_EACH, "apply_on_stream_done": True, "hits_addend": {"number": 5}})(tree)
+
+
+@case("BPD048", "by-request")
+def _(tree: Tree) -> None:
+    limiting(tree)
+    limited(ONE_EACH, {**ONE_EACH, "apply_on_stream_done": True, "hits_addend": {"format": "%REQ(X-TOKENS)%"}})(tree)
+
+
 @case("BPD048", "ignored")
 def _(tree: Tree) -> None:
     limiting(tree)

@@ -19,6 +19,8 @@ _PERSONAL = re.compile(
     re.IGNORECASE,
 )
 """Substitutions that write who a client is, or what proves it."""
+_OF_THE_REQUEST = re.compile(r"%(?:REQ|REQ_WITHOUT_QUERY|BYTES_RECEIVED|DURATION)\b", re.IGNORECASE)
+"""Substitutions that have a value whatever became of the request."""
 _OWN_FORMATS = ("log_format", "format", "json_format", "typed_json_format")
 
 
@@ -106,10 +108,11 @@ def limits_hold(scene: Scene) -> Iterator[Hit]:
     Rule(
         "BPD048",
         "a charge at the end of a request is not what it seems",
-        "`apply_on_stream_done` fires for refused requests, too; without `hits_addend.format` each is charged 1. On a "
-        "route's own `rate_limits` Envoy ignores `hits_addend` without a word.",
-        "Give the charge `hits_addend.format` from the response's metadata, in RateLimitPerRoute or the filter's own "
-        "`rate_limits`.",
+        "`apply_on_stream_done` fires for requests that a limit refused, too: without `hits_addend` each is charged 1, "
+        "with a number that number, with what the request says whatever that is. On a route's own `rate_limits` Envoy "
+        "ignores `hits_addend` without a word.",
+        "Give the charge `hits_addend.format` from the response's metadata, without which Envoy sends nothing, or "
+        "`number: 0` where the end alone is to be told; in RateLimitPerRoute or the filter's own `rate_limits`.",
     ),
     source=RATE_LIMITS,
 )
@@ -135,8 +138,16 @@ def _ignored(holder: Message, subject: str) -> Iterator[Hit]:
 
 def _bare(holder: Message, subject: str) -> Iterator[Hit]:
     for limit in holder.each("rate_limits"):
-        if limit.flag("apply_on_stream_done") and limit.get("hits_addend").text("format") is None:
-            yield Hit(limit, subject, "`apply_on_stream_done` without `hits_addend.format`.")
+        if not limit.flag("apply_on_stream_done"):
+            continue
+        hits = limit.get("hits_addend")
+        number, used = hits.number("number"), hits.text("format")
+        if used is None and number is None:
+            yield Hit(limit, subject, "`apply_on_stream_done` without `hits_addend` charges refused requests 1.")
+        elif used is None and number:
+            yield Hit(limit, subject, f"`apply_on_stream_done` charges {number:g} for refused requests too.")
+        elif used is not None and _OF_THE_REQUEST.search(used):
+            yield Hit(limit, subject, f"`{used}` is charged for refused requests too.")
 
 
 def _limiters(scene: Scene) -> Iterator[tuple[Manager, HttpFilter]]:
