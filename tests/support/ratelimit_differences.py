@@ -20,6 +20,7 @@ from support.ratelimit_corpus import Answer, Asked, Descriptor, Run
 
 _REFUSED = "INVALID_ARGUMENT"
 _BOUNDS = ServiceSettings()
+_UINT32_MAX = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,33 @@ def _star_inside(context: Context, _index: int, theirs: Answer, ours: Answer) ->
     return inside and bool(met) and all(one.limit for one in met)
 
 
+def _limit_text(_context: Context, _index: int, theirs: Answer, ours: Answer) -> bool:
+    return _limits_read(theirs) == _limits_read(ours)
+
+
+def _greatest_left(_context: Context, _index: int, theirs: Answer, ours: Answer) -> bool:
+    left = {one.remaining for one in ours.statuses if one.limit is not None}
+    alike = _limits_read(theirs) == _limits_read(ours._replace(headers=()))
+    return alike and left == {_UINT32_MAX}
+
+
+def _limits_read(one: Answer) -> Answer:
+    """Return an answer whose metadata tell a request's own limits as amount and unit, not as anybody's text of them."""
+    if one.metadata is None:
+        return one
+    descriptors = [
+        {**told, "limit": _limit_read(told["limit"])} if "limit" in told else told
+        for told in one.metadata["descriptors"]
+    ]
+    return one._replace(metadata={**one.metadata, "descriptors": descriptors})
+
+
+def _limit_read(text: str) -> tuple[int, str]:
+    told = dict(word.split(":") for word in text.split())
+    unit = told["unit"]
+    return int(told.get("requests_per_unit", 0)), Unit(int(unit)).name if unit.isdigit() else unit
+
+
 def _reserved(context: Context, index: int, _theirs: Answer, ours: Answer) -> bool:
     entries = [key for one in context.run.asked[index].descriptors for key, _ in one.entries]
     return any(key.startswith("borderpost.") for key in entries) and ours.error in {None, _REFUSED}
@@ -95,6 +123,14 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "unknown-unit", "a limit of the request's own with a unit that nobody knows ends the program; ours refuses it",
         _malformed(_any(lambda one: one.limit is not None and not one.limit[1])),
+    ),
+    Difference(
+        "limit-text", "metadata tell a request's own limit as text: there in a form for debugging, without zeros",
+        _limit_text,
+    ),
+    Difference(
+        "greatest-left", "a limit of 4294967295 of which all is left gets no headers there; ours tells it like others",
+        _greatest_left,
     ),
     Difference("ended-program", "the program has ended before", lambda context, index, *_: index in context.ended),
     Difference(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +73,12 @@ class Replay:
             statistics=self._statistics, settings=settings_of(run.settings),
         )  # fmt: skip
 
-    def ask(self, asked: Asked, wait: Callable[[CallOf], None] = lambda _call: None) -> Answer:
-        """Ask one thing; `wait` waits for the answer of a store that does not give it at once."""
+    def ask(self, asked: Asked) -> CallOf:
+        """Ask one thing, and return the call; a store that is a server answers later."""
         self._clock.now_us = asked.now_s * 1_000_000
         call = CallOf()
         self._service.messages([(call, message_of(asked))])
-        wait(call)
-        if call.answer is not None:
-            return answer_of(call.answer.SerializeToString())
-        assert call.failure is not None, "an answer or an error"
-        return Answer(error=call.failure[0].name)
+        return call
 
     def counters(self) -> dict[str, int]:
         """Return what was counted, under the program's names."""
@@ -96,10 +93,33 @@ class Replay:
         return {name: count for name, count in sorted(found.items()) if count}
 
 
-def replay(run: Run, directory: Path, store: Store, style: KeyStyle = KeyStyle.ENVOYPROXY) -> Replayed:
+def told(call: CallOf) -> Answer:
+    """Return what a call was answered."""
+    if call.answer is not None:
+        return answer_of(call.answer.SerializeToString())
+    assert call.failure is not None, "an answer or an error"
+    return Answer(error=call.failure[0].name)
+
+
+def replay(run: Run, directory: Path, store: Store, style: KeyStyle) -> Replayed:
     """Ask ours a run's questions one after the other; the store answers at once."""
     ours = Replay(run, directory, store, style)
-    return Replayed([ours.ask(one) for one in run.asked], ours.counters())
+    return Replayed([told(ours.ask(one)) for one in run.asked], ours.counters())
+
+
+async def replay_on_server(run: Run, directory: Path, store: Store, style: KeyStyle) -> Replayed:
+    """Do the same with a store that is a server, which is started and closed."""
+    ours, answers = Replay(run, directory, store, style), []
+    await store.start()
+    try:
+        for one in run.asked:
+            call = ours.ask(one)
+            while call.alive:
+                await asyncio.sleep(0)
+            answers.append(told(call))
+    finally:
+        await store.close()
+    return Replayed(answers, ours.counters())
 
 
 def dump(rules: Book | Sequence[str]) -> list[str]:

@@ -59,7 +59,7 @@ def recorded() -> dict[str, Run]:
 
 def odd() -> Run:
     """Return a run of requests that no Envoy sends, and of corners where both may differ."""
-    return Run({}, {"odd.yaml": _ODD}, [Asked(BEGIN_S, *one) for one in _odd_requests()])
+    return Run({**_HEADERS, **_METADATA}, {"odd.yaml": _ODD}, [Asked(BEGIN_S, *one) for one in _odd_requests()])
 
 
 def _odd_requests() -> Iterator[tuple[str, tuple[Descriptor, ...], int]]:
@@ -79,6 +79,8 @@ def _odd_requests() -> Iterator[tuple[str, tuple[Descriptor, ...], int]]:
         yield "odd", (one("great", str(hits)),), 1
     for hits in (1 << 62, 1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1):
         yield "odd", (one("k", "far", hits=hits),), 0
+    yield "odd", (one("great", "all is left", hits=0),), 0
+    yield "odd", (one("k", "own", limit=(0, 7)),), 0
     yield "odd", (one("great", "u"),), (1 << 32) - 1
     yield "odd", (one("great", "u"),), 1
     for value in ("aXb", "a*b", "ab", "a"):

@@ -6,26 +6,37 @@ stands in tests/support/ratelimit_differences.py; the long tests ask the real pr
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from borderpost_base.errors import Problems
+from borderpost_base.world import World
 from borderpost_ratelimit.files import Book, KeyStyle, load
+from borderpost_ratelimit.stores.config import RedisStoreSpec
 from borderpost_ratelimit.stores.memory import MemoryStore
+from borderpost_ratelimit.stores.redis.store import RedisStore
 from support import ratelimit_corpus
 from support.ratelimit_corpus import Answer, Recording
 from support.ratelimit_differences import DIFFERENCES, FILE_DIFFERENCES, context_of, explained, unexplained
-from support.ratelimit_replay import book_of, counter_names, dump, replay
+from support.ratelimit_replay import book_of, counter_names, dump, replay, replay_on_server
 from support.ratelimit_runs import CORPUS, FILES, SETTINGS
+from support.redis_server import RedisServer, redis_server
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/guide/ratelimit-differences.md"
 KINDS = [*SETTINGS, "odd"]
 COUNTERS_MAX = 100_000
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 def recording(kind: str) -> Recording:
@@ -40,6 +51,15 @@ def test_ours_answers_as_the_real_program_did(kind: str, tmp_path: Path) -> None
     book, theirs = (book_of(recorded.run.files, tmp_path / style.value, style) for style in KeyStyle)
     context = context_of(recorded.run, book, theirs)
     assert not unexplained(context, recorded.answers, found.answers)
+
+
+@pytest.mark.parametrize("kind", ["plain", "shadow", "odd"])
+def test_ours_answers_as_the_real_program_did_on_a_real_redis(kind: str, tmp_path: Path, redis: RedisServer) -> None:
+    recorded = recording(kind)
+    store = RedisStore(RedisStoreSpec(url=redis.url, prefix=f"{kind}:"), World(), told_time=True)
+    found = asyncio.run(replay_on_server(recorded.run, tmp_path / "ours", store, KeyStyle.LENGTHS))
+    book, theirs = (book_of(recorded.run.files, tmp_path / style.value, style) for style in KeyStyle)
+    assert not unexplained(context_of(recorded.run, book, theirs), recorded.answers, found.answers)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"ambiguous", "odd"}])
