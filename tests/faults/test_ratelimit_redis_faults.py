@@ -314,3 +314,24 @@ def test_a_server_that_is_killed_again_and_again(server: RedisServer) -> None:
             assert replica.guard.counters.opened >= 4
 
     asyncio.run(run())
+
+
+def test_a_near_cache_does_not_take_a_store_that_is_away_for_one_that_is_there(server: RedisServer) -> None:
+    limit, full = limit_of(10, Unit.WEEK), limit_of(1, Unit.WEEK)
+
+    async def run() -> None:
+        replica = Replica(server.url, near=100)
+        async with replicas(replica):
+            assert await replica.passed(full, 9, key="full") == (1, {Source.STORE, Source.NEAR_CACHE})
+            server.pause()
+            await replica.until(State.OPEN, BYSTANDER)
+            # What the near cache knows, the estimate was told as well; and it closes no breaker.
+            for _ in range(20):
+                assert await replica.passed(full, 1, key="full") == (0, {Source.ESTIMATE})
+                await asyncio.sleep(0.01)
+            assert replica.guard.state is not State.CLOSED
+            server.go_on()
+            await replica.settled(BYSTANDER)
+            assert await replica.passed(limit, 1) == (1, {Source.STORE})
+
+    asyncio.run(run())

@@ -54,9 +54,18 @@ class Lag:
 class Replica:
     """One limiter's store: Redis, guarded."""
 
-    def __init__(self, url: str, *, ahead_us: int = 0, settings: AwaySettings = SETTINGS, **spec: Any) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        ahead_us: int = 0,
+        settings: AwaySettings = SETTINGS,
+        near: int = 0,
+        **spec: Any,
+    ) -> None:
+        """`near`: how many counters that are over are remembered; the other settings are Redis'."""
         self.world = World(clock=SkewedClock(ahead_us))
-        self.redis = RedisStore(RedisStoreSpec(url=url, **spec), self.world)
+        self.redis = RedisStore(RedisStoreSpec(url=url, near_cache_entries=near, **spec), self.world)
         self.guard = Guarded(self.redis, MemoryStore(100_000), settings, self.world)
         self.waits_s: list[float] = []
 

@@ -26,7 +26,7 @@ class RedisServer:
         self.directory = directory
         self.port = free_port()
         self._arguments = arguments
-        self._program = program
+        self.program = program
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -42,7 +42,7 @@ class RedisServer:
     def start(self) -> None:
         """Start it empty, on the same port as before, and wait until it answers."""
         assert self._process is None
-        words = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        words = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         with (self.directory / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*words, "--dir", str(self.directory), *self._arguments], stdout=log, stderr=log
