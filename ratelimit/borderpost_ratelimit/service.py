@@ -146,7 +146,12 @@ class RateLimitService:
         for call in calls[len(answers) :]:
             self._fail(call, StatusCode.INTERNAL, "the store did not answer each request")
         if refusals and self._refusals is not None:
-            self._refusals.refused(refusals, self._world.now_us(), _Refused(refused, self._statistics).release)
+            waiting = _Refused(refused, self._statistics)
+            try:
+                self._refusals.refused(refusals, self._world.now_us(), waiting.release)
+            except Exception:  # noqa: BLE001 - what was refused stays refused
+                self._log.exception("refusals could not be recorded")
+                waiting.release(False)
 
 
 class NoRules(Exception):
@@ -187,7 +192,9 @@ class _Refused:
         self._statistics = statistics
 
     def release(self, durable: bool) -> None:
+        """Give the answers, once."""
+        answers, self._answers = self._answers, []
         if not durable:
-            self._statistics.unrecorded += len(self._answers)
-        for call, message in self._answers:
+            self._statistics.unrecorded += len(answers)
+        for call, message in answers:
             call.reply(message)
