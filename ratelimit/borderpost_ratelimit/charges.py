@@ -27,7 +27,7 @@ class Phase(enum.Enum):
     """Its stream has ended: what it used is charged whether it fits or not, a reservation is settled by it, a lease
     released. Such a charge is never over."""
     LOOK = "look"
-    """Nothing is charged: what would one hit find, and what is left."""
+    """Nothing is charged: what would the hits find, one at least, and what is left."""
 
 
 class Charge(NamedTuple):

@@ -54,8 +54,8 @@ class MemorySpec(StrictModel):
     """Counters in the limiter's memory."""
 
     counters_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
-    """How many counters, leases and reservations there may be; about 400 bytes each. Where there is no room for a new
-    key of a limit, the keys that come then share one counter."""
+    """How many counters there may be, and as many leases and reservations; about 300 bytes each. Where there is no room
+    for a new key of a limit, the keys that come then share one counter."""
 
 
 class LimitsSpec(StrictModel):

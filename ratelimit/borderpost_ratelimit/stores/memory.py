@@ -32,7 +32,7 @@ class MemoryStore:
     """A `charges.Store` in memory.
 
     `counters_max` bounds counters, and likewise what requests hold: leases and reservations together. A counter takes
-    some 400 bytes with its key, what is held as many.
+    some 300 bytes with its key, and a lease or reservation as many.
     """
 
     def __init__(self, counters_max: int) -> None:
