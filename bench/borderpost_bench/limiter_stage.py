@@ -174,7 +174,7 @@ class LimiterStage(SetUp):
             },
         }  # fmt: skip
         if redis_port:
-            limiter["store"] = {"redis": {"url": f"redis://127.0.0.1:{redis_port}"}}
+            limiter["store"] = {"url": f"redis://127.0.0.1:{redis_port}"}
         config = self._directory / "borderpost.yaml"
         config.write_text(yaml.safe_dump({"limiter": limiter}))
         words = [sys.executable, "-m", "borderpost.cli", "ratelimit", "serve", "--config", str(config)]
