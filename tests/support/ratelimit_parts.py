@@ -85,6 +85,18 @@ class WindowStore:
         return Verdict(over, used, max(0, limit.amount - used), left_us, left_us if over else 0)
 
 
+class SaidStore(WindowStore):
+    """Says what a test gives it: verdicts for the charges of each request, in turn."""
+
+    def __init__(self, *verdicts: Verdict) -> None:
+        super().__init__()
+        self.verdicts = list(verdicts)
+
+    def take(self, requests: Sequence[tuple[Charge, ...]], now_us: int, done: Done) -> None:
+        self.taken += requests
+        done([tuple(self.verdicts.pop(0) for _ in charges) for charges in requests])
+
+
 class ListedRules:
     """A book of rules by exact entries; a key alone holds for every value."""
 

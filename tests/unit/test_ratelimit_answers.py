@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from borderpost_proto.rate_limit_pb2 import RateLimitResponse
-from borderpost_ratelimit.charges import Charge, Done, Source, Unanswered, Verdict
+from borderpost_ratelimit.charges import Source, Unanswered, Verdict
 from borderpost_ratelimit.limits import Algorithm, Unit
 from borderpost_ratelimit.refusals import Refusal
 from borderpost_ratelimit.rules import Entries, Rule
@@ -21,6 +21,7 @@ from borderpost_ratelimit.settings import QuotaRule, ServiceSettings
 from borderpost_ratelimit.statistics import OTHER, RuleCounts, Statistics
 from support.ratelimit_parts import (
     ListedRules,
+    SaidStore,
     WindowStore,
     answer_of,
     asked_of,
@@ -33,18 +34,6 @@ from support.ratelimit_parts import (
 
 OK, OVER = 1, 2
 UINT32_MAX = 2**32 - 1
-
-
-class SaidStore(WindowStore):
-    """Says what a test gives it: a list of verdicts for the charges of each request, in turn."""
-
-    def __init__(self, *verdicts: Verdict) -> None:
-        super().__init__()
-        self.verdicts = list(verdicts)
-
-    def take(self, requests: Sequence[tuple[Charge, ...]], now_us: int, done: Done) -> None:
-        self.taken += requests
-        done([tuple(self.verdicts.pop(0) for _ in charges) for charges in requests])
 
 
 class Recorded:
