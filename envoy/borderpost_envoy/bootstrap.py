@@ -38,9 +38,11 @@ def bootstrap(plan: EnvoyPlan) -> dict[str, Any]:
 
 
 def _listener(plan: EnvoyPlan) -> listener.Listener:
+    limits = plan.rate_limit
     return listener.Listener(
         name="ingress",
         address=socket_address(plan.listen),
+        per_connection_buffer_limit_bytes=limits.response_bytes_max if limits and limits.charges else None,
         filter_chains=[
             listener.FilterChain(
                 filters=[listener.Filter(name=MANAGER, typed_config=protobuf.Any.pack(_connection_manager(plan)))],

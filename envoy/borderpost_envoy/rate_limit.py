@@ -84,6 +84,11 @@ def route_limits(plan: GatewayPlan) -> dict[str, protobuf.Any]:
     return {name: protobuf.Any.pack(message) for name, message in found.items()}
 
 
+def unread_headers(plan: GatewayPlan) -> tuple[str, ...]:
+    """Return the request headers that no region sees where responses are read: what is compressed cannot be."""
+    return ("accept-encoding",) if plan.rate_limit is not None and plan.rate_limit.charges else ()
+
+
 def _filter(spec: RateLimitSpec) -> ratelimit.RateLimit:
     return ratelimit.RateLimit(
         domain=spec.domain,

@@ -27,7 +27,7 @@ from borderpost_base.names import (
 )
 from borderpost_envoy.filters import HOST_SELECTIONS_MAX, PREVIOUS_HOSTS, headers_only, observed_only
 from borderpost_envoy.plan import EnvoyPlan, GatewayPlan, OwnRoute, RoutePlan, RouteStyle
-from borderpost_envoy.rate_limit import route_limits
+from borderpost_envoy.rate_limit import route_limits, unread_headers
 
 SPECIFIER = "borderpost.regions"
 SERVED_REGION = f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:{REGION_KEY})%"
@@ -137,6 +137,7 @@ def _named(plan: GatewayPlan, one: RoutePlan) -> route.Route:
         match=route.RouteMatch(prefix=one.prefix),
         # ext_authz is not told the route's name; it is told this.
         metadata=core.Metadata(filter_metadata={METADATA_NAMESPACE: protobuf.Struct.from_dict(own)}),
+        request_headers_to_remove=list(unread_headers(plan)),
         typed_per_filter_config={
             **(headers_only(plan) if plan.bodies is not None and not with_body else {}),
             **route_limits(plan),

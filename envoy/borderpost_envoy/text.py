@@ -36,6 +36,7 @@ REASONS: Mapping[tuple[str, ...], str] = {
     ("typed_per_filter_config", "borderpost.body"): "Bodies of this route are not read: they pass as they come.",
     ("failure_mode_deny",): "Written out: Envoy's default is to admit everybody.",
     ("rate_limits",): "What the rate-limit service is asked, and told at a request's end.",
+    ("per_connection_buffer_limit_bytes",): "A longer JSON response cannot be read for what it used, and is a 500.",
     ("apply_on_stream_done",): "Of refused requests too, so what is told has to be true of them as well.",
     ("typed_per_filter_config", "borderpost.usage.json"): "Responses of this route are read for what was used.",
     ("clear_route_cache",): "The route is chosen again, with the decision.",

@@ -189,7 +189,7 @@ def _routes(plan: IstioPlan, one: RoutePlan) -> list[dict[str, Any]]:
 
 def _dressed(plan: IstioPlan, made: route.Route) -> dict[str, Any]:
     """Return a route as data, with what stands on the route configuration where that is ours as a whole."""
-    made.request_headers_to_remove = list(REMOVED_HEADERS)
+    made.request_headers_to_remove = [*REMOVED_HEADERS, *made.request_headers_to_remove]
     made.response_headers_to_add = told_headers(plan)
     data = as_data(made)
     own = {**_turned_on(plan), **data.get("typed_per_filter_config", {})}

@@ -95,6 +95,12 @@ def test_a_streamed_response_says_what_was_used_too(wiring: Wiring) -> None:
     assert told(wiring, 2) == [ASKED, [CHARGED, RELEASED]]
 
 
+def test_what_is_read_comes_uncompressed(wiring: Wiring) -> None:
+    assert wiring.send([("accept-encoding", "gzip")]).status == 200
+    (seen,) = wiring.regions["eu-1"].seen
+    assert "accept-encoding" not in dict(seen.headers)
+
+
 def test_of_a_request_over_its_limit_the_end_charges_nothing(wiring: Wiring) -> None:
     wiring.stub.limit_answer = OVER_LIMIT
     assert wiring.send().status == 429

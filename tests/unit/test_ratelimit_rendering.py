@@ -124,6 +124,16 @@ def test_the_filters_stand_between_ours_and_the_router_and_readers_are_off_but_o
     assert set(own["chat"]) == {*chain[1:4]} and not set(own["files"]) & {*chain[1:4]}
 
 
+def test_what_is_read_comes_uncompressed_and_whole() -> None:
+    bootstrap = rendered(spec(response_bytes_max=1 << 20))
+    (listener,) = bootstrap["static_resources"]["listeners"]
+    assert listener["per_connection_buffer_limit_bytes"] == 1 << 20
+    (route,) = listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+    assert route["request_headers_to_remove"] == ["accept-encoding"]
+    text = str(rendered(spec(descriptors=WHOLE["descriptors"][:1])))
+    assert "accept-encoding" not in text and "per_connection_buffer_limit_bytes" not in text
+
+
 def test_nothing_is_read_where_nothing_is_charged() -> None:
     text = str(rendered(spec(descriptors=WHOLE["descriptors"][:1])))
     assert "borderpost.ratelimit" in text and "borderpost.usage" not in text

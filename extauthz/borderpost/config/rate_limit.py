@@ -68,8 +68,9 @@ class Descriptor(StrictModel):
     charge: UsagePath | None = None
     """Where in the JSON of a response stands what the request has used, such as `usage.total_tokens`: that much is
     charged when its stream has ended, and nothing where the response does not say it. At its beginning the request
-    only asks, and a limit of the kind `budget` reserves its estimate. Responses are held back until they are whole;
-    streamed ones (server-sent events) pass as they come, and are read where Envoy has the filter for it."""
+    only asks, and a limit of the kind `budget` reserves its estimate. JSON is held back until it is whole
+    (`response_bytes_max`), and asked for uncompressed; streamed responses (server-sent events) pass as they come, and
+    are read where Envoy has the filter for it."""
 
     release: bool = False
     """Whether the end of the request is told, for limits of the kind `concurrency`."""
@@ -107,6 +108,11 @@ class RateLimitSpec(StrictModel):
 
     timeout_ms: int = Field(default=100, ge=1, le=10_000)
     """How long it may take."""
+
+    response_bytes_max: int = Field(default=4 << 20, ge=64 << 10, le=256 << 20)
+    """The longest JSON response that is read for a `charge`, in bytes: Envoy holds it back whole, and a longer one
+    gives the client a 500. Each of its connections may take as much memory, so say no more than your models answer.
+    On Istio it stays at Envoy's own 1 MiB, unless you patch the gateway's listener."""
 
     descriptors: Annotated[tuple[Descriptor, ...], Field(min_length=1, max_length=32)]
     """What it is asked."""
