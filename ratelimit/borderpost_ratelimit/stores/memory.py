@@ -24,6 +24,8 @@ from borderpost_ratelimit.stores.expiry import Expiry
 _BEGIN: Final = Phase.BEGIN
 _DONE: Final = Phase.DONE
 _FIXED_WINDOW: Final = Algorithm.FIXED_WINDOW
+_WAITING: Final = Verdict(False, 0, 0, 0)
+"""Stands in the place of a verdict until all of a request's are known."""
 DROPPED_A_TURN: Final = 64
 """Counters looked at for expiry a turn of the loop, beside two for each request of it: some 20 µs at most."""
 
@@ -99,7 +101,7 @@ class MemoryStore:
 
     def _several(self, charges: tuple[Charge, ...], now_us: int) -> Verdicts:
         """Make the charges of a request: fixed windows and ends in any case, the others if no binding one is over."""
-        verdicts: list[Verdict | None] = []
+        verdicts: list[Verdict] = []
         waiting: list[tuple[int, Counter, bool]] = []
         refused = False
         for place, charge in enumerate(charges):
@@ -116,8 +118,10 @@ class MemoryStore:
                 if hits > 0 and not over:
                     counter.pending += hits
                 waiting.append((place, counter, over))
-                verdicts.append(None)
+                verdicts.append(_WAITING)
             refused = refused or (over and limit.binding)
+        if not waiting:
+            return tuple(verdicts)
         for _, counter, _ in waiting:
             counter.pending = 0
         for place, counter, over in waiting:
@@ -126,7 +130,7 @@ class MemoryStore:
                 verdicts[place] = counter.tell(over, charge.hits, now_us)
             else:
                 verdicts[place] = counter.charge(charge.hits, now_us, charge.request)
-        return tuple(verdict for verdict in verdicts if verdict is not None)
+        return tuple(verdicts)
 
     def _ended(self, charge: Charge, now_us: int) -> Verdict:
         """Make a charge at a request's end: where it holds something, otherwise where its key counts."""
