@@ -341,12 +341,11 @@ kinds.c = {
   end,
   charge = function(state, charge)
     local till = state.time + charge.window
-    if charge.hits > 0 then
-      add_hold(charge, state, charge.hits, till)
-      state.used = state.used + charge.hits
-    elseif charge.hits < 0 then
+    if charge.hits < 0 then
       return kinds.c.done(state, charge)
     end
+    add_hold(charge, state, charge.hits, till)
+    state.used = state.used + charge.hits
     local reply = keep_state(charge, state)
     call('PEXPIRE', charge.key, lifetime_ms(till))
     return reply
@@ -366,6 +365,13 @@ kinds.c = {
 }
 
 -- Budgets.
+local function keep_budget(charge, state)
+  local reply = keep_state(charge, state)
+  local till = max(newest_till(charge, state) or 0, state.start + charge.window)
+  call('PEXPIRE', charge.key, lifetime_ms(till))
+  return reply
+end
+
 kinds.g = {
   read = function(charge, at)
     charge.window, charge.known, charge.name = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2]
@@ -402,16 +408,10 @@ kinds.g = {
   end,
   charge = function(state, charge)
     state.used = counted(state.used, charge.hits)
-    local till = state.start + charge.window
     if charge.hits > 0 then
-      till = state.time + charge.known
-      add_hold(charge, state, charge.hits, till)
+      add_hold(charge, state, charge.hits, state.time + charge.known)
     end
-    local reply = keep_state(charge, state)
-    if charge.hits > 0 then
-      call('PEXPIRE', charge.key, lifetime_ms(max(till, state.start + charge.window)))
-    end
-    return reply
+    return keep_budget(charge, state)
   end,
   done = function(state, charge)
     local hits = charge.hits
@@ -426,9 +426,7 @@ kinds.g = {
       end
     end
     state.used = counted(state.used, hits)
-    local reply = keep_state(charge, state)
-    call('PEXPIRE', charge.key, lifetime_ms(max(newest_till(charge, state) or 0, state.start + charge.window)))
-    return reply
+    return keep_budget(charge, state)
   end,
   tell = function(state)
     return {state.used, state.left, 0}
@@ -489,7 +487,7 @@ end
 local function second_pass(charge, refused)
   if not charge.told then
     local reply
-    if not refused and not charge.over then
+    if not refused and not charge.over and charge.hits ~= 0 then
       reply = charge.kind.charge(charge.state, charge)
     end
     charge.told = charge.kind.tell(charge.state, charge)
