@@ -14,19 +14,16 @@ import asyncio
 import os
 import signal
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from borderpost.certificates import CertificateWatch
+from borderpost.audit.config import AuditSpec
 from borderpost.config.limiter import LimiterConfig
 from borderpost.health import Check, Outcome
 from borderpost.limiter.descriptors import descriptor_set
 from borderpost.limiter.limits_watch import LimitsWatch
-from borderpost.limiter.looked_at import looked_at
-from borderpost.limiter.refusal_log import RecordedRefusals
 from borderpost.limiter.stewarded import SERVING, Stewarded
 from borderpost.limiter.stores import stores_of
 from borderpost.limiter.tally import Tally
-from borderpost.limiter.web import LimiterWeb
 from borderpost.listening import is_free, listener_of
 from borderpost.snapshots import WorkerState
 from borderpost.uptake import Uptake, UptakeMetrics
@@ -45,6 +42,11 @@ from borderpost_wire.listeners import tls_context
 from borderpost_wire.options import ServerOptions, UnixListen
 from borderpost_wire.reflection import ReflectionService
 from borderpost_wire.service import Service
+
+if TYPE_CHECKING:
+    from borderpost.certificates import CertificateWatch
+    from borderpost.limiter.refusal_log import RecordedRefusals
+    from borderpost.limiter.web import LimiterWeb
 
 _BEAT_S: Final = 0.05
 _COPY_S: Final = 0.5
@@ -77,12 +79,7 @@ class Limiter:
         if stewarded is not None and stewarded.takes_over and isinstance(self._listen, UnixListen):
             self._listen = replace(self._listen, takes_over=True)
         options = ServerOptions(listen=(self._listen,))
-        self._refusals: RecordedRefusals | None = None
-        if config.audit is not None:
-            self._refusals = RecordedRefusals(
-                config.audit, world, metrics, stream=stewarded.stream if stewarded is not None else 0,
-                in_batches=engine_of(door.engine, options) == "wire",
-            )  # fmt: skip
+        self._refusals = self._record(config.audit, in_batches=engine_of(door.engine, options) == "wire")
         self._uptake = Uptake(UptakeMetrics.of_limiter(metrics), world)
         self._limits = LimitsWatch(self._config, take=self._adopt, keep=self._keep, uptake=self._uptake)
         self._book: Book = self._limits.begin()
@@ -99,22 +96,42 @@ class Limiter:
         services: list[Service] = [self._service, self._health, ReflectionService(descriptor_set())]
         self._engine: Engine = make_engine(door.engine, options, services)
         self._tally = Tally(metrics, self._statistics, self._stores, self._engine)
-        self._certificates = CertificateWatch(
-            self._config.server, announce=self._renew_soon, replace_workers=self._tell_old_callers, world=world,
-            expiry=metrics.limiter_certificate_expiry_timestamp_seconds, uptake=self._uptake,
-            section="limiter.server.tls",
-        )  # fmt: skip
-        self._web: LimiterWeb | None = None
-        if self._config.admin is not None:
-            self._web = LimiterWeb(
-                self._config.admin, self._service, checks=self.checks, book=lambda: self._book,
-                metrics=self._exposition,
-                look=lambda request: looked_at(self._book, self._stores.store, self._world, request),
-            )  # fmt: skip
+        self._certificates = self._watch_certificates()
+        self._web = self._make_web()
         self._tasks: set[asyncio.Task[None]] = set()
         self._state = WorkerState.STARTING
         self._replaced = False
         self._stop = asyncio.Event()
+
+    def _record(self, audit: AuditSpec | None, *, in_batches: bool) -> RecordedRefusals | None:
+        if audit is None:
+            return None
+        from borderpost.limiter.refusal_log import RecordedRefusals  # loaded only where there is a record
+
+        stream = self._stewarded.stream if self._stewarded is not None else 0
+        return RecordedRefusals(audit, self._world, self._metrics, stream=stream, in_batches=in_batches)
+
+    def _watch_certificates(self) -> CertificateWatch | None:
+        if self._config.server.tls is None:
+            return None
+        from borderpost.certificates import CertificateWatch  # loaded only where there are any
+
+        return CertificateWatch(
+            self._config.server, announce=self._renew_soon, replace_workers=self._tell_old_callers,
+            world=self._world, expiry=self._metrics.limiter_certificate_expiry_timestamp_seconds,
+            uptake=self._uptake, section="limiter.server.tls",
+        )  # fmt: skip
+
+    def _make_web(self) -> LimiterWeb | None:
+        if self._config.admin is None:
+            return None
+        from borderpost.limiter.looked_at import looked_at  # loaded only where there are endpoints
+        from borderpost.limiter.web import LimiterWeb
+
+        return LimiterWeb(
+            self._config.admin, self._service, checks=self.checks, book=lambda: self._book, metrics=self._exposition,
+            look=lambda request: looked_at(self._book, self._stores.store, self._world, request),
+        )  # fmt: skip
 
     async def run(self) -> int:
         """Serve until told to stop; return the exit code. Raises BorderpostError where an address cannot be had."""
@@ -234,7 +251,8 @@ class Limiter:
 
     def _exposition(self) -> bytes:
         self._tally.copy()
-        self._certificates.tell()
+        if self._certificates is not None:
+            self._certificates.tell()
         return exposition(self._metrics)
 
     async def _beat(self) -> None:
@@ -258,8 +276,9 @@ class Limiter:
             await asyncio.sleep(self._config.watch_s)
             if self._config.watch:
                 await self._limits.look()
-            self._certificates.look()
-            self._certificates.tell()
+            if self._certificates is not None:
+                self._certificates.look()
+                self._certificates.tell()
 
     def _say(self, state: WorkerState) -> None:
         self._state = state
@@ -272,4 +291,6 @@ class Limiter:
         checks = [Check.that(SERVING, serving, self._state.name.lower())]
         if self._refusals is not None and not self._refusals.available:
             checks.append(Check("limiter/record", Outcome.WARNING, "refusals cannot be recorded"))
-        return [*checks, *self._stores.checks(), *self._certificates.checks(), *self._uptake.checks()]
+        if self._certificates is not None:
+            checks += self._certificates.checks()
+        return [*checks, *self._stores.checks(), *self._uptake.checks()]

@@ -10,7 +10,6 @@ from borderpost_ratelimit.away.guarded import Guarded
 from borderpost_ratelimit.charges import Store
 from borderpost_ratelimit.config import LimitsSpec
 from borderpost_ratelimit.files.keys import KeyStyle
-from borderpost_ratelimit.stores.making import redis_store
 from borderpost_ratelimit.stores.memory import MemoryStore
 from borderpost_ratelimit.stores.scoped import Scoped
 
@@ -46,6 +45,10 @@ def stores_of(spec: LimitsSpec, world: World) -> Stores:
     style = KeyStyle(spec.key_style)
     store: Store = memory
     guarded: dict[str, Guarded] = {}
+    if spec.store is None and spec.global_store is None:
+        return Stores(store, memory, guarded)
+    from borderpost_ratelimit.stores.making import redis_store  # its client takes a while to load: only where used
+
     if spec.store is not None:
         store = guarded[REGION] = Guarded(redis_store(spec.store, style, world), memory, spec.away.settings(), world)
     if spec.global_store is not None:
