@@ -17,7 +17,7 @@ from borderpost_proto.rate_limit_pb2 import RateLimitResponse
 from borderpost_wire.protobuf import bytes_field, pieces, texts
 from borderpost_wire.reflection import INFO
 from support.certificates import CertificateAuthority
-from support.limiter_process import NOT_SERVING, SERVING, Limiter, asker, health
+from support.limiter_serving import NOT_SERVING, SERVING, Limiter, asker, health
 
 pytestmark = pytest.mark.blackbox
 
