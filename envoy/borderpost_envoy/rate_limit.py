@@ -80,7 +80,11 @@ def route_limits(plan: GatewayPlan) -> dict[str, protobuf.Any]:
         return {}
     limits = [limit for one in spec.descriptors for limit in _limits(spec, one, plan.via.metadata_namespace)]
     found: dict[str, Message] = {FILTER: ratelimit.RateLimitPerRoute(rate_limits=limits)}
-    found |= {name: route.FilterConfig(config=protobuf.Any()) for name in _readers(plan, spec)}
+    readers = _readers(plan, spec)
+    if JSON_FILTER in readers:
+        found[JSON_FILTER] = readers[JSON_FILTER]
+    if EVENTS_FILTER in readers:  # a filter without settings for routes is turned on by empty ones
+        found[EVENTS_FILTER] = route.FilterConfig(config=protobuf.Any())
     return {name: protobuf.Any.pack(message) for name, message in found.items()}
 
 

@@ -49,7 +49,6 @@ Source: for extensions istio/proxy, branches `release-1.27` to `release-1.31`; f
 """
 
 EXTENSIONS: dict[str, str | None] = {
-    "envoy.config.route.v3.FilterConfig": None,
     "envoy.extensions.access_loggers.file.v3.FileAccessLog": "envoy.access_loggers.file",
     "envoy.extensions.clusters.aggregate.v3.ClusterConfig": "envoy.clusters.aggregate",
     "envoy.extensions.filters.http.buffer.v3.Buffer": "envoy.filters.http.buffer",

@@ -11,6 +11,8 @@ from borderpost.config.rate_limit import Descriptor, DescriptorEntry, RateLimitS
 from borderpost.demo.istio.gateway_node import LABELS, NAMESPACE
 from borderpost_envoy import RouteStyle, UnixSocket
 from borderpost_istio import render_objects, to_stream
+from borderpost_proto.rate_limit_pb2 import RateLimitRequest
+from support.gateway import eventually
 from support.istio_lab import Lab, istio_lab
 from support.istio_plans import plan, region
 from support.stub_processor import OVER_LIMIT, WITHIN_LIMIT, StubProcessor, route_to
@@ -19,6 +21,7 @@ from support.upstreams import RegionServers
 pytestmark = [pytest.mark.blackbox, pytest.mark.full]
 
 HOST = "inference.example.com"
+DECISION = "ab" * 16
 
 
 class Limited:
@@ -62,7 +65,8 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
     socket = directory / "stub.sock"
     with RegionServers(["eu-1"]) as servers, istio_lab(directory) as lab:
         found = Limited(lab, socket, servers.ports["eu-1"])
-        with StubProcessor(socket, lambda _request: route_to(found.region.cluster)) as found.stub:
+        told = {"decision": DECISION, "region": "eu-1", "tenant": "acme"}
+        with StubProcessor(socket, lambda _request: route_to(found.region.cluster, metadata=told)) as found.stub:
             yield found
 
 
@@ -97,3 +101,32 @@ def test_what_is_over_the_limit_is_429_and_no_region_sees_it(
     first, second = limited.stub.limits
     assert b"inference" in first and b"me" not in first.replace(b"inference", b"")
     assert b"x-id" not in second and b"id" in second and second.endswith(b"me")
+
+
+@pytest.mark.parametrize("hosts", [(HOST,), ("*",)], ids=["host", "gateway"])
+@pytest.mark.parametrize("style", RouteStyle)
+def test_what_a_response_says_is_charged_at_its_end_and_a_lease_given_back(
+    limited: Limited, hosts: tuple[str, ...], style: RouteStyle
+) -> None:
+    tenant = DescriptorEntry(key="tenant", fact="tenant")
+    spec = asking(limited.socket).model_copy(
+        update={
+            "service": "borderpost",
+            "descriptors": (
+                Descriptor(keys=(tenant,), charge="usage.total_tokens"),
+                Descriptor(keys=(tenant, DescriptorEntry(key="class", fact="class")), release=True),
+            ),
+        }
+    )
+    limited.put(spec, hosts, style)
+    limited.stub.limits.clear()
+    assert limited.status() == 200
+    eventually(lambda: len(limited.stub.limits) == 2, "asked, and told of the end")
+    asked, told = (RateLimitRequest.FromString(message).descriptors for message in limited.stub.limits)
+    name = ("borderpost.request", DECISION.encode())
+    keys = [("tenant", b"acme"), name], [("tenant", b"acme"), ("class", b"-"), name]
+    assert [[(entry.key, entry.value) for entry in each.entries] for each in asked] == list(keys)
+    done = ("borderpost.phase", b"done")
+    assert [[(entry.key, entry.value) for entry in each.entries] for each in told] == [[*each, done] for each in keys]
+    assert [each.hits_addend.value for each in told] == [7, 0]
+    assert not any(each.HasField("hits_addend") for each in asked)

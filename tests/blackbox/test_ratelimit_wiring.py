@@ -99,6 +99,7 @@ def test_what_is_read_comes_uncompressed(wiring: Wiring) -> None:
     assert wiring.send([("accept-encoding", "gzip")]).status == 200
     (seen,) = wiring.regions["eu-1"].seen
     assert "accept-encoding" not in dict(seen.headers)
+    told(wiring, 2)
 
 
 def test_of_a_request_over_its_limit_the_end_charges_nothing(wiring: Wiring) -> None:
