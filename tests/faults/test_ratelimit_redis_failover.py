@@ -17,7 +17,7 @@ from support.redis_sentinel import PRIMARY, watched_pair
 BYSTANDER = limit_of(1_000_000, Unit.DAY)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_sentinels_failover(tmp_path: Path) -> None:
     limit = limit_of(20, Unit.WEEK)
     leases = limit_of(2, algorithm=Algorithm.CONCURRENCY, window_us=Unit.WEEK.length_us)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -29,12 +28,12 @@ _ANSWER_WITHIN_S = 30.0
 class LimiterProcess:
     """One `borderpost ratelimit serve`."""
 
-    def __init__(self, directory: Path, admin_port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path, admin_port: int) -> None:
+        self.process = process
         self.directory = directory
-        self.socket = directory / "limiter.sock"
         self.admin = f"http://127.0.0.1:{admin_port}"
         self.waits_s: list[float] = []
-        self._channel = grpc.insecure_channel(f"unix:{self.socket}")
+        self._channel = grpc.insecure_channel(f"unix:{directory / 'limiter.sock'}")
         self._ask = self._channel.unary_unary(
             SHOULD_RATE_LIMIT,
             request_serializer=RateLimitRequest.SerializeToString,
@@ -46,11 +45,18 @@ class LimiterProcess:
         """Return all that it has logged."""
         return (self.directory / "limiter.log").read_text()
 
+    def until_ready(self) -> None:
+        """Wait until it listens."""
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while '"listening"' not in self.log:
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
     def passes(self, *entries: tuple[str, str], domain: str = "shop") -> bool:
         """Ask about one descriptor."""
         request = RateLimitRequest(domain=domain, descriptors=[descriptor_of(*entries)])
         since = time.monotonic()
-        answer = self._ask(request, timeout=_ANSWER_WITHIN_S, wait_for_ready=True)
+        answer = self._ask(request, timeout=_ANSWER_WITHIN_S)
         self.waits_s.append(time.monotonic() - since)
         return bool(answer.overall_code == RateLimitResponse.OK)
 
@@ -79,31 +85,22 @@ class LimiterProcess:
 def limiter_process(
     directory: Path, limits: Mapping[str, Any], *, environ: Mapping[str, str] | None = None, **section: Any
 ) -> Iterator[LimiterProcess]:
-    """Give a running limiter with one limits file; `section` is what else stands under `limiter`."""
+    """Start a limiter with one limits file, and do not wait for it; `section` is what else stands under `limiter`."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "limits.yaml").write_text(yaml.safe_dump(dict(limits)))
-    limiter = LimiterProcess(directory, port := free_port())
-    config = {
-        "limiter": {
-            "limits": [str(directory / "limits.yaml")],
-            "server": {"listen": "unix", "socket": str(limiter.socket), "drain_s": 0},
-            "admin": {"port": port},
-            **section,
-        }
-    }
-    (directory / "borderpost.yaml").write_text(yaml.safe_dump(config))
+    server = {"listen": "unix", "socket": str(directory / "limiter.sock"), "drain_s": 0}
+    told = {"limits": ["limits.yaml"], "server": server, "admin": {"port": free_port()}, **section}
+    (directory / "borderpost.yaml").write_text(yaml.safe_dump({"limiter": told}))
     words = [sys.executable, "-m", "borderpost.cli", "ratelimit", "serve", "--config", "borderpost.yaml"]
     with (directory / "limiter.log").open("wb") as log:
-        process = subprocess.Popen(words, cwd=directory, stdout=log, stderr=log, env={**os.environ, **(environ or {})})
+        environ = {**os.environ, **(environ or {})}
+        process = subprocess.Popen(words, cwd=directory, env=environ, stdout=log, stderr=log)
+    limiter = LimiterProcess(process, directory, told["admin"]["port"])
     try:
-        deadline = time.monotonic() + _READY_WITHIN_S
-        while '"listening"' not in limiter.log:
-            assert process.poll() is None and time.monotonic() < deadline, limiter.log
-            time.sleep(0.05)
         yield limiter
     finally:
         limiter.close()
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
         try:
             process.wait(_READY_WITHIN_S)
         except subprocess.TimeoutExpired:
