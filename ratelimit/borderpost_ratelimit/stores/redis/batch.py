@@ -74,6 +74,8 @@ class Batch:
         """In which all its counters lie; 0 without a Cluster."""
         self.sent = 0
         """How often it was sent: more than once where a server had forgotten the script, or was the wrong one."""
+        self.refused: Exception | None = None
+        """An error that the server met within the script, if it met one."""
         self._names = names
         self.now_us = now_us
         self.told_us = told_us
@@ -134,17 +136,46 @@ class Batch:
         place = 1 + len(self._additions)
         for asked in self.asked:
             if asked.added is not None:
-                asked.waiter.give(asked.index, _sums(asked.added, reply, now_us))
+                asked.waiter.give(asked.index, self._sums(asked.added, reply, now_us))
             else:
                 asked.waiter.give(asked.index, self._single(asked.charges, reply, place, now_us))
                 place += TOLD * len(asked.charges)
         return now_us
+
+    def _sums(self, parts: list[Added], reply: list[object], now_us: int) -> Verdicts | Unanswered:
+        verdicts = []
+        for part in parts:
+            addition = part.addition
+            count = reply[addition.index + 1]
+            if not isinstance(count, int):
+                if not isinstance(count, Exception):
+                    return SPOILT
+                self.refused = count
+                return unanswered(count)
+            charge = part.charge
+            amount = charge.limit.amount
+            phase = charge.phase
+            used = min(count, COUNT_MAX) - addition.hits + part.before
+            if phase is _LOOK:
+                over = used + max(charge.hits, 1) > amount
+            else:
+                used += charge.hits
+                over = used > amount and phase is _BEGIN
+            left_us = addition.end_us - now_us
+            if left_us < 0:
+                left_us = 0
+            if over:
+                verdicts.append(Verdict(True, used, 0, left_us, left_us))
+            else:
+                verdicts.append(Verdict(False, used, amount - used if used < amount else 0, left_us))
+        return tuple(verdicts)
 
     def _single(self, charges: Sequence[Charge], reply: list[object], place: int, now_us: int) -> Verdicts | Unanswered:
         verdicts = []
         for charge in charges:
             told = reply[place : place + TOLD]
             if isinstance(told[0], Exception):
+                self.refused = told[0]
                 return unanswered(told[0])
             over, a, b, c = told
             if not (isinstance(over, int) and isinstance(a, int) and isinstance(b, int) and isinstance(c, int)):
@@ -157,29 +188,3 @@ class Batch:
 
     def _lifetime_ms(self, end_us: int) -> int:
         return (end_us - self.now_us + GRACE_US) // 1000
-
-
-def _sums(parts: list[Added], reply: list[object], now_us: int) -> Verdicts | Unanswered:
-    verdicts = []
-    for part in parts:
-        addition = part.addition
-        count = reply[addition.index + 1]
-        if not isinstance(count, int):
-            return unanswered(count) if isinstance(count, Exception) else SPOILT
-        charge = part.charge
-        amount = charge.limit.amount
-        phase = charge.phase
-        used = min(count, COUNT_MAX) - addition.hits + part.before
-        if phase is _LOOK:
-            over = used + max(charge.hits, 1) > amount
-        else:
-            used += charge.hits
-            over = used > amount and phase is _BEGIN
-        left_us = addition.end_us - now_us
-        if left_us < 0:
-            left_us = 0
-        if over:
-            verdicts.append(Verdict(True, used, 0, left_us, left_us))
-        else:
-            verdicts.append(Verdict(False, used, amount - used if used < amount else 0, left_us))
-    return tuple(verdicts)

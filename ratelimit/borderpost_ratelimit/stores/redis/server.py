@@ -180,6 +180,8 @@ class Server:
             now_us = batch.answer(reply)
             if now_us and not batch.told_us:
                 self._offset_us = now_us - self._mono_us()
+            if batch.refused is not None and word_of(batch.refused) in MOVED_AWAY:
+                link.close(unanswered(batch.refused))
         if self._open:
             self.push()
 
