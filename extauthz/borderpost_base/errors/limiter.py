@@ -115,6 +115,12 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Name the address of its `limiter.admin`, and its token with `--token-file`.",
     ),
     ErrorSpec(
+        "BP1619",
+        "setting that cannot be taken over",
+        "A setting of envoyproxy/ratelimit is not understood, or its value is not at hand.",
+        "Correct the setting, or give its value in an environment file after the manifests.",
+    ),
+    ErrorSpec(
         "BP1630",
         "limit that reaches beyond its region has no store",
         "A limit with `scope: global` is counted in a store that regions share, and no such store is configured.",

@@ -13,6 +13,7 @@ from borderpost.cli.output import Output
 ACTIONS: Actions = {
     "serve": ("serve", "run the rate-limit service by itself"),
     "check": ("check", "say what is wrong with limits files, and what will never be met"),
+    "migrate": ("migrate", "write the configuration that envoyproxy/ratelimit's settings come to"),
     "explain": ("explain", "say which rule a descriptor meets and why, and what is left of its limits"),
 }
 
