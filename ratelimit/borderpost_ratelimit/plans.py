@@ -200,9 +200,12 @@ def _charge(charges: list[Charge], met: Met, asked: Asked, addend: int) -> None:
     if asked.negative:
         hits = -hits
     estimated = hits != 0 and (own is not None or addend != 0)
+    settles = asked.done and any(told.limit.algorithm in _NEEDS_NAME for told in met.told)
     for index, told in enumerate(met.told):
         cost = hits
-        if not told.plain:
+        if settles and told.limit.algorithm not in _NEEDS_NAME:
+            cost = 0  # what counts requests beside a budget does not count its tokens
+        elif not told.plain:
             reserves = told.limit.algorithm is Algorithm.BUDGET and not asked.done and not estimated
             cost = told.limit.reserve if reserves else told.limit.cost_of(hits)
         if not -COST_MAX <= cost <= COST_MAX:

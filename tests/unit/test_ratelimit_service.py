@@ -107,3 +107,15 @@ def test_the_end_of_a_stream_is_charged_and_never_over() -> None:
     assert (begun.hits, begun.phase, begun.request) == (40, Phase.BEGIN, "r-1")
     assert (ended.hits, ended.phase, ended.request) == (900, Phase.DONE, "r-1")
     assert begun.key == ended.key
+
+
+def test_what_counts_requests_beside_a_budget_does_not_count_its_tokens() -> None:
+    requests, budget = limit_of(5), limit_of(1000, algorithm=Algorithm.BUDGET, reserve=40)
+    served = Served(ListedRules(((("tokens", ""),), rule_of("tokens", requests, budget))))
+    answer_of(served.service, descriptor_of(("tokens", "ann")))
+    answer_of(served.service, descriptor_of(("tokens", "ann"), ("borderpost.phase", "done"), hits=900))
+    begun, ended = ([charge.hits for charge in each] for each in served.store.taken)
+    assert (begun, ended) == ([1, 40], [0, 900])
+    alone = Served(ListedRules(((("tokens", ""),), rule_of("tokens", requests))))
+    answer_of(alone.service, descriptor_of(("tokens", "ann"), ("borderpost.phase", "done"), hits=900))
+    assert [charge.hits for charge in alone.store.taken[0]] == [900]
