@@ -26,7 +26,7 @@ class Limiter:
 
     def __init__(
         self, directory: Path, limits: Mapping[str, str], *, engine: str = "wire", unix: bool = True,
-        server: Mapping[str, Any] | None = None, **section: Any,
+        server: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, **section: Any,
     ) -> None:  # fmt: skip
         self.limits = directory / "limits"
         self.limits.mkdir(exist_ok=True)
@@ -42,7 +42,7 @@ class Limiter:
         self.config = directory / "limiter.yaml"
         self.config.write_text(yaml.safe_dump({"limiter": limiter, "logs": {"format": "json"}}))
         command = [sys.executable, "-m", "borderpost.cli", "ratelimit", "serve", "--config", str(self.config)]
-        self.process = ChildProcess("limiter", command, directory / "limiter.log")
+        self.process = ChildProcess("limiter", command, directory / "limiter.log", environ=environ)
         try:
             self.process.wait_until(self.ready, timeout_s=30, what="ready")
         except BaseException:

@@ -65,7 +65,7 @@ def _wait_until_known(port: int, replica: RedisServer) -> None:
     while True:
         try:
             with redis.Redis(port=port, protocol=2) as sentinel, replica.client as client:
-                known = sentinel.execute_command("SENTINEL", "REPLICAS", PRIMARY)  # type: ignore[no-untyped-call]
+                known = sentinel.execute_command("SENTINEL", "REPLICAS", PRIMARY)
                 if known and client.info("replication")["master_link_status"] == "up":
                     return
         except redis.RedisError:
