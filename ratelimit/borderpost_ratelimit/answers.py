@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from borderpost_ratelimit.charges import Charge, Source, Verdict, Verdicts
+from borderpost_ratelimit.charges import Source, Verdict, Verdicts
 from borderpost_ratelimit.encoding import field, number_field
+from borderpost_ratelimit.grants import granted, quota
 from borderpost_ratelimit.headers import HeaderWriter
 from borderpost_ratelimit.limits import SECOND_US
 from borderpost_ratelimit.metadata import describe
@@ -35,13 +36,13 @@ _RESET: Final = tuple(field(4, number_field(1, value)) for value in range(_PREPA
 class Standing:
     """What became of one descriptor that was charged."""
 
-    def __init__(self, part: Part, met: Met, told: ToldLimit, charge: Charge, verdict: Verdict) -> None:
+    def __init__(self, part: Part, met: Met, told: ToldLimit, hits: int, verdict: Verdict) -> None:
         over, used, remaining, reset_us, retry_us, source = verdict
         self.part = part
         self.met = met
         self.told = told
         """The limit that decides."""
-        self.hits = charge.hits
+        self.hits = hits
         self.past: bool = over
         """Whether the hits did not fit."""
         self.over: bool = over and not met.shadow and not part.done
@@ -66,9 +67,13 @@ class Answerer:
         self._quota = settings.quota
         self._shadow = settings.shadow
 
-    def answer(self, plan: Plan, name: str, verdicts: Verdicts) -> tuple[bytes, Refusal | None]:
+    def answer(self, plan: Plan, name: str, verdicts: Verdicts, now_us: int) -> tuple[bytes, Refusal | None]:
         """Return the encoded RateLimitResponse, and the refusal if it is one, of a request by a name; count both."""
         statistics = self._statistics
+        given = 0
+        if plan.grant:
+            verdict, given = granted(plan.charges[0].limit.amount, plan.grant, verdicts[0])
+            verdicts = (verdict,)
         if not plan.known:
             statistics.domain_not_found(plan.domain, len(plan.parts))
         standings: list[Standing] = []
@@ -81,13 +86,14 @@ class Answerer:
             if part.met is None:
                 statuses.append(part.status)
                 continue
-            standing = _stand(part, part.met, plan.charges, verdicts)
+            standing = _stand(part, part.met, plan, verdicts, given)
             _count(standing)
             standings.append(standing)
             if not standing.met.quota:
                 if standing.over and refusing is None:
                     refusing = standing
-                statuses.append(_status(standing, _OVER_LIMIT if standing.over else _OK))
+                more = quota(plan.charges[0].key, given, now_us + verdicts[0].reset_us) if given else b""
+                statuses.append(_status(standing, _OVER_LIMIT if standing.over else _OK, more))
                 continue
             quotas += not self._quota
             if standing.over:
@@ -116,15 +122,16 @@ class Answerer:
         return _status(standing, _OVER_LIMIT) if self._quota_refuses else field(2, _OK + standing.told.current)
 
 
-def _stand(part: Part, met: Met, charges: tuple[Charge, ...], verdicts: Verdicts) -> Standing:
-    """Return what became of a descriptor, by the limit that decides."""
+def _stand(part: Part, met: Met, plan: Plan, verdicts: Verdicts, given: int) -> Standing:
+    """Return what became of a descriptor, by the limit that decides; its hits are those that were given with it."""
     chosen = part.first
     verdict = verdicts[chosen]
     for index in range(part.first + 1, part.end):
         other = verdicts[index]
         if _weight(other) > _weight(verdict):
             chosen, verdict = index, other
-    return Standing(part, met, met.told[chosen - part.first], charges[chosen], verdict)
+    hits = plan.charges[chosen].hits - plan.grant + given
+    return Standing(part, met, met.told[chosen - part.first], hits, verdict)
 
 
 def _weight(verdict: Verdict) -> tuple[bool, int, int]:
@@ -132,13 +139,13 @@ def _weight(verdict: Verdict) -> tuple[bool, int, int]:
     return verdict.over, verdict.retry_us if verdict.over else 0, -verdict.remaining
 
 
-def _status(standing: Standing, code: bytes) -> bytes:
-    """Return field `statuses` of a response for one descriptor."""
+def _status(standing: Standing, code: bytes, more: bytes = b"") -> bytes:
+    """Return field `statuses` of a response for one descriptor; `more` is its last field."""
     remaining = min(standing.remaining, UINT32_MAX)
     left = _REMAINING[remaining] if remaining < _PREPARED_MAX else number_field(3, remaining)
     reset_s = standing.reset_s
     reset = _RESET[reset_s] if reset_s < _PREPARED_MAX else field(4, number_field(1, reset_s))
-    return field(2, code + standing.told.current + left + reset)
+    return field(2, code + standing.told.current + left + reset + more)
 
 
 def _count(standing: Standing) -> None:

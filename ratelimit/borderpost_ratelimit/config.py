@@ -49,6 +49,10 @@ class AnswersSpec(StrictModel):
     dynamic_metadata: bool = False
     """Whether answers tell Envoy what was asked, and the metadata of rules, as dynamic metadata."""
 
+    quota_grant: int = Field(default=_SERVICE.quota_grant, ge=0, le=1_000_000)
+    """How much more than it asked for a request is given to use without asking again (`quota` of a status). It is
+    charged whether it is used or not, and Envoy 1.40 does not use it: for other clients only."""
+
 
 class MemorySpec(StrictModel):
     """Counters in the limiter's memory."""
@@ -102,7 +106,7 @@ class LimitsSpec(StrictModel):
     entries_max: int = Field(default=_SERVICE.entries_max, ge=1, le=1024)
     """Entries that a descriptor may have."""
 
-    remembered_requests_max: int = Field(default=_SERVICE.remembered_requests_max, ge=1, le=1_000_000)
+    remembered_requests_max: int = Field(default=_SERVICE.remembered_requests_max, ge=2, le=1_000_000)
     """Requests that are recognised by their bytes, so that what is always the same is worked out once; about 2 KiB
     each."""
 
@@ -130,6 +134,7 @@ class LimitsSpec(StrictModel):
             header_names=HeaderNames(names.limit, names.remaining, names.reset),
             retry_after=self.answers.retry_after,
             dynamic_metadata=self.answers.dynamic_metadata,
+            quota_grant=self.answers.quota_grant,
             shadow=self.shadow,
             quota=self.quota,
             quota_rule=QuotaRule(self.quota_rule),

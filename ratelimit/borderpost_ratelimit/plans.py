@@ -14,6 +14,7 @@ from typing import Final
 from borderpost_base.memo import Remembered
 from borderpost_ratelimit.charges import Charge, Phase
 from borderpost_ratelimit.encoding import field, number_field
+from borderpost_ratelimit.grants import with_grant
 from borderpost_ratelimit.limits import Algorithm, Limit, Unit
 from borderpost_ratelimit.questions import Asked, Question
 from borderpost_ratelimit.rules import Match, Rule, RuleBook
@@ -97,7 +98,8 @@ class Plan:
     """What one request charges, and what its answer is made of."""
 
     def __init__(
-        self, question: Question, parts: list[Part], charges: tuple[Charge, ...], *, unlimited: int, known: bool
+        self, question: Question, parts: list[Part], charges: tuple[Charge, ...], *, unlimited: int, known: bool,
+        grant: int,
     ) -> None:  # fmt: skip
         self.question = question
         """Its name is that of the first request that had this plan."""
@@ -109,6 +111,8 @@ class Plan:
         """How many descriptors are unlimited."""
         self.known = known
         """Whether its domain has a file."""
+        self.grant = grant
+        """How much of the only charge is a quota that the request did not ask for."""
         self._needs_name = any(charge.limit.algorithm in _NEEDS_NAME for charge in charges)
 
     def charges_of(self, name: str) -> tuple[Charge, ...]:
@@ -159,7 +163,10 @@ class Planner:
                 _charge(charges, met, asked, question.addend)
                 status = b""
             parts.append(Part(index, met, first, len(charges), status, done=asked.done))
-        return Plan(question, parts, tuple(charges), unlimited=unlimited, known=known)
+        grant = self._settings.quota_grant if len(parts) == 1 else 0
+        if grant:
+            grant = with_grant(charges, grant)
+        return Plan(question, parts, tuple(charges), unlimited=unlimited, known=known, grant=grant)
 
     def _meet(self, domain: str, asked: Asked) -> Met | None:
         """Return what a descriptor meets; None for nothing."""

@@ -70,7 +70,7 @@ class RateLimitService:
 
     def messages(self, batch: Sequence[tuple[Call, bytes]]) -> None:
         """Plan a batch and charge it; answers follow when the store has them."""
-        turn = Turn(self)
+        turn = Turn(self, self._world.now_us())
         for call, message in batch:
             try:
                 bare, names, places = without_names(message)
@@ -81,7 +81,7 @@ class RateLimitService:
                 if plan.charges:
                     turn.add(call, plan, name)
                 else:
-                    answer, _ = self._answerer.answer(plan, name, ())
+                    answer, _ = self._answerer.answer(plan, name, (), turn.now_us)
                     call.reply(answer)
             except MalformedRequest as error:
                 self._statistics.malformed += 1
@@ -91,7 +91,7 @@ class RateLimitService:
             except Exception:  # noqa: BLE001 - one request's bug must not touch the others
                 self._log.exception("a request could not be planned")
                 self._fail(call, StatusCode.INTERNAL, "the request could not be planned")
-        turn.begin(self._store, self._world.now_us())
+        turn.begin(self._store)
 
     def gone(self, call: Call) -> None:
         """Nothing to do: what was charged stays charged."""
@@ -134,7 +134,7 @@ class RateLimitService:
                     self._statistics.store_failed(verdicts.reason)
                     call.fail(StatusCode.UNAVAILABLE, f"the store of counters has no answer: {verdicts.reason}")
                     continue
-                message, refusal = self._answerer.answer(turn.plans[index], turn.names[index], verdicts)
+                message, refusal = self._answerer.answer(turn.plans[index], turn.names[index], verdicts, turn.now_us)
                 if refusal is None or self._refusals is None:
                     call.reply(message)
                 else:
@@ -161,8 +161,9 @@ class NoRules(Exception):
 class Turn:
     """The requests of one turn of the loop, from store to answer."""
 
-    def __init__(self, service: RateLimitService) -> None:
+    def __init__(self, service: RateLimitService, now_us: int) -> None:
         self._service = service
+        self.now_us = now_us
         self.calls: list[Call] = []
         self.plans: list[Plan] = []
         self.names: list[str] = []
@@ -175,10 +176,10 @@ class Turn:
         self.names.append(name)
         self._charges.append(plan.charges_of(name))
 
-    def begin(self, store: Store, now_us: int) -> None:
+    def begin(self, store: Store) -> None:
         """Ask the store, if there is anything to ask."""
         if self.calls:
-            store.take(self._charges, now_us, self._answered)
+            store.take(self._charges, self.now_us, self._answered)
 
     def _answered(self, answers: Sequence[Verdicts | Unanswered]) -> None:
         self._service.settle(self, answers)

@@ -51,6 +51,9 @@ class ServiceSettings:
     quota: bool = False
     """Whether every limit is in quota mode."""
     quota_rule: QuotaRule = QuotaRule.ALL
+    quota_grant: int = 0
+    """How much more than it asked for a request is given to use without asking again; it is charged whether it is used
+    or not. 0 gives none."""
     descriptors_max: int = 128
     """Descriptors a request; Envoy's configuration says how many it sends, a handful."""
     entries_max: int = 64
