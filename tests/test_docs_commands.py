@@ -113,6 +113,7 @@ LONG_PAGES = frozenset(
         "operate",
         "packs",
         "policy-as-code",
+        "ratelimit-operate",
         "shadow",
         "triggers",
         "upgrade",

@@ -2,8 +2,8 @@
 
     python tools/generate.py                 write what is stale, name it
     python tools/generate.py --check         change nothing; exit 1 if something is stale
-    python tools/generate.py --only proto    one kind: proto, reference, policy, packs, doctor, schema, envoy, istio,
-                                             wire, chart, kubernetes
+    python tools/generate.py --only proto    one kind: proto, reference, policy, ratelimit, packs, doctor, schema,
+                                             envoy, istio, wire, chart, kubernetes
 
 A generator is a function from the repository's root to {path relative to it: content}. Files below a generator's
 folders that it no longer makes are removed.
@@ -28,6 +28,7 @@ import generate_kubernetes
 import generate_packs
 import generate_policy
 import generate_proto
+import generate_ratelimit
 import generate_reference
 import generate_schema
 import generate_wire
@@ -50,6 +51,7 @@ GENERATORS: dict[str, Generator] = {
     ),
     "reference": Generator(generate_reference.generate, ("docs/reference/*.md",)),
     "policy": Generator(generate_policy.generate, (str(generate_policy.PAGE),)),
+    "ratelimit": Generator(generate_ratelimit.generate, (str(generate_ratelimit.PAGE),)),
     "packs": Generator(generate_packs.generate, (str(generate_packs.PAGE),)),
     "doctor": Generator(generate_doctor.generate, (str(generate_doctor.PAGE),)),
     "schema": Generator(generate_schema.generate, ("docs/reference/schema/*.json",)),

@@ -1,14 +1,15 @@
 """Fill the parts of docs/reference/policy.md that are made from the models of packs, sections and events.
 
-A part stands between `<!-- made from NAME -->` and `<!-- end -->`; the rest of the page, the rules, is written by hand.
+The rest of the page, the rules, is written by hand.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
+
+from parts import filled
 
 from borderpost.config.keys import ConfigKey, config_keys
 from borderpost.config.model import Config
@@ -19,18 +20,11 @@ from borderpost.policy.pack import PolicyPack, Rules
 PAGE = Path("docs/reference/policy.md")
 SECTIONS = ("here", "sinks", "regions", "region_defaults", "policy", "evidence", "tenants", "routes")
 """Sections of the configuration that the law is made from, in the order in which people read them."""
-_PART = re.compile(r"(<!-- made from (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def generate(root: Path) -> dict[Path, bytes]:
-    """Return the page with its parts brought up to date: {path relative to the repository: content}.
-
-    Raises KeyError for a part that nothing makes.
-    """
-    parts: dict[str, Callable[[], list[str]]] = {"packs": _packs, "sections": _sections, "events": _events}
-    page = (root / PAGE).read_text(encoding="utf-8")
-    filled = _PART.sub(lambda found: "\n".join([found[1], *parts[found[2]](), found[3]]), page)
-    return {PAGE: filled.encode()}
+    """Return the page with its parts brought up to date: {path relative to the repository: content}."""
+    return filled(root, PAGE, {"packs": _packs, "sections": _sections, "events": _events})
 
 
 def _packs() -> list[str]:

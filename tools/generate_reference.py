@@ -126,7 +126,7 @@ def _metrics() -> list[str]:
     lines = _begin("Metrics")
     rows = []
     for spec in METRICS.values():
-        joined = spec.merge if spec.kind == "gauge" and spec.owner == "worker" else ""
+        joined = spec.merge if spec.kind == "gauge" and spec.owner != "steward" else ""
         rows.append((f"`{spec.name}`", spec.kind, ", ".join(f"`{x}`" for x in spec.labels), joined, spec.help))
     return [*lines, *table(("Name", "Kind", "Labels", "Workers joined by", "Meaning"), rows)][:-1]
 
