@@ -166,6 +166,30 @@ free=
     )
 
 
+def test_explain_tells_what_is_particular_about_a_limit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = """\
+    format: borderpost/1
+    domain: llm
+    scope: global
+    descriptors:
+      - key: tenant
+        when_store_away: refuse
+        limits: [{algorithm: budget, amount: 5000, every: day, price: 0.000002, reserve: 1}]
+      - key: user
+        when_store_away: allow
+        limits: [{algorithm: concurrency, amount: 2, hold: 10m}]
+    """
+    written(folder, text)
+    code, out, _ = run(capsys, "explain", "limits", "-d", "tenant=acme", "-d", "user=ann")
+    assert code == 0
+    assert [line for line in out.splitlines() if line.startswith(("  limit", "  away"))] == [
+        "  limit    5,000 a day, budget, 0.000002 a hit, 1 reserved, over all regions",
+        "  away     nothing passes while the store is away",
+        "  limit    2 at once, each for 600 s at most, over all regions",
+        "  away     everything passes while the store is away",
+    ]
+
+
 @pytest.mark.parametrize(
     ("descriptor", "why"),
     [

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from borderpost_ratelimit.files.explaining import Explanation
     from borderpost_ratelimit.rules import Entries
 
+_AWAY = {"allow": "everything passes while the store is away", "refuse": "nothing passes while the store is away"}
+"""By `when_store_away`; its default, that a limiter counts for itself, is not told."""
+
 
 def configure_explain(parser: argparse.ArgumentParser) -> None:
     """Say which rule a descriptor meets and why, what its counters are called, and what is left.
@@ -147,6 +150,8 @@ def _print(explained: list[Explanation], answer: Answer | None, output: Output) 
         left = _left(answer, at, each)
         for number, (limit, key) in enumerate(zip(match.rule.limits, match.keys, strict=True)):
             output.data(f"  limit    {limit_words(limit)}")
+            if limit.when_away.value in _AWAY:
+                output.data(f"  away     {_AWAY[limit.when_away.value]}")
             output.data(f"  counter  {key}")
             if left:
                 output.data(f"  left     {left[number].words}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,15 +32,20 @@ def window_words(limit: Limit) -> str:
 
 def limit_words(limit: Limit) -> str:
     """Write a limit in a line: `100 a minute`, `20 at once, each for 300 s at most`."""
-    from borderpost_ratelimit.limits import Algorithm
+    from borderpost_ratelimit.limits import PRICE_SCALE, Algorithm, Scope
 
     window = window_words(limit)
+    reach = ", over all regions" if limit.scope is Scope.GLOBAL else ""
     if limit.algorithm is Algorithm.CONCURRENCY:
-        return f"{limit.amount:,} at once, each for {window} at most"
+        return f"{limit.amount:,} at once, each for {window} at most{reach}"
     article = "" if window[0].isdigit() else "an " if window == "hour" else "a "
     said = f"{limit.amount:,} in {window}" if not article else f"{limit.amount:,} {article}{window}"
     if limit.algorithm is not Algorithm.FIXED_WINDOW:
         said += f", {limit.algorithm.value.replace('_', ' ')}"
     if limit.algorithm is Algorithm.TOKEN_BUCKET:
         said += f" of {limit.burst:,}"
-    return said
+    if limit.price_nano:
+        said += f", {Decimal(limit.price_nano) / PRICE_SCALE:,f} a hit"
+    if limit.reserve:
+        said += f", {limit.reserve:,} reserved"
+    return said + reach
