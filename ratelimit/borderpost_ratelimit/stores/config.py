@@ -87,6 +87,13 @@ class RedisStoreSpec(RedisLogin):
                 raise BadValue("BP0104", f"`{place}` names no port between 1 and 65535")
         return value
 
+    @field_validator("near_cache_entries")
+    @classmethod
+    def _room_for_two(cls, value: int) -> int:
+        if value == 1:
+            raise BadValue("BP0104", "`near_cache_entries` is 0, or 2 and more")
+        return value
+
     @model_validator(mode="after")
     def _found_in_one_way(self) -> Self:
         if sum((self.url is not None, bool(self.sentinels), bool(self.cluster))) != 1:

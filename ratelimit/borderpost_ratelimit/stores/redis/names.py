@@ -58,8 +58,8 @@ class Names:
             key = self._hash(key)
         if self._tag == "domain":
             return b"%b{%b}%b" % (self._prefix, self._tagged(charge.limit.domain), key)
-        if self._tag == "key" and not self._by_second and not key.startswith(b"}"):  # `{}` would be no hash tag
-            return b"%b{%b}" % (self._prefix, key)
+        if self._tag == "key" and not self._by_second:
+            return b"%b{%b}" % (self._prefix, self._hash(key) if _is_no_tag(key) else key)
         return self._prefix + key
 
     def place(self, charge: Charge, now_us: int) -> bytes:
@@ -72,9 +72,12 @@ class Names:
 
     def _tagged(self, domain: str) -> bytes:
         tag = domain.encode("utf-8", "surrogatepass")
-        if self._secret is not None or not tag or tag.startswith(b"}"):  # `{}` would be no hash tag
-            return self._hash(tag)
-        return tag
+        return self._hash(tag) if self._secret is not None or _is_no_tag(tag) else tag
 
     def _hash(self, value: bytes) -> bytes:
         return hashlib.blake2b(value, digest_size=_HASH_BYTES, key=self._secret or b"").hexdigest().encode()
+
+
+def _is_no_tag(text: bytes) -> bool:
+    """Return whether braces around it would hold nothing, and choose no slot."""
+    return not text or text.startswith(b"}")

@@ -42,6 +42,10 @@ class NearCache:
         self.answered = 0
         """Charges that the server was not asked about."""
 
+    def __len__(self) -> int:
+        """Return how many it remembers, those included that are below again."""
+        return len(self._known)
+
     def look(self, charge: Charge, now_us: int) -> Verdict | None:
         """Return the verdict if it is known."""
         known = self._known.get(charge.key)

@@ -37,7 +37,7 @@ def primaries(told: object, asked: Endpoint) -> dict[Endpoint, list[range]]:
         raise ValueError("no list of slots")
     for row in told:
         match row:
-            case [int(first), int(last), [host, int(port), *_], *_]:
+            case [int(first), int(last), [host, int(port), *_], *_] if 0 <= first <= last < REDIS_CLUSTER_HASH_SLOTS:
                 name = host.decode() if isinstance(host, bytes) else ""
                 place = asked._replace(host=asked.host if name in ("", "?") else name, port=port, socket="")
                 found.setdefault(place, []).append(range(first, last + 1))
