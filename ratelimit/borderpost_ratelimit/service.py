@@ -127,8 +127,8 @@ class RateLimitService:
         refused: list[tuple[Call, bytes]] = []
         refusals: list[Refusal] = []
         calls = turn.calls
-        for index, verdicts in enumerate(answers):
-            call = calls[index]
+        for index in range(min(len(calls), len(answers))):
+            call, verdicts = calls[index], answers[index]
             try:
                 if isinstance(verdicts, Unanswered):
                     self._statistics.store_failed(verdicts.reason)

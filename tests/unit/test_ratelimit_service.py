@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
-from borderpost_ratelimit.charges import Phase, Unanswered
+from borderpost_proto.rate_limit_pb2 import RateLimitResponse
+from borderpost_ratelimit.charges import Charge, Done, Phase, Unanswered, Verdict
 from borderpost_ratelimit.limits import Algorithm, Unit
-from borderpost_ratelimit.service import RateLimitService
+from borderpost_ratelimit.rules import Entries, Match
+from borderpost_ratelimit.service import SHOULD_RATE_LIMIT, RateLimitService
 from borderpost_ratelimit.settings import ServiceSettings
 from borderpost_ratelimit.statistics import Statistics
+from borderpost_wire.options import ServerOptions, UnixListen
 from borderpost_wire.service import StatusCode
 from support.ratelimit_parts import (
     ListedRules,
@@ -23,6 +29,7 @@ from support.ratelimit_parts import (
     rule_of,
     still_world,
 )
+from support.wire_server import serving
 
 OK, OVER = 1, 2
 RULES = ListedRules(
@@ -119,3 +126,139 @@ def test_what_counts_requests_beside_a_budget_does_not_count_its_tokens() -> Non
     alone = Served(ListedRules(((("tokens", ""),), rule_of("tokens", requests))))
     answer_of(alone.service, descriptor_of(("tokens", "ann"), ("borderpost.phase", "done"), hits=900))
     assert [charge.hits for charge in alone.store.taken[0]] == [900]
+
+
+# What goes wrong touches nobody else
+
+
+class FaultyRules(ListedRules):
+    """Fails for one user, in two ways."""
+
+    def match(self, domain: str, entries: Entries) -> Match | None:
+        if entries == (("user", "bad"),):
+            raise RuntimeError("a bug")
+        found = super().match(domain, entries)
+        if entries == (("user", "worse"),) and found is not None:
+            return found._replace(rule=rule_of("empty"))
+        return found
+
+
+def test_a_bug_fails_its_own_request_only() -> None:
+    served = Served(FaultyRules(((("user", ""),), rule_of("user", limit_of(5)))))
+    users = ["ann", "bad", "ben", "worse", "cat"]
+    calls = asked_of(served.service, *[request_of(descriptor_of(("user", user))) for user in users])
+    assert [call.answer is not None for call in calls] == [True, False, True, False, True]
+    assert [call.failure[0] for call in calls if call.failure] == [StatusCode.INTERNAL] * 2
+    assert all("bug" not in call.failure[1] for call in calls if call.failure)
+    assert (served.statistics.service_error, served.statistics.requests) == (2, 3)
+
+
+def test_a_request_that_cannot_be_understood_is_told_so_and_counted(served: Served) -> None:
+    bad, good = asked_of(served.service, request_of(domain="shop"), request_of(ANN))
+    assert bad.failure == (StatusCode.INVALID_ARGUMENT, "there is no descriptor")
+    assert good.answer is not None
+    assert (served.statistics.malformed, served.statistics.service_error) == (1, 1)
+
+
+class ShortStore(WindowStore):
+    """Answers one request fewer, or one more, than it was asked."""
+
+    def __init__(self, more: int) -> None:
+        super().__init__()
+        self._more = more
+
+    def take(self, requests: Sequence[tuple[Charge, ...]], now_us: int, done: Done) -> None:
+        answers = [tuple(Verdict(False, 1, 1, 1) for _ in charges) for charges in requests]
+        done([*answers, ()][: len(requests) + self._more])
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_store_that_miscounts_lets_nobody_pass_unasked(served: Served, more: int) -> None:
+    served.service = RateLimitService(
+        rules=RULES, store=ShortStore(more), world=still_world(), statistics=served.statistics,
+        settings=ServiceSettings(),
+    )  # fmt: skip
+    calls = asked_of(served.service, *[request_of(ANN)] * 3)
+    assert [call.answers for call in calls] == [1, 1, 1]
+    assert sum(call.answer is not None for call in calls) == min(3, 3 + more)
+
+
+def test_answers_may_come_later(served: Served) -> None:
+    served.store.held = []
+    calls = asked_of(served.service, request_of(ANN)) + asked_of(served.service, request_of(ANN))
+    assert [call.answers for call in calls] == [0, 0]
+    served.store.release()
+    assert [call.answers for call in calls] == [1, 1]
+
+
+# Recognised by their bytes
+
+
+def test_a_request_that_comes_again_is_matched_no_more() -> None:
+    rules = ListedRules(((("user", ""),), rule_of("user", limit_of(9))))
+    service = Served(rules).service
+    for index in range(6):
+        answer_of(service, descriptor_of(("user", "ann"), ("borderpost.request", f"r-{index}")))
+    assert len(rules.asked) == 2, "at first sight and at the second, when it is remembered"
+
+
+def test_a_value_that_looks_like_a_name_stays_a_value() -> None:
+    """Two clients whose names are alike but for what looks like a request's name are two clients."""
+    service = Served(ListedRules(((("user", ""),), rule_of("user", limit_of(4))))).service
+    false = b"\x0a\x12borderpost.request\x12\x03"
+    for user in (b"ann", b"ben"):
+        left = [answer_of(service, descriptor_of(("user", false + user))).statuses[0].limit_remaining for _ in range(4)]
+        assert left == [3, 2, 1, 0]
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    rules = ListedRules(((("user", ""),), rule_of("user", limit_of(9))))
+    served = Served(rules, remembered_requests_max=10)
+    for _ in range(3):
+        for index in range(100):
+            answer_of(served.service, descriptor_of(("user", f"u-{index}")))
+    assert len(served.service._plans) <= 10
+    assert len(served.service._seen) <= 10
+    for _ in range(3):
+        answer_of(served.service, descriptor_of(("user", "long" * 1000)))
+    assert max(map(len, served.service._plans.recent), default=0) < 2048
+
+
+def test_names_and_hits_are_those_of_the_request_that_comes_again() -> None:
+    lease = limit_of(9, algorithm=Algorithm.CONCURRENCY)
+    served = Served(ListedRules(((("user", ""),), rule_of("user", lease))))
+    for hits in (1, 2, 1, 2):
+        for name in ("r-1", "r-2"):
+            answer_of(served.service, descriptor_of(("user", "ann"), ("borderpost.request", name), hits=hits))
+    assert [(charge.hits, charge.request) for (charge,) in served.store.taken] == [
+        (1, "r-1"),
+        (1, "r-2"),
+        (2, "r-1"),
+        (2, "r-2"),
+    ] * 2
+
+
+# On the engines
+
+
+@pytest.fixture
+def channel(each_engine: str, tmp_path: Path) -> Iterator[Callable[[bytes], RateLimitResponse]]:
+    options = ServerOptions(listen=(UnixListen(tmp_path / "s.sock"),))
+    with serving(options, Served().service) as thread, grpc.insecure_channel(thread.engine.addresses[0]) as opened:
+        ask = opened.unary_unary(SHOULD_RATE_LIMIT)
+        yield lambda message: RateLimitResponse.FromString(ask(message, timeout=10))
+
+
+def test_both_engines_answer_alike(channel: Callable[[bytes], RateLimitResponse]) -> None:
+    assert [channel(request_of(ANN)).overall_code for _ in range(4)] == [OK, OK, OK, OVER]
+
+
+def test_both_engines_take_long_values_and_refuse_too_many_descriptors(
+    channel: Callable[[bytes], RateLimitResponse],
+) -> None:
+    long = descriptor_of(*[(key, b"\xff" * 65_536) for key in ("user", "path", "agent")])
+    assert channel(request_of(long)).overall_code == OK
+    for message in (request_of(*[ANN] * 5000), request_of(), b"\xff\xff"):
+        with pytest.raises(grpc.RpcError) as refused:
+            channel(message)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
