@@ -118,7 +118,8 @@ def test_a_flood_is_counted_and_its_sum_recorded(tmp_path: Path) -> None:
             assert (metric.get("singly"), metric.get("counted"), metric.get("untaken")) == (6, 9, 0)
 
     asyncio.run(main())
-    assert verify(tmp_path / STREAM).findings == []
+    report = verify(tmp_path / STREAM)
+    assert report.findings == [] and [stream.limited for stream in report.streams] == [15]
 
 
 def test_a_sum_is_recorded_by_itself(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ class StreamFigures:
     recoveries: int = 0
     observed: int = 0
     """Decisions of which only a record was made: their requests went their own way."""
+    limited: int = 0
+    """Requests that limits refused, after the law had let them pass."""
     decisions: int = 0
     """Decisions that bound Envoy."""
     routed: int = 0

@@ -274,6 +274,11 @@ class StreamCheck:
                 action = out.get("action") if isinstance(out, dict) else None
                 figures.routed += action == "route"
                 figures.refused += action == "refuse"
+            case "limit.refuse":
+                figures.limited += 1
+            case "limit.refusals":
+                count = record.get("count")
+                figures.limited += count if type(count) is int else 0
             case "gap":
                 figures.gaps += 1
             case "recovery":

@@ -40,11 +40,14 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _tell(report: Report, output: Output) -> None:
-    headings = ("stream", "segments", "records", "routed", "refused", "observed", "epochs", "crashes", "gaps", "head")
+    headings = (
+        "stream", "segments", "records", "routed", "refused", "observed", "limited", "epochs", "crashes", "gaps",
+        "head",
+    )  # fmt: skip
     rows = [
         (
             f"{x.stream}{' (in use)' if x.live else ''}", str(x.segments), f"{x.records:,}", f"{x.routed:,}",
-            f"{x.refused:,}", f"{x.observed:,}", str(x.epochs), str(x.unclean_epochs), str(x.gaps),
+            f"{x.refused:,}", f"{x.observed:,}", f"{x.limited:,}", str(x.epochs), str(x.unclean_epochs), str(x.gaps),
             (x.head or "-")[:16],
         )
         for x in report.streams
