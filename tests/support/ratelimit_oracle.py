@@ -17,7 +17,7 @@ import pytest
 from borderpost.demo.children import ChildProcess, free_port
 from borderpost_bench.rivals import RivalUnavailable, ratelimit_programs, ratelimit_version
 from support.ratelimit_corpus import METHOD, Answer, Asked, Recording, Run, answer_of, message_of
-from support.redis_server import redis_server
+from support.redis_server import RedisServer, redis_server
 
 _CLOCK_HEADER = "borderpost-now"
 _TIMEOUT_S = 30.0
@@ -34,7 +34,9 @@ def programs() -> Mapping[str, Path]:
 class Oracle:
     """One running server."""
 
-    def __init__(self, port: int, debug_port: int) -> None:
+    def __init__(self, port: int, debug_port: int, redis: RedisServer) -> None:
+        self.redis = redis
+        """Where it counts."""
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
         self._ask = self._channel.unary_unary(METHOD)
         self._debug = f"http://127.0.0.1:{debug_port}"
@@ -78,7 +80,7 @@ def oracle(run: Run, directory: Path) -> Iterator[Oracle]:
             **run.settings,
         }  # fmt: skip
         child = ChildProcess("envoyproxy/ratelimit", [str(program)], directory / "oracle.log", environ=settings)
-        one = Oracle(grpc_port, debug_port)
+        one = Oracle(grpc_port, debug_port, redis)
         try:
             child.wait_until(lambda: _answers(grpc_port, debug_port), timeout_s=_TIMEOUT_S, what="ready")
             yield one

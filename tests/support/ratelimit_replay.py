@@ -107,16 +107,20 @@ def replay(run: Run, directory: Path, store: Store, style: KeyStyle) -> Replayed
     return Replayed([told(ours.ask(one)) for one in run.asked], ours.counters())
 
 
+async def answer_of_call(call: CallOf) -> Answer:
+    """Wait for what a call is answered."""
+    while call.alive:
+        await asyncio.sleep(0)
+    return told(call)
+
+
 async def replay_on_server(run: Run, directory: Path, store: Store, style: KeyStyle) -> Replayed:
     """Do the same with a store that is a server, which is started and closed."""
     ours, answers = Replay(run, directory, store, style), []
     await store.start()
     try:
         for one in run.asked:
-            call = ours.ask(one)
-            while call.alive:
-                await asyncio.sleep(0)
-            answers.append(told(call))
+            answers.append(await answer_of_call(ours.ask(one)))
     finally:
         await store.close()
     return Replayed(answers, ours.counters())

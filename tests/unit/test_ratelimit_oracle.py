@@ -7,11 +7,14 @@ stands in tests/support/ratelimit_differences.py; the long tests ask the real pr
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import json
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -23,8 +26,8 @@ from borderpost_ratelimit.stores.memory import MemoryStore
 from borderpost_ratelimit.stores.redis.store import RedisStore
 from support import ratelimit_corpus
 from support.ratelimit_corpus import Answer, Recording
-from support.ratelimit_differences import DIFFERENCES, FILE_DIFFERENCES, context_of, explained, unexplained
-from support.ratelimit_replay import book_of, counter_names, dump, replay, replay_on_server
+from support.ratelimit_differences import DIFFERENCES, FILE_DIFFERENCES, Context, context_of, explained, unexplained
+from support.ratelimit_replay import Replayed, book_of, counter_names, dump, replay, replay_on_server
 from support.ratelimit_runs import CORPUS, FILES, SETTINGS
 from support.redis_server import RedisServer, redis_server
 
@@ -39,18 +42,40 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield server
 
 
+class Compared(NamedTuple):
+    """A recording, what ours says to the same, and what is known of both."""
+
+    recorded: Recording
+    found: Replayed
+    context: Context
+
+
+@functools.cache
 def recording(kind: str) -> Recording:
     return ratelimit_corpus.read(CORPUS / f"{kind}.jsonl")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_ours_answers_as_the_real_program_did(kind: str, tmp_path: Path) -> None:
+@functools.cache
+def context(kind: str) -> Context:
+    run = recording(kind).run
+    with tempfile.TemporaryDirectory() as name:
+        book, theirs = (book_of(run.files, Path(name) / style.value, style) for style in KeyStyle)
+    return context_of(run, book, theirs)
+
+
+@functools.cache
+def compared(kind: str) -> Compared:
     recorded = recording(kind)
+    with tempfile.TemporaryDirectory() as name:
+        found = replay(recorded.run, Path(name) / "ours", MemoryStore(COUNTERS_MAX), KeyStyle.LENGTHS)
+    return Compared(recorded, found, context(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ours_answers_as_the_real_program_did(kind: str) -> None:
+    recorded, found, known = compared(kind)
     assert re.fullmatch(r"envoyproxy/ratelimit v\d\S+", recorded.program)
-    found = replay(recorded.run, tmp_path / "ours", MemoryStore(COUNTERS_MAX), KeyStyle.LENGTHS)
-    book, theirs = (book_of(recorded.run.files, tmp_path / style.value, style) for style in KeyStyle)
-    context = context_of(recorded.run, book, theirs)
-    assert not unexplained(context, recorded.answers, found.answers)
+    assert not unexplained(known, recorded.answers, found.answers)
 
 
 @pytest.mark.parametrize("kind", ["plain", "shadow", "odd"])
@@ -58,31 +83,36 @@ def test_ours_answers_as_the_real_program_did_on_a_real_redis(kind: str, tmp_pat
     recorded = recording(kind)
     store = RedisStore(RedisStoreSpec(url=redis.url, prefix=f"{kind}:"), World(), told_time=True)
     found = asyncio.run(replay_on_server(recorded.run, tmp_path / "ours", store, KeyStyle.LENGTHS))
-    book, theirs = (book_of(recorded.run.files, tmp_path / style.value, style) for style in KeyStyle)
-    assert not unexplained(context_of(recorded.run, book, theirs), recorded.answers, found.answers)
+    assert not unexplained(context(kind), recorded.answers, found.answers)
+
+
+@pytest.mark.parametrize("kind", ["plain", "ambiguous"])
+def test_with_counters_named_as_there_none_is_apart(kind: str, tmp_path: Path, redis: RedisServer) -> None:
+    recorded = recording(kind)
+    spec = RedisStoreSpec(url=redis.url, prefix=f"{kind}-by-name:")
+    store = RedisStore(spec, World(), by_second=True, told_time=True)
+    found = asyncio.run(replay_on_server(recorded.run, tmp_path / "ours", store, KeyStyle.ENVOYPROXY))
+    known = dataclasses.replace(context(kind), apart=frozenset())
+    assert not unexplained(known, recorded.answers, found.answers)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"ambiguous", "odd"}])
-def test_what_differs_is_seldom(kind: str, tmp_path: Path) -> None:
+def test_what_differs_is_seldom(kind: str) -> None:
     """So that no difference that is allowed in a corner spreads over everything."""
-    recorded = recording(kind)
-    found = replay(recorded.run, tmp_path / "ours", MemoryStore(COUNTERS_MAX), KeyStyle.LENGTHS)
+    recorded, found, _ = compared(kind)
     differing = sum(one != other for one, other in zip(recorded.answers, found.answers, strict=True))
     assert differing <= len(recorded.answers) // 50
 
 
-def test_ours_counts_as_the_real_program_did(tmp_path: Path) -> None:
-    recorded = recording("counted")
-    found = replay(recorded.run, tmp_path / "ours", MemoryStore(COUNTERS_MAX), KeyStyle.LENGTHS)
+def test_ours_counts_as_the_real_program_did() -> None:
+    recorded, found, _ = compared("counted")
     theirs = {name: count for name, count in recorded.counters.items() if name.startswith("rate_limit.")}
     assert len(theirs) > 100
     assert counter_names(found.counters) == theirs
 
 
-def test_what_nobody_allows_is_found(tmp_path: Path) -> None:
+def test_what_nobody_allows_is_found() -> None:
     recorded = recording("plain")
-    book, theirs = (book_of(recorded.run.files, tmp_path / style.value, style) for style in KeyStyle)
-    context = context_of(recorded.run, book, theirs)
     spoiled: list[Answer] = [*recorded.answers]
     changes: list[Callable[[Answer], Answer]] = [
         lambda one: one._replace(code=3 - one.code),
@@ -95,7 +125,7 @@ def test_what_nobody_allows_is_found(tmp_path: Path) -> None:
     ]
     for number, change in enumerate(changes):
         spoiled[number] = change(recorded.answers[number])
-    told = unexplained(context, recorded.answers, spoiled)
+    told = unexplained(context("plain"), recorded.answers, spoiled)
     assert [int(one.split(":")[0]) for one in told] == [*range(len(changes))]
 
 
@@ -125,17 +155,14 @@ def test_ours_loads_what_the_real_program_loads_and_reads_the_same_rules(tmp_pat
     assert not wrong
 
 
-def test_every_allowed_difference_is_met_by_a_recording(tmp_path: Path) -> None:
+def test_every_allowed_difference_is_met_by_a_recording() -> None:
     """A difference that nothing shows is none."""
     met = set()
     for kind in KINDS:
-        recorded = recording(kind)
-        found = replay(recorded.run, tmp_path / f"{kind}-ours", MemoryStore(COUNTERS_MAX), KeyStyle.LENGTHS)
-        book, theirs = (book_of(recorded.run.files, tmp_path / f"{kind}-{style.value}", style) for style in KeyStyle)
-        context = context_of(recorded.run, book, theirs)
+        recorded, found, known = compared(kind)
         for index, (one, other) in enumerate(zip(recorded.answers, found.answers, strict=True)):
             if one != other:
-                met.add(explained(context, index, one, other))
+                met.add(explained(known, index, one, other))
     assert met == {one.name for one in DIFFERENCES}
 
 
