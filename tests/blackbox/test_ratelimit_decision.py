@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +15,8 @@ import yaml
 
 from borderpost.demo.children import free_port
 from borderpost_envoy import Via
-from support.clients import AMERICAN, GERMAN
+from support.clients import AMERICAN, EMIRATI, GERMAN
+from support.faults import log_lines
 from support.gateway import Gateway, eventually, gateway
 from support.upstreams import Behaviour
 
@@ -141,6 +144,23 @@ def test_a_place_is_free_again_once_the_response_has_ended(limited: Gateway) -> 
         slow.join()
     assert first == [200]
     eventually(lambda: status(limited, "one-at-a-time") == 200, "its place is free")
+
+
+@pytest.mark.full
+def test_nobody_passes_a_limiter_that_does_not_answer_and_a_dead_one_is_started_anew(limited: Gateway) -> None:
+    (*_, started) = log_lines(limited, event="limiter started")
+    os.kill(started["pid"], signal.SIGSTOP)
+    try:
+        assert status(limited, "tokens-hung") == 500
+    finally:
+        os.kill(started["pid"], signal.SIGCONT)
+    eventually(lambda: status(limited, "tokens-hung") == 200, "it answers again")
+    os.kill(started["pid"], signal.SIGKILL)
+    eventually(lambda: len(recorded(limited, "epoch.open")) == 2, "another one writes on in the stream")
+    eventually(lambda: status(limited, "tokens-dead") == 200, "and answers")
+    assert [status(limited, "by-place", EMIRATI), status(limited, "elsewhere")] == [200, 200]
+    (*_, opened) = recorded(limited, "epoch.open")
+    assert opened["previous"]["end"] == "unclean"
 
 
 def left(gate: Gateway, test: str) -> int:
