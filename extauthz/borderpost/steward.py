@@ -330,14 +330,15 @@ class Steward:
             return Check.that(name, False, f"the audit log's disk has not answered for {disk_s:.1f} s")
         return Check.that(name, True, "serving")
 
-    def exposition(self) -> bytes:
+    async def exposition(self) -> bytes:
         """Return the text of `/metrics`."""
         for seat in self._supervisor.seats:
             self._metrics.worker_up.set(float(self._worker_check(seat).holds), str(seat.index))
         self._publication.set_gauges()
         self._limiter.set_gauges()
         self._certificates.tell()
-        return base_metrics.exposition(self._metrics, self._metrics_directory)
+        self._metrics.flush()
+        return await asyncio.to_thread(base_metrics.text_of, self._metrics, self._metrics_directory)
 
 
 def as_told(error: BorderpostError | Problems | OSError) -> BorderpostError | Problems:

@@ -44,3 +44,8 @@ async def ask(
 def asked(app: Any, url: str, **how: Any) -> tuple[int, bytes]:
     """Ask from outside of any loop."""
     return asyncio.run(ask(app, url, **how))
+
+
+async def no_metrics() -> bytes:
+    """Return a text of metrics, for applications of which something else is tried."""
+    return b"metrics"

@@ -19,7 +19,7 @@ from borderpost.config.sections import AdminSpec
 from borderpost.health import Check, Outcome
 from borderpost_base.errors import BorderpostError
 from borderpost_base.names import FEED_SIGNATURE_HEADER
-from support.asgi import asked
+from support.asgi import asked, no_metrics
 from support.borderpost_process import merged, small_config, write_config
 
 TOKEN = "f3a91c0d5b7e48a2"
@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def ask(spec: AdminSpec, url: str, authorization: str | None = None, checks: list[Check] = CHECKS) -> tuple[int, bytes]:
-    app = make_app(checks=lambda: checks, metrics=lambda: b"metrics", open_to=AdminDoor(spec).open_to)
+    app = make_app(checks=lambda: checks, metrics=no_metrics, open_to=AdminDoor(spec).open_to)
     return asked(app, url, headers={"authorization": authorization} if authorization is not None else {})
 
 
@@ -80,7 +80,7 @@ def test_beyond_loopback_without_a_token_only_health_is_served() -> None:
 
 def test_a_token_that_is_changed_counts_at_once_and_one_that_is_gone_opens_nothing(file: Path) -> None:
     door = AdminDoor(AdminSpec(token_file=file))
-    app = make_app(checks=lambda: CHECKS, metrics=lambda: b"metrics", open_to=door.open_to)
+    app = make_app(checks=lambda: CHECKS, metrics=no_metrics, open_to=door.open_to)
 
     def status(token: str) -> int:
         return asked(app, "/metrics", headers={"authorization": f"Bearer {token}"})[0]
@@ -111,7 +111,7 @@ def test_webhooks_bring_proof_of_their_own(file: Path) -> None:
 
     door = AdminDoor(AdminSpec(host="10.0.0.1", token_file=file))
     app = make_app(
-        checks=lambda: CHECKS, metrics=lambda: b"", routes=[feeds_route(deliver)], open_to=door.open_to
+        checks=lambda: CHECKS, metrics=no_metrics, routes=[feeds_route(deliver)], open_to=door.open_to
     )  # fmt: skip
     for shown, status in (({FEED_SIGNATURE_HEADER: "theirs"}, 200), ({"authorization": f"Bearer {TOKEN}"}, 403)):
         assert asked(app, "/feeds/desk", method="POST", body=[b"event"], headers=shown)[0] == status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ class Stage:
 
     def told(self) -> dict[str, float]:
         """Return the samples that are not zero, without the common prefix."""
-        self.tally.copy()
+        asyncio.run(self.tally.copy())
         families = text_string_to_metric_families(exposition(self.metrics).decode())
         samples = [sample for family in families for sample in family.samples if sample.value]
         return {_name(sample.name, sample.labels): sample.value for sample in samples}
@@ -121,3 +122,22 @@ def test_rules_beyond_the_bound_are_told_together(stage: Stage, monkeypatch: pyt
         stage.statistics.of_rule(f"shop.rule_{number}").total_hits = 1
     told = stage.told()
     assert (told["hits_total shop.rule_0"], told["hits_total other"], len(told)) == (1, 2, 4)
+
+
+def test_many_rules_are_told_a_few_at_a_time(stage: Stage) -> None:
+    """Questions are answered on the same loop: none waits until thousands of rules are told."""
+    turns = []
+
+    async def count_turns(copying: asyncio.Task[None]) -> None:
+        while not copying.done():
+            turns.append(stage.metrics.limiter_hits_total.get("shop.rule_99"))
+            await asyncio.sleep(0)
+
+    async def both() -> None:
+        await count_turns(asyncio.create_task(stage.tally.copy()))
+
+    for number in range(100):
+        stage.statistics.of_rule(f"shop.rule_{number}").total_hits = 1
+    asyncio.run(both())
+    assert len(turns) > 10
+    assert stage.metrics.limiter_hits_total.get("shop.rule_99") == 1

@@ -18,7 +18,7 @@ from borderpost_ratelimit.limits import Algorithm, Unit
 from borderpost_ratelimit.service import RateLimitService
 from borderpost_ratelimit.settings import HeaderStyle, ServiceSettings
 from borderpost_ratelimit.statistics import Statistics
-from support.asgi import asked
+from support.asgi import asked, no_metrics
 from support.ratelimit_files import book_of
 from support.ratelimit_parts import NOW_US, WindowStore, limit_of, still_world
 
@@ -52,7 +52,7 @@ class Stage:
         )  # fmt: skip
         self.web = LimiterWeb(
             LimiterAdmin(**(admin or {})), service, checks=self.checks, book=lambda: self.book,
-            metrics=lambda: b"metrics\n", look=self.look,
+            metrics=no_metrics, look=self.look,
         )  # fmt: skip
 
     def checks(self) -> list[Check]:

@@ -21,7 +21,7 @@ from borderpost.watch import FileWatch
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.metrics import local_metrics
 from borderpost_base.world import World
-from support.asgi import asked
+from support.asgi import asked, no_metrics
 
 DAY_US = 86_400_000_000
 
@@ -158,7 +158,7 @@ def test_reviews_are_told_once_a_day_and_when_the_law_changes() -> None:
     ],
 )
 def test_health_lists_warnings_and_stays_ready(checks: list[Check], status: int, text: str) -> None:
-    app = make_app(checks=lambda: checks, metrics=lambda: b"")
+    app = make_app(checks=lambda: checks, metrics=no_metrics)
     assert asked(app, "/readyz") == (status, text.encode())
     verbose = json.loads(asked(app, "/readyz?verbose")[1])
     assert verbose["ready"] is (status == 200)

@@ -10,7 +10,7 @@ and the rest takes the token (`admin.token_file`): 401 without. Webhooks bring p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,7 +36,7 @@ def token_needed(section: str) -> Response:
 def make_app(
     *,
     checks: Callable[[], list[Check]],
-    metrics: Callable[[], bytes],
+    metrics: Callable[[], Awaitable[bytes]],
     routes: Sequence[Route] = (),
     open_to: Callable[[str], Opened] = lambda _authorization: Opened.ALL,
     section: str = "admin",
@@ -70,7 +70,7 @@ def make_app(
     async def prometheus(request: Request) -> Response:
         if not is_open(request):
             return token_needed(section)
-        return Response(metrics(), media_type=CONTENT_TYPE)
+        return Response(await metrics(), media_type=CONTENT_TYPE)
 
     own = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", prometheus)]
     return Starlette(routes=[*own, *routes])

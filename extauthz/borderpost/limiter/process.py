@@ -29,7 +29,7 @@ from borderpost.snapshots import WorkerState
 from borderpost.uptake import Uptake, UptakeMetrics
 from borderpost_base.errors import BorderpostError, Place
 from borderpost_base.logs import get_logger
-from borderpost_base.metrics import Metrics, exposition
+from borderpost_base.metrics import Metrics, text_of
 from borderpost_base.world import World
 from borderpost_ratelimit.files.book import Book
 from borderpost_ratelimit.service import RATE_LIMIT_SERVICE, RateLimitService
@@ -145,6 +145,8 @@ class Limiter:
             self._refusals.in_force(self._book)
             self._refusals.open_soon()
         background = [loop.create_task(each) for each in (self._beat(), self._watch())]
+        if self._stewarded is not None:
+            background.append(loop.create_task(self._tell()))
         if self._web is not None:
             waits = self._stewarded is not None and self._stewarded.takes_over
             background.append(loop.create_task(self._web.run(waits=waits)))
@@ -245,31 +247,31 @@ class Limiter:
         if self._refusals is not None:
             await self._refusals.stop(within_s=_CLOSE_WITHIN_S)
         await self._stores.store.close()
-        self._tally.copy()
-        self._metrics.flush()
+        await self._tally.copy()
         self._log.info("stopped")
 
-    def _exposition(self) -> bytes:
-        self._tally.copy()
+    async def _exposition(self) -> bytes:
+        await self._tally.copy()
         if self._certificates is not None:
             self._certificates.tell()
-        return exposition(self._metrics)
+        self._metrics.flush()
+        return await asyncio.to_thread(text_of, self._metrics)
 
     async def _beat(self) -> None:
         """Say how we are; notice a steward that is gone."""
-        copied_us = 0
         while True:
-            mono_us = self._world.clock.mono_us()
             if self._stewarded is not None:
-                self._stewarded.beat(mono_us, self._state, self.checks())
+                self._stewarded.beat(self._world.clock.mono_us(), self._state, self.checks())
                 if self._stewarded.is_succeeded():
                     self._stop.set()
-                if mono_us - copied_us > _COPY_S * 1e6:
-                    copied_us = mono_us
-                    self._tally.copy()
-                    self._metrics.flush()
             self._say(self._state)
             await asyncio.sleep(_BEAT_S)
+
+    async def _tell(self) -> None:
+        """Keep the metrics where the steward reads them up to date."""
+        while True:
+            await asyncio.sleep(_COPY_S)
+            await self._tally.copy()
 
     async def _watch(self) -> None:
         while True:

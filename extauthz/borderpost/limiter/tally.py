@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from borderpost.limiter.stores import Stores
 from borderpost_base.metrics import BoundedCounter, Metrics
 from borderpost_ratelimit.away.breaker import State
@@ -9,41 +12,59 @@ from borderpost_ratelimit.away.guarded import Guarded
 from borderpost_ratelimit.statistics import RuleCounts, Statistics
 from borderpost_wire.engine import Engine
 
+_RULES_AT_ONCE: Final = 8
+
+
+def _counted(counts: RuleCounts) -> tuple[int, ...]:
+    return (
+        counts.total_hits, counts.within_limit, counts.near_limit, counts.over_limit,
+        counts.over_limit_with_local_cache, counts.shadow_mode, counts.given_back, counts.charged_at_end,
+    )  # fmt: skip
+
+
+_NOTHING: Final = _counted(RuleCounts())
+
 
 class Tally:
-    """Copies counts that only rise. Used on the loop of the service."""
+    """Copies counts that only rise. Used on the loop of the service, which questions must not wait for."""
 
     def __init__(self, metrics: Metrics, statistics: Statistics, stores: Stores, engine: Engine) -> None:
         self._metrics = metrics
         self._statistics = statistics
         self._stores = stores
         self._engine = engine
-        self._moved: dict[str, int] = {}
-        """What each rule's counts came to when they were last copied: most rules stand still most of the time."""
+        self._of_rules = (
+            metrics.limiter_hits_total, metrics.limiter_within_limit_total, metrics.limiter_near_limit_total,
+            metrics.limiter_over_limit_total, metrics.limiter_over_limit_near_cache_total,
+            metrics.limiter_shadow_total, metrics.limiter_given_back_total, metrics.limiter_charged_at_end_total,
+        )  # fmt: skip
+        """In the order of `_counted`."""
+        self._rules: dict[str, tuple[int, ...]] = {}
+        """What each rule's counts came to when they were last copied."""
         self._copied: dict[tuple[BoundedCounter, tuple[str, ...]], int] = {}
 
-    def copy(self) -> None:
-        """Bring the metrics up to date."""
-        for name, counts in self._statistics.rules():
-            moved = counts.total_hits + counts.given_back + counts.charged_at_end
-            if self._moved.get(name) != moved:
-                self._moved[name] = moved
-                self._rule(name, counts)
+    async def copy(self) -> None:
+        """Bring the metrics up to date, a few rules at a time: a rule's first time costs 0.2 ms."""
+        at_once = 0
+        for name, counts in list(self._statistics.rules()):
+            now = _counted(counts)
+            before = self._rules.get(name, _NOTHING)
+            if now == before:
+                continue
+            self._rules[name] = now
+            for counter, count, known in zip(self._of_rules, now, before, strict=True):
+                if count > known:
+                    counter.inc(name, by=count - known)
+            at_once += 1
+            if at_once == _RULES_AT_ONCE:
+                at_once = 0
+                self._metrics.flush()
+                await asyncio.sleep(0)
         self._service()
         self._memory()
         for scope, guarded in self._stores.guarded.items():
             self._away(scope, guarded)
-
-    def _rule(self, name: str, counts: RuleCounts) -> None:
-        metrics = self._metrics
-        self._raise(metrics.limiter_hits_total, counts.total_hits, name)
-        self._raise(metrics.limiter_within_limit_total, counts.within_limit, name)
-        self._raise(metrics.limiter_near_limit_total, counts.near_limit, name)
-        self._raise(metrics.limiter_over_limit_total, counts.over_limit, name)
-        self._raise(metrics.limiter_over_limit_near_cache_total, counts.over_limit_with_local_cache, name)
-        self._raise(metrics.limiter_shadow_total, counts.shadow_mode, name)
-        self._raise(metrics.limiter_given_back_total, counts.given_back, name)
-        self._raise(metrics.limiter_charged_at_end_total, counts.charged_at_end, name)
+        self._metrics.flush()
 
     def _service(self) -> None:
         metrics, statistics = self._metrics, self._statistics

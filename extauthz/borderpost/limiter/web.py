@@ -43,7 +43,7 @@ class LimiterWeb:
 
     def __init__(
         self, spec: AdminSpec, service: Service, *, checks: Callable[[], list[Check]], book: Callable[[], Book],
-        metrics: Callable[[], bytes], look: Callable[[Request], Awaitable[Response]],
+        metrics: Callable[[], Awaitable[bytes]], look: Callable[[Request], Awaitable[Response]],
     ) -> None:  # fmt: skip
         self._spec = spec
         self._service = service
