@@ -79,6 +79,10 @@ class Batch:
         self._names = names
         self.now_us = now_us
         self.told_us = told_us
+        self.latest_us = 0
+        """Until when the server may count it, by its own clock."""
+        self.made_us = 0
+        """When it was made, by a clock that never steps."""
         self.asked: list[Asked] = []
         self._additions: dict[bytes, Addition] = {}
         self._singles: list[Asked] = []
@@ -107,7 +111,7 @@ class Batch:
         """Return what follows the script in EVALSHA: the number of keys, the keys, the arguments."""
         additions = self._additions
         keys = list(additions)
-        values = [b"%d" % self.told_us, b"%d" % len(additions)]
+        values = [b"%d" % (self.told_us or -self.latest_us), b"%d" % len(additions)]
         for addition in additions.values():
             values.append(b"%d" % addition.hits)
             values.append(b"%d" % self._lifetime_ms(addition.end_us))

@@ -34,6 +34,10 @@ _AWAY: Final = Unanswered("unreachable", "there is no connection")
 _SLOW: Final = Unanswered("timeout", "the server did not answer in time")
 _DENIED: Final = Unanswered("denied", "the password's file cannot be read")
 _REPLACED: Final = Unanswered("read-only", "another server has become the primary")
+STALE_US: Final = 1_000_000
+"""How long after it was made a batch may be counted. A server that was stopped, or the network before it, reads later
+what had been sent to it: those requests had other answers long ago, and may belong to a window that is over."""
+_STALE: Final = Unanswered("timeout", "the server read it too late, and did not count it")
 SENT_MAX: Final = 5
 """How often a batch is sent: to a server that has forgotten the script, or to where it was sent on to."""
 
@@ -146,7 +150,9 @@ class Server:
             self.send(batch)
             batch = None
         if batch is None:
-            batch = self._open[slot] = Batch(self._names, slot, told_us or now_us or self.now_us(), told_us)
+            server_us = self.now_us()
+            batch = self._open[slot] = Batch(self._names, slot, told_us or now_us or server_us, told_us)
+            batch.made_us, batch.latest_us = server_us - self._offset_us, server_us + STALE_US
         return batch
 
     def push(self) -> None:
@@ -168,6 +174,10 @@ class Server:
             return
         if asking:
             link.send(packed("ASKING"), _ignore)
+        if batch.sent:
+            batch.latest_us = (
+                batch.made_us + self._offset_us + STALE_US
+            )  # by the clock of the server that it is sent to
         batch.sent += 1
         link.send(packed(b"EVALSHA", _DIGEST, *batch.arguments()), lambda reply: self._take(batch, reply, link))
 
@@ -192,6 +202,8 @@ class Server:
             self.reloads += 1
             batch.sent += 1
             link.send(packed(b"EVAL", SCRIPT, *batch.arguments()), lambda again: self._take(batch, again, link))
+        elif word == "STALE":
+            self._stale(batch, error)
         elif word in ELSEWHERE and self._moved is not None:
             self._moved(batch, str(error))
         else:
@@ -199,6 +211,19 @@ class Server:
             batch.fail(why)
             if word in MOVED_AWAY:
                 link.close(why)
+
+    def _stale(self, batch: Batch, error: hiredis.ReplyError) -> None:
+        """Learn the server's time; send the batch again if it is not late, but the server's clock was set."""
+        told = str(error).split(" ")[1:]
+        if len(told) != 1 or not (told[0].isascii() and told[0].isdecimal()):
+            batch.fail(SPOILT)
+            return
+        mono_us = self._mono_us()
+        self._offset_us = int(told[0]) - mono_us
+        if mono_us - batch.made_us < STALE_US:
+            self.send(batch)
+        else:
+            batch.fail(_STALE)
 
     # The connection
 

@@ -132,7 +132,8 @@ class Cluster(Servers):
         while True:
             whole = all(server.connected for server in self._servers.values()) and None not in self._by_slot
             try:
-                await asyncio.wait_for(self._stale.wait(), _REFRESH_S if whole else _REFRESH_AGAIN_S)
+                async with asyncio.timeout(_REFRESH_S if whole else _REFRESH_AGAIN_S):  # wait_for loses cancellations
+                    await self._stale.wait()
             except TimeoutError:
                 pass
             await self._learn()

@@ -2,7 +2,7 @@
 -- used here; what is written there of arithmetic holds here.
 --
 -- KEYS  one counter an addition, then one a charge
--- ARGV  time in microseconds, 0 for the server's · count of additions · hits and lifetime (ms) of each
+-- ARGV  time in microseconds; or, negative, until when the server's own time may be taken · count of additions · hits and lifetime (ms) of each
 --       count of requests · of each: count of charges · of each: kind, phase, binding (1 or 0), hits, and
 --         f  amount, lifetime (ms)
 --         s  amount, window
@@ -16,12 +16,16 @@
 --         b  level, 0, 0
 --         c  sum of the leases, time until the newest ends, time until the oldest ends
 --         g  used, time left of the window, 0
--- A number is an error reply where the server could not do what it takes.
+-- A number is an error reply where the server could not do what it takes. All of it is `STALE` and the time, with nothing
+-- counted, where the server has come to read this too late.
 local call = redis.pcall
 local now = tonumber(ARGV[1])
-if now == 0 then
-  local time = redis.call('TIME')
+if now < 0 then
+  local latest, time = -now, redis.call('TIME')
   now = time[1] * 1000000 + time[2]
+  if now > latest then
+    return redis.error_reply('STALE ' .. string.format('%.0f', now))
+  end
 end
 local out = {now}
 local additions = tonumber(ARGV[2])
