@@ -16,7 +16,7 @@ from borderpost_ratelimit.away import State
 from borderpost_ratelimit.charges import Phase, Source
 from borderpost_ratelimit.limits import Algorithm, Unit, WhenAway
 from support.ratelimit_parts import limit_of
-from support.ratelimit_replicas import Replica, replicas
+from support.ratelimit_replicas import Replica, eventually, replicas
 from support.redis_server import RedisServer, redis_server
 
 BYSTANDER = limit_of(1_000_000, Unit.DAY)
@@ -333,5 +333,52 @@ def test_a_near_cache_does_not_take_a_store_that_is_away_for_one_that_is_there(s
             server.go_on()
             await replica.settled(BYSTANDER)
             assert await replica.passed(limit, 1) == (1, {Source.STORE})
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("dropped", [False, True], ids=["connected", "connection lost"])
+def test_what_a_stopped_server_reads_too_late_is_not_counted(server: RedisServer, dropped: bool) -> None:
+    """Commands have lain in its buffer for longer than their window: it must not count them into a new one."""
+    sliding = limit_of(1000, Unit.SECOND, algorithm=Algorithm.SLIDING_WINDOW)
+    leases = limit_of(1000, algorithm=Algorithm.CONCURRENCY, window_us=WEEK_US)
+
+    async def run() -> None:
+        replica = Replica(server.url, timeout_s=0.3 if dropped else 3.0)
+        async with replicas(replica):
+            await replica.ask(BYSTANDER)
+            server.pause()
+            names = [f"request {number}" for number in range(300)]
+            await asyncio.gather(
+                *[replica.ask(sliding, key="sliding") for _ in names],
+                *[replica.ask(leases, key="leases", request=name) for name in names],
+            )
+            for name in names:
+                await replica.ask(leases, 0, key="leases", phase=Phase.DONE, request=name)
+            await asyncio.sleep(1.1)
+            server.go_on()
+            await replica.settled(BYSTANDER)
+            assert await replica.in_store(sliding, "sliding") == 0
+            await eventually(lambda: _released(replica))
+            assert await replica.passed(sliding, 20, key="sliding") == (20, {Source.STORE})
+
+    async def _released(replica: Replica) -> bool:
+        await replica.ask(BYSTANDER)
+        return await replica.in_store(leases, "leases") == 0
+
+    asyncio.run(run())
+
+
+def test_a_servers_clock_that_is_set_costs_no_answer(server: RedisServer) -> None:
+    limit = limit_of(10, Unit.DAY)
+
+    async def run() -> None:
+        replica = Replica(server.url)
+        async with replicas(replica):
+            await replica.ask(limit)
+            for by_s in (-3600, 3600):  # what this limiter knows of the server's clock is wrong by so much at once
+                replica.redis.servers.all()[0]._offset_us -= by_s * 1_000_000
+                assert await replica.passed(limit, 2) == (2, {Source.STORE})
+            assert replica.guard.counters.unanswered == {}
 
     asyncio.run(run())
