@@ -253,6 +253,23 @@ def test_a_recorded_decision_is_derived_anew(
     assert explained(capsys, "--log", str(directory / "worker-0"), ids[name])["answer"] == told["answer"]
 
 
+def test_a_decision_that_a_limit_undid_says_so(
+    log: tuple[Path, dict[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory, ids = log
+    refused = {"algorithm": "budget", "amount": 1_000_000, "window_us": 3_600_000_000, "source": "store"}
+    writer = open_writer(directory, stream="limiter")
+    writer.append("limit.refuse", {"req": {"decision": ids["routed"]}, "rule": "inference.tokens", **refused})
+    writer.append("limit.refuse", {"req": {}, "rule": "inference.tokens", **refused})
+    writer.close()
+    (note, *_) = explained(capsys, "--log", str(directory), ids["routed"])["notes"]
+    assert note.startswith(
+        "it went nowhere: the limit inference.tokens (budget, 1,000,000 in 3,600 s) refused it at 20"
+    )
+    assert explained(capsys, "--log", str(directory / "worker-0"), ids["routed"])["notes"][0] == note
+    assert "limit" not in str(explained(capsys, "--log", str(directory), ids["proven"])["notes"])
+
+
 def test_doubt_purpose_and_mode_are_told_of_a_record(
     log: tuple[Path, dict[str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:

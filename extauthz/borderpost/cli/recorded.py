@@ -14,6 +14,7 @@ from borderpost.audit.segment import INPUTS_NAME
 from borderpost.catalog import Catalog
 from borderpost.cli.body_words import body_notes
 from borderpost.cli.explanation import Explanation
+from borderpost.cli.limit_words import limit_notes
 from borderpost.cli.observed_words import observed_notes
 from borderpost.decision_record import shadow_field
 from borderpost.engine_identity import engine_identity
@@ -44,10 +45,10 @@ def explain_recorded(log: Path, decision_id: str) -> Explanation:
         raise BorderpostError("BP0409", detail, place=Place(str(located.file), located.number))
     directory = log if (log / INPUTS_NAME).is_dir() else log.absolute().parent  # inputs lie beside the streams
     store = InputStore(directory, World())
-    return _derived(record, store, decision_id)
+    return _derived(record, store, decision_id, tuple(limit_notes(directory, decision_id)))
 
 
-def _derived(record: Mapping[str, Any], store: InputStore, decision_id: str) -> Explanation:
+def _derived(record: Mapping[str, Any], store: InputStore, decision_id: str, limited: tuple[str, ...]) -> Explanation:
     inputs = record["inputs"]
     catalog = Catalog.from_canonical(store.get(inputs["catalog"]))
     compiled = CompiledLaw.of(PolicyBundle.from_canonical(store.get(inputs["policy"])), catalog)
@@ -58,7 +59,7 @@ def _derived(record: Mapping[str, Any], store: InputStore, decision_id: str) -> 
     facts = facts_of(record)
     answer = answer_of(record)
     stale = record.get("stale", False)
-    notes = list(body_notes(record["req"].get("body")))
+    notes = [*limited, *body_notes(record["req"].get("body"))]
     law = ranking = opinion = None
     if "table" in record:  # else it was refused before law was asked
         policy = compiled.policy
