@@ -222,6 +222,13 @@ class Metrics:
         "limiter", "1 while the store of counters is not asked, since it does not answer.", "scope"
     )
     limiter_store_away_seconds = gauge("limiter", "For how long the store has not been asked; 0 while it is.", "scope")
+    limiter_store_connected = gauge(
+        "limiter", "1 while each server of the store has a connection.", "scope", merge="min"
+    )
+    limiter_store_connections_total = counter("limiter", "Connections made to the store's servers.", "scope")
+    limiter_store_script_loads_total = counter(
+        "limiter", "Times a server of the store had forgotten the script and was given it anew.", "scope"
+    )
     limiter_store_opened_total = counter("limiter", "Times the store was taken to be away.", "scope")
     limiter_store_unanswered_total = counter(
         "limiter",

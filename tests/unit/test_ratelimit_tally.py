@@ -26,7 +26,7 @@ class Stage:
         self.statistics = Statistics(value_names_max=3)
         self.memory = MemoryStore(100)
         self.engine = SimpleNamespace(counters=Counters(), calls_in_progress=0)
-        stores = Stores(self.memory, self.memory, {})
+        stores = Stores(self.memory, self.memory, {}, {})
         self.tally = Tally(self.metrics, self.statistics, stores, cast(Engine, self.engine))
 
     def told(self) -> dict[str, float]:

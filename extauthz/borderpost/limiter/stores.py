@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from borderpost.health import Check, Outcome
 from borderpost_base.world import World
@@ -12,6 +12,9 @@ from borderpost_ratelimit.config import LimitsSpec
 from borderpost_ratelimit.files.keys import KeyStyle
 from borderpost_ratelimit.stores.memory import MemoryStore
 from borderpost_ratelimit.stores.scoped import Scoped
+
+if TYPE_CHECKING:
+    from borderpost_ratelimit.stores.redis.store import RedisStore
 
 REGION: Final = "region"
 GLOBAL: Final = "global"
@@ -27,32 +30,42 @@ class Stores(NamedTuple):
     """Counts by itself, or by estimate while a server is away."""
     guarded: dict[str, Guarded]
     """Each store that can be away, by its scope."""
+    servers: dict[str, RedisStore]
+    """Each store on servers, by its scope."""
 
     def checks(self) -> list[Check]:
         """Return a warning for each store that is away: its limits go on as their files say for that time."""
         found = []
         for scope, guarded in self.guarded.items():
             away_s = guarded.away_us() / 1e6
-            outcome = Outcome.WARNING if away_s else Outcome.PASSED
-            detail = f"has not answered for {away_s:.1f} s" if away_s else "answers"
+            if away_s:
+                outcome, detail = Outcome.WARNING, f"has not answered for {away_s:.1f} s"
+            elif not self.connected(scope):
+                outcome, detail = Outcome.WARNING, "has no connection"
+            else:
+                outcome, detail = Outcome.PASSED, "connected"
             found.append(Check(f"limiter/store-{scope}", outcome, detail))
         return found
+
+    def connected(self, scope: str) -> bool:
+        """Return whether each server of a store has a connection."""
+        servers = self.servers[scope].servers.all()
+        return bool(servers) and all(server.connected for server in servers)
 
 
 def stores_of(spec: LimitsSpec, world: World) -> Stores:
     """Return the stores, not started yet. Raises BorderpostError BP1631."""
     memory = MemoryStore(spec.memory.counters_max)
     style = KeyStyle(spec.key_style)
-    store: Store = memory
     guarded: dict[str, Guarded] = {}
     if spec.store is None and spec.global_store is None:
-        return Stores(store, memory, guarded)
+        return Stores(memory, memory, guarded, {})
     from borderpost_ratelimit.stores.making import redis_store  # its client takes a while to load: only where used
 
-    if spec.store is not None:
-        store = guarded[REGION] = Guarded(redis_store(spec.store, style, world), memory, spec.away.settings(), world)
-    if spec.global_store is not None:
-        shared = redis_store(spec.global_store, style, world)
-        guarded[GLOBAL] = Guarded(shared, memory, spec.away.settings(), world)
-        store = Scoped(store, guarded[GLOBAL])
-    return Stores(store, memory, guarded)
+    servers: dict[str, RedisStore] = {}
+    for scope, place in ((REGION, spec.store), (GLOBAL, spec.global_store)):
+        if place is not None:
+            servers[scope] = redis_store(place, style, world)
+            guarded[scope] = Guarded(servers[scope], memory, spec.away.settings(), world)
+    store = guarded.get(REGION, memory)
+    return Stores(Scoped(store, guarded[GLOBAL]) if GLOBAL in guarded else store, memory, guarded, servers)
