@@ -215,6 +215,8 @@ class GatewayPlan(abc.ABC):
     """For `servers` on TCP."""
     jwt_namespace: str = JWT_NAMESPACE
     """Metadata namespace forwarded to us; must equal `evidence.token.namespace`."""
+    jwt_payload_key: str = "payload"
+    """Key of the payload in jwt_authn's metadata; must equal `evidence.token.payload_key`."""
     access_log: str | None = None
     """Path of a JSON access log without client addresses; None writes none."""
     bodies: BodyPlan | None = None
@@ -287,8 +289,6 @@ class EnvoyPlan(GatewayPlan):
     admin: HostPort | None = HostPort("127.0.0.1", 9901)
     tls: ListenerTls | None = None
     jwt_providers: tuple[JwtProvider, ...] = ()
-    jwt_payload_key: str = "payload"
-    """Key of the payload in jwt_authn's metadata; must equal `evidence.token.payload_key`."""
     observed: tuple[OwnRoute, ...] = ()
 
     def __post_init__(self) -> None:

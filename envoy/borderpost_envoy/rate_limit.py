@@ -31,7 +31,7 @@ from envoy_data_plane.envoy.type.metadata import v3 as metadata
 from envoy_data_plane.google import protobuf
 
 from borderpost.config.rate_limit import Descriptor, DescriptorEntry, RateLimitSpec
-from borderpost_base.names import JWT_NAMESPACE, UNKNOWN
+from borderpost_base.names import UNKNOWN
 from borderpost_envoy.clusters import grpc_cluster
 from borderpost_envoy.plan import LIMITER_CLUSTER, GatewayPlan, HostPort, UnixSocket
 from borderpost_ratelimit.rules import PHASE_DONE, PHASE_KEY, REQUEST_KEY
@@ -78,7 +78,7 @@ def route_limits(plan: GatewayPlan) -> dict[str, protobuf.Any]:
     spec = plan.rate_limit
     if spec is None:
         return {}
-    limits = [limit for one in spec.descriptors for limit in _limits(spec, one, plan.via.metadata_namespace)]
+    limits = [limit for one in spec.descriptors for limit in _limits(plan, spec, one)]
     found: dict[str, Message] = {FILTER: ratelimit.RateLimitPerRoute(rate_limits=limits)}
     readers = _readers(plan, spec)
     if JSON_FILTER in readers:
@@ -108,11 +108,11 @@ def _filter(spec: RateLimitSpec) -> ratelimit.RateLimit:
     )
 
 
-def _limits(spec: RateLimitSpec, one: Descriptor, namespace: str) -> Iterator[route.RateLimit]:
+def _limits(plan: GatewayPlan, spec: RateLimitSpec, one: Descriptor) -> Iterator[route.RateLimit]:
     """Return what is asked at a request's beginning and told at its end, for one descriptor."""
-    actions = [_action(entry, namespace) for entry in one.keys]
+    actions = [_action(plan, entry) for entry in one.keys]
     if spec.names_requests:
-        actions.append(_metadata(REQUEST_KEY, namespace, "decision"))
+        actions.append(_metadata(REQUEST_KEY, plan.via.metadata_namespace, "decision"))
     # A budget of ours reserves its own estimate where no hits are said; of another service only a look is wanted.
     only_asks = one.charge is not None and not spec.names_requests
     yield route.RateLimit(actions=actions, hits_addend=route.RateLimitHitsAddend(number=0) if only_asks else None)
@@ -125,17 +125,17 @@ def _limits(spec: RateLimitSpec, one: Descriptor, namespace: str) -> Iterator[ro
     yield route.RateLimit(actions=actions, hits_addend=hits, apply_on_stream_done=True)
 
 
-def _action(entry: DescriptorEntry, namespace: str) -> route.RateLimitAction:
+def _action(plan: GatewayPlan, entry: DescriptorEntry) -> route.RateLimitAction:
     if entry.value is not None:
         return _always(entry.key, entry.value)
     if entry.fact is not None:
         # An answer of workers that do not tell it yet is limited as well.
-        return _metadata(entry.key, namespace, entry.fact, otherwise=UNKNOWN)
+        return _metadata(entry.key, plan.via.metadata_namespace, entry.fact, otherwise=UNKNOWN)
     if entry.header is not None:
         return route.RateLimitAction(
             request_headers=route.RateLimitActionRequestHeaders(header_name=entry.header, descriptor_key=entry.key)
         )
-    return _metadata(entry.key, JWT_NAMESPACE, "payload", entry.claim or "")
+    return _metadata(entry.key, plan.jwt_namespace, plan.jwt_payload_key, entry.claim or "")
 
 
 def _always(key: str, value: str) -> route.RateLimitAction:

@@ -85,6 +85,13 @@ def test_facts_come_from_our_answer_s_metadata_by_either_door(via: Via, namespac
     assert "default_value" not in request  # who has no decision has no name, and must not share one
 
 
+def test_claims_are_taken_from_where_the_evidence_is() -> None:
+    descriptors = [{"keys": [{"key": "who", "claim": "sub"}]}]
+    (asked,) = told(rendered(spec(descriptors=descriptors), jwt_namespace="own.jwt", jwt_payload_key="claims"))
+    key = {"key": "own.jwt", "path": [{"key": "claims"}, {"key": "sub"}]}
+    assert asked["actions"][0] == {"metadata": {"descriptor_key": "who", "metadata_key": key}}
+
+
 def test_the_end_of_a_request_is_told_by_its_name_and_never_bare() -> None:
     limits = told(rendered(spec()))
     assert [keys(limit)[-1] for limit in limits] == [

@@ -49,6 +49,7 @@ def make_istio_plan(loaded: Loaded, arguments: argparse.Namespace) -> IstioPlan:
         message_timeout_ms=section.message_timeout_ms,
         server_tls=_server_tls(config, section),
         jwt_namespace=token.namespace,
+        jwt_payload_key=token.payload_key,
         access_log=section.access_log,
         bodies=bodies_of(config),
         failover=failover_clusters(config),

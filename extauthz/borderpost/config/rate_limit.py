@@ -50,7 +50,7 @@ class DescriptorEntry(StrictModel):
     """A request header; without it the descriptor is left out, so it limits only those who send it."""
 
     claim: Label | None = None
-    """A claim of the verified token; without it the descriptor is left out."""
+    """A claim of the verified token that is text; without it the descriptor is left out."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
