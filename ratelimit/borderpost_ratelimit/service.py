@@ -86,8 +86,8 @@ class RateLimitService:
             except MalformedRequest as error:
                 self._statistics.malformed += 1
                 self._fail(call, StatusCode.INVALID_ARGUMENT, str(error))
-            except NoRules as error:
-                self._fail(call, StatusCode.UNAVAILABLE, str(error))
+            except NoRules:
+                self._fail(call, StatusCode.UNAVAILABLE, "no limits are loaded")
             except Exception:  # noqa: BLE001 - one request's bug must not touch the others
                 self._log.exception("a request could not be planned")
                 self._fail(call, StatusCode.INTERNAL, "the request could not be planned")
@@ -102,7 +102,7 @@ class RateLimitService:
         Raises MalformedRequest, NoRules.
         """
         if self._planner is None:
-            raise NoRules("no limits are loaded")
+            raise NoRules
         plan = self._planner.plan(read(message, self._settings.descriptors_max, self._settings.entries_max))
         if bare and len(message) <= _REMEMBERED_BYTES_MAX and (not places or places == plan.question.names_at):
             self._remember(bare, plan)
