@@ -10,6 +10,7 @@ import yaml
 
 from borderpost.config.limiter import LimiterConfig, LimiterSection
 from borderpost.config.limiter_file import read_limiter
+from borderpost.config.load import read_config
 from borderpost_base.errors import Problems
 from borderpost_base.strict import validate
 from borderpost_base.yaml_source import YamlDocument
@@ -42,6 +43,26 @@ def test_beside_workers_it_has_a_socket_and_no_endpoints_of_its_own() -> None:
     section = LimiterSection(limits=(Path("limits"),))
     assert (section.server.listen, section.server.mode, section.admin) == ("unix", "0660", None)
     assert section.server.socket == Path("run/server/limiter.sock")
+
+
+@pytest.mark.parametrize(
+    ("server", "door", "socket"),
+    [
+        ({}, {}, "run/server/limiter.sock"),
+        ({"directory": "doors"}, {}, "doors/limiter.sock"),
+        ({"directory": "/doors"}, {"mode": "0600"}, "/doors/limiter.sock"),
+        ({"directory": "doors"}, {"socket": "own/l.sock"}, "own/l.sock"),
+    ],
+)
+def test_its_socket_lies_beside_the_workers(
+    tmp_path: Path, server: dict[str, Any], door: dict[str, Any], socket: str
+) -> None:
+    whole = {"here": {"country": "DE"}, "regions": {"eu": {"country": "DE"}}, "server": server}
+    file = tmp_path / "borderpost.yaml"
+    file.write_text(yaml.safe_dump({**whole, "limiter": {"limits": ["a"], "server": door}}))
+    config, _ = read_config(file)
+    assert config.limiter is not None
+    assert config.limiter.server.socket == tmp_path / socket
 
 
 def test_what_a_file_says_stays_and_paths_are_its_folders(tmp_path: Path) -> None:

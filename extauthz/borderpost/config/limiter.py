@@ -7,6 +7,7 @@ file, and passes over those that are the gateway's.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -20,7 +21,8 @@ class LimiterDoor(DoorSpec):
     """Where Envoy reaches the limiter. Without `listen`, `borderpost ratelimit serve` listens on `host` and `port`."""
 
     socket: Path = Path("run/server/limiter.sock")
-    """The socket, for `listen: unix`. Its directory should hold sockets of this gateway only."""
+    """The socket, for `listen: unix`. Its directory should hold sockets of this gateway only. Where `server.directory`
+    is set, and this is not, it is `limiter.sock` there."""
 
     port: int = Field(default=8081, ge=0, le=65535)
     """Port for `listen: tcp`; 8081 is envoyproxy/ratelimit's. 0 lets the system choose."""
@@ -62,3 +64,18 @@ class LimiterConfig(StrictModel):
     """Where refusals are recorded; null records none."""
 
     logs: LogsSpec = LogsSpec()
+
+
+def beside_workers(data: Any) -> None:
+    """Put the limiter's socket into the folder of the workers' sockets, unless a configuration says otherwise: Envoy
+    has that folder already."""
+    if not isinstance(data, dict):
+        return
+    limiter, server = data.get("limiter"), data.get("server")
+    if not isinstance(limiter, dict) or not isinstance(server, dict) or not isinstance(server.get("directory"), str):
+        return
+    door = limiter.get("server")
+    if door is None:
+        door = limiter["server"] = {}
+    if isinstance(door, dict):
+        door.setdefault("socket", f"{server['directory']}/limiter.sock")

@@ -53,7 +53,9 @@ def _stand_alone(data: Any) -> None:
         return
     if limiter.get("admin") is None:
         limiter["admin"] = {}
-    server = limiter["server"] = limiter.get("server") or {}
+    server = limiter.get("server")
+    if server is None:
+        server = limiter["server"] = {}
     if isinstance(server, dict):
         server.setdefault("listen", "tcp")
 

@@ -15,6 +15,7 @@ from typing import Any
 from borderpost.config.checks import cross_checks, own_processor_checks
 from borderpost.config.event_list import load_events
 from borderpost.config.istio import cluster_name
+from borderpost.config.limiter import beside_workers
 from borderpost.config.model import Config
 from borderpost.config.pack_signatures import pack_signers, signature_files
 from borderpost.config.packs import pack_files, read_packs
@@ -99,7 +100,7 @@ def _read(
 ) -> tuple[Config, YamlDocument, list[BorderpostError]]:
     """Read the file and what lies over it; return the problems of the latter too, for those that follow to join."""
     document = load_yaml_file(path)
-    config, problems = read_model(Config, document, path.absolute().parent, overrides, environ)
+    config, problems = read_model(Config, document, path.absolute().parent, overrides, environ, fill=beside_workers)
     return config, document, problems
 
 
