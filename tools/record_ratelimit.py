@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from support import ratelimit_corpus, ratelimit_file_cases, ratelimit_oracle
-from support.ratelimit_runs import CORPUS, FILES, recorded
+from support import ratelimit_corpus, ratelimit_file_cases, ratelimit_json_cases, ratelimit_oracle
+from support.ratelimit_runs import CORPUS, FILES, QUESTIONS, recorded
 
 _RANDOM_FILES, _SEED = 60, 8
 
@@ -36,6 +36,7 @@ def main() -> int:
             directory.mkdir()
             ratelimit_corpus.write(ratelimit_oracle.record(run, directory), made / f"{kind}.jsonl")
         (made / FILES.name).write_text(_verdicts(Path(name)), encoding="utf-8")
+        (made / QUESTIONS.name).write_text(_in_json(Path(name)), encoding="utf-8")
         differing = [path.name for path in sorted(made.iterdir()) if not _same(path, CORPUS / path.name)]
         if not arguments.check:
             CORPUS.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,16 @@ def _verdicts(directory: Path) -> str:
         for name, text in texts.items()
     ]
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).replace(f"{folder}/", "")
+
+
+def _in_json(directory: Path) -> str:
+    folder = directory / "json"
+    folder.mkdir()
+    with ratelimit_oracle.oracle(ratelimit_json_cases.RUN, folder) as server:
+        server.ask(ratelimit_json_cases.RUN.asked[0])
+        told = [(body, *server.ask_in_json(body)) for body in ratelimit_json_cases.BODIES]
+    rows = [{"body": body, "status": status, "answer": answer} for body, status, answer in told]
+    return "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import subprocess
@@ -34,7 +35,8 @@ def programs() -> Mapping[str, Path]:
 class Oracle:
     """One running server."""
 
-    def __init__(self, port: int, debug_port: int, redis: RedisServer) -> None:
+    def __init__(self, port: int, http_port: int, debug_port: int, redis: RedisServer) -> None:
+        self._http_port = http_port
         self.redis = redis
         """Where it counts."""
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
@@ -49,6 +51,17 @@ class Oracle:
             )
         except grpc.RpcError as error:
             return Answer(error=error.code().name)
+
+    def ask_in_json(self, body: str) -> tuple[int, Any]:
+        """Post a question to `/json`, at the time of the last one over gRPC; return status and what it answered."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._http_port, timeout=_TIMEOUT_S)
+        try:
+            connection.request("POST", "/json", body.encode())
+            answer = connection.getresponse()
+            text = answer.read()
+            return answer.status, json.loads(text) if answer.getheader("content-type") == "application/json" else None
+        finally:
+            connection.close()
 
     def counters(self) -> dict[str, int]:
         """Return its counters without the `ratelimit.service` that each begins with."""
@@ -70,17 +83,17 @@ def oracle(run: Run, directory: Path) -> Iterator[Oracle]:
     (root / "config").mkdir(parents=True)
     for name, text in run.files.items():
         (root / "config" / name).write_text(text, encoding="utf-8")
-    grpc_port, debug_port = free_port(), free_port()
+    grpc_port, http_port, debug_port = free_port(), free_port(), free_port()
     with redis_server(directory) as redis:
         settings = {
             "RUNTIME_ROOT": str(root), "RUNTIME_SUBDIRECTORY": "", "RUNTIME_WATCH_ROOT": "false",
             "REDIS_SOCKET_TYPE": "tcp", "REDIS_URL": f"127.0.0.1:{redis.port}", "LOG_LEVEL": "error",
-            "HOST": "127.0.0.1", "PORT": str(free_port()), "GRPC_HOST": "127.0.0.1", "GRPC_PORT": str(grpc_port),
+            "HOST": "127.0.0.1", "PORT": str(http_port), "GRPC_HOST": "127.0.0.1", "GRPC_PORT": str(grpc_port),
             "DEBUG_HOST": "127.0.0.1", "DEBUG_PORT": str(debug_port), "EXPIRATION_JITTER_MAX_SECONDS": "86400",
             **run.settings,
         }  # fmt: skip
         child = ChildProcess("envoyproxy/ratelimit", [str(program)], directory / "oracle.log", environ=settings)
-        one = Oracle(grpc_port, debug_port, redis)
+        one = Oracle(grpc_port, http_port, debug_port, redis)
         try:
             child.wait_until(lambda: _answers(grpc_port, debug_port), timeout_s=_TIMEOUT_S, what="ready")
             yield one

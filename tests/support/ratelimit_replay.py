@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from borderpost.limiter.told_limits import told_limits
 from borderpost_base.world import World
 from borderpost_ratelimit.charges import Store
 from borderpost_ratelimit.files import Book, KeyStyle, load
-from borderpost_ratelimit.rules import Rule
 from borderpost_ratelimit.service import RateLimitService
 from borderpost_ratelimit.settings import HeaderNames, HeaderStyle, QuotaRule, ServiceSettings
 from borderpost_ratelimit.statistics import NEAR_LIMIT_RATIO, Statistics
@@ -68,7 +68,7 @@ class Replay:
         self._clock = StillClock()
         ratio = float(run.settings.get("NEAR_LIMIT_RATIO", NEAR_LIMIT_RATIO))
         self._statistics = Statistics(near_limit_ratio=ratio, value_names_max=1 << 20)
-        self._service = RateLimitService(
+        self.service = RateLimitService(
             rules=book_of(run.files, directory, style), store=store, world=World(clock=self._clock),
             statistics=self._statistics, settings=settings_of(run.settings),
         )  # fmt: skip
@@ -77,7 +77,7 @@ class Replay:
         """Ask one thing, and return the call; a store that is a server answers later."""
         self._clock.now_us = asked.now_s * 1_000_000
         call = CallOf()
-        self._service.messages([(call, message_of(asked))])
+        self.service.messages([(call, message_of(asked))])
         return call
 
     def counters(self) -> dict[str, int]:
@@ -127,22 +127,13 @@ async def replay_on_server(run: Run, directory: Path, store: Store, style: KeySt
 
 
 def dump(rules: Book | Sequence[str]) -> list[str]:
-    """Return what a book, or the program's own list, holds: path, unit and amount, shadow and quota mode, sorted.
+    """Return what a book, or the program's own list, holds, in the words of `/rlconfig`, sorted.
 
-    The amount of what is unlimited, which nobody reads, is left out.
+    There what is unlimited has the unit UNKNOWN and an amount that nobody reads, and names are left out.
     """
     if isinstance(rules, Book):
-        return sorted(_told(rule) for rule in rules.rules)
-    return sorted(re.sub(r"(unit=UNKNOWN) requests_per_unit=\d+", r"\1", rule) for rule in rules)
-
-
-def _told(rule: Rule) -> str:
-    limit = "unit=UNKNOWN"
-    if not rule.unlimited:
-        (one,) = rule.limits
-        limit = f"unit={one.unit.name} requests_per_unit={one.amount}"
-    modes = f"shadow_mode: {str(rule.shadow).lower()}, quota_mode: {str(rule.quota).lower()}"
-    return f"{rule.path}: {limit}, {modes}\n"
+        return sorted(re.sub(r" name=\w+(?=, shadow_mode)", "", line) + "\n" for line in told_limits(rules))
+    return sorted(re.sub(r"unit=UNKNOWN requests_per_unit=\d+", "unlimited", rule) for rule in rules)
 
 
 def counter_names(counters: Mapping[str, int]) -> dict[str, int]:

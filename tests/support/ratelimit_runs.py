@@ -10,8 +10,11 @@ from support.ratelimit_corpus import Asked, Descriptor, Run
 from support.ratelimit_traffic import BEGIN_S, Traffic
 
 CORPUS = Path(__file__).resolve().parent.parent / "data" / "ratelimit"
-"""Where recordings are kept: one `NAME.jsonl` for each run, and `files.jsonl`, what is said of limits files."""
+"""Where recordings are kept: one `NAME.jsonl` for each run, and the two below."""
 FILES = CORPUS / "files.jsonl"
+"""What is said of limits files."""
+QUESTIONS = CORPUS / "json.jsonl"
+"""What is answered to questions in JSON."""
 
 _HEADERS = {"LIMIT_RESPONSE_HEADERS_ENABLED": "true"}
 _METADATA = {"RESPONSE_DYNAMIC_METADATA": "true"}

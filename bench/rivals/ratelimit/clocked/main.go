@@ -34,6 +34,7 @@ func main() {
 		cache, serving.Provider(), manager, serving.HealthChecker(), clock, chosen.GlobalShadowMode,
 		chosen.ForceStartWithoutInitialConfig, chosen.HealthyWithAtLeastOneConfigLoaded)
 	serving.AddDebugHttpEndpoint("/counters", "all counters as JSON", counters.serve(store))
+	serving.AddJsonHandler(service)
 	pb.RegisterRateLimitServiceServer(serving.GrpcServer(), service)
 	serving.Start() // until SIGTERM, SIGINT or SIGHUP
 }
