@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from borderpost_base import limits
-from borderpost_base.errors import Problems
+from borderpost_base.errors import BorderpostError, Problems
 from borderpost_ratelimit.files import load
 from borderpost_ratelimit.files.go_scalars import go_scalar
+from borderpost_ratelimit.files.loading import Source, compile_sources
 from borderpost_ratelimit.limits import Unit, WhenAway
 from support.ratelimit_files import book_of, mistakes_of, told, written
 
+DATA = Path(__file__).resolve().parents[1] / "data/ratelimit"
 LIMITED = "domain: d\ndescriptors:\n  - key: k\n    rate_limit: {LIMIT}\n"
 DESCRIBED = "domain: d\ndescriptors:\n  - MORE\n    key: k\n    rate_limit: {unit: day, requests_per_unit: 1}\n"
 
@@ -200,6 +204,27 @@ def test_metadata_is_read_as_json_has_it(tmp_path: Path) -> None:
         "tier": "gold", "on": True, "level": 8, "list": [1, 1.5, None, {"unknown_key": "2026-11-21"}],
     }  # fmt: skip
     assert other.metadata is None
+
+
+def test_whatever_is_written_is_loaded_or_told(tmp_path: Path) -> None:
+    """Pieces of real files and of YAML's grammar, cut and joined by chance."""
+    lines = [json.loads(line) for line in (DATA / "files.jsonl").read_text().splitlines()]
+    texts = [line["text"] for line in lines if line["rules"]]
+    rng = random.Random(1601)
+    pieces = ["- ", "  ", "key: ", "'", '"', "*", "&a ", "*a", "<<: ", "{", "]", ":", " #", "~", "1e9", "\x00", "é"]
+    pieces += ["!!str ", "---\n", "rate_limit:", "limits:", "format: borderpost/1\n", "replaces: ", "metadata: "]
+    loaded = 0
+    for _ in range(400):
+        text = rng.choice(texts)
+        for _ in range(rng.randint(1, 3)):
+            at, other = rng.randint(0, len(text)), rng.choice(texts)
+            cut = rng.choice([rng.choice(pieces), other[rng.randint(0, len(other)) :][:40]])
+            text = text[:at] + cut + text[at + rng.choice([0, 0, 3]) :]
+        errors: list[BorderpostError] = []
+        book = compile_sources([Source("made.yaml", text.encode())], errors, [])
+        assert all(error.place.file == "made.yaml" and error.place.line for error in errors)
+        loaded += not errors and bool(book.rules)
+    assert 20 < loaded < 380
 
 
 def test_folders_are_read_by_name_and_what_is_hidden_is_not(tmp_path: Path) -> None:

@@ -55,7 +55,8 @@ class Wildcards(Generic[Found]):
         pattern = Pattern(text)
         self._by_prefix.setdefault(pattern.prefix, []).append((self._size, pattern, found))
         self._size += 1
-        self._lengths = sorted({len(prefix) for prefix in self._by_prefix})
+        if len(pattern.prefix) not in self._lengths:
+            self._lengths = sorted((*self._lengths, len(pattern.prefix)))
 
     def find(self, text: str) -> Found | None:
         """Return what stands for the first pattern that matches, in the order of adding."""
