@@ -206,6 +206,25 @@ def test_a_folder_that_cannot_be_listed_is_told_and_looked_at_again(
     assert [amount_of(book) for book in stage.taken] == [8]
 
 
+def test_a_bug_in_reading_ends_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_paths: object, **_how: object) -> Book:
+        raise RecursionError("too deep")
+
+    async def steps() -> None:
+        (stage.folder / "shop.yaml").write_text(limits(7))
+        with monkeypatch.context() as broken:
+            broken.setattr("borderpost.limiter.limits_watch.load", fail)
+            await stage.look_until_still()
+        assert [check.detail for check in stage.uptake.checks()] == [
+            "the last good one is in force: BP1651 RecursionError"
+        ]
+        await stage.watch.take()
+
+    stage.watch.begin()
+    run(steps)
+    assert [amount_of(book) for book in stage.taken] == [7]
+
+
 def test_a_config_map_is_exchanged_as_a_whole(tmp_path: Path) -> None:
     """Kubernetes keeps a volume's files in a folder of their own, and points `..data` at another in one step."""
     volume = tmp_path / "volume"

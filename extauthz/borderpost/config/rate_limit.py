@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from borderpost.config.limiter import LimiterSection
 from borderpost.config.mesh_fields import Address, FileInProxy, Port
 from borderpost.policy.fields import HeaderName, Label, Text
 from borderpost_base.errors import BadValue, BorderpostError
 from borderpost_base.names import METADATA_NAMESPACE
 from borderpost_base.strict import StrictModel
 from borderpost_base.yaml_source import KeyPath
+
+if TYPE_CHECKING:  # workers need of this module which facts there are, and nothing of a limiter
+    from borderpost.config.limiter import LimiterSection
 
 Fact: TypeAlias = Literal["class", "jurisdiction", "model", "purpose", "region", "tenant"]
 """What a decision knows of a request, by its key in the metadata of our answer; `-` where it does not know."""

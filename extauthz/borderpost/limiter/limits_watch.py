@@ -84,6 +84,10 @@ class LimitsWatch:
             except (BorderpostError, Problems, OSError) as error:
                 self._refuse(error)
                 return
+            except Exception as error:  # noqa: BLE001 - a bug in reading must not end what answers
+                self._log.exception("limits files could not be read")
+                self._refuse(BorderpostError("BP1651", type(error).__name__))
+                return
             self._refused = ""
             anew = book.digest != self._digest
             if anew:

@@ -18,6 +18,7 @@ import orjson
 
 from borderpost.health import Check, Outcome
 from borderpost.snapshots import SharedPage, WorkerState
+from borderpost_base.logs import get_logger
 
 PAGE: Final = "limiter-page"
 CHECKS: Final = "limiter.json"
@@ -37,9 +38,10 @@ class Stewarded:
         self._page = SharedPage(runtime / PAGE, create=False)
         self._told: bytes = b""
         self._orphaned_at_us = 0
+        self._log = get_logger("limiter")
 
     def beat(self, mono_us: int, state: WorkerState, checks: Sequence[Check]) -> None:
-        """Say how it is. Raises OSError where the runtime directory takes no file."""
+        """Say how it is."""
         self._page.beat_worker(self.stream, mono_us=mono_us, state=state, silent_us=0, generation=0)
         if state is WorkerState.SERVING:
             self._tell(checks)
@@ -52,11 +54,15 @@ class Stewarded:
 
     def _tell(self, checks: Sequence[Check]) -> None:
         told = orjson.dumps([[check.name, check.outcome, check.detail] for check in checks if check.name != SERVING])
-        if told != self._told:
-            temporary = self._runtime / f".{CHECKS}.{os.getpid()}"
+        if told == self._told:
+            return
+        self._told = told
+        temporary = self._runtime / f".{CHECKS}.{os.getpid()}"
+        try:
             temporary.write_bytes(told)
             temporary.replace(self._runtime / CHECKS)
-            self._told = told
+        except OSError as error:
+            self._log.error("the steward cannot be told of the limiter's checks", detail=error.strerror)
 
 
 def told_checks(runtime: Path) -> list[Check]:

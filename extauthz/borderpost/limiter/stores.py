@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from borderpost.health import Check, Outcome
 from borderpost_base.world import World
+from borderpost_ratelimit.away.by_server import GuardedServers
 from borderpost_ratelimit.away.guarded import Guarded
 from borderpost_ratelimit.charges import Store
 from borderpost_ratelimit.config import LimitsSpec
@@ -28,7 +29,7 @@ class Stores(NamedTuple):
     """What the service asks."""
     memory: MemoryStore
     """Counts by itself, or by estimate while a server is away."""
-    guarded: dict[str, Guarded]
+    guarded: dict[str, Guarded | GuardedServers]
     """Each store that can be away, by its scope."""
     servers: dict[str, RedisStore]
     """Each store on servers, by its scope."""
@@ -37,7 +38,7 @@ class Stores(NamedTuple):
         """Return a warning for each store that is away: its limits go on as their files say for that time."""
         found = []
         for scope, guarded in self.guarded.items():
-            away_s = guarded.away_us() / 1e6
+            away_s = guarded.standing().away_us / 1e6
             if away_s:
                 outcome, detail = Outcome.WARNING, f"has not answered for {away_s:.1f} s"
             elif not self.connected(scope):
@@ -57,7 +58,7 @@ def stores_of(spec: LimitsSpec, world: World) -> Stores:
     """Return the stores, not started yet. Raises BorderpostError BP1631."""
     memory = MemoryStore(spec.memory.counters_max)
     style = KeyStyle(spec.key_style)
-    guarded: dict[str, Guarded] = {}
+    guarded: dict[str, Guarded | GuardedServers] = {}
     if spec.store is None and spec.global_store is None:
         return Stores(memory, memory, guarded, {})
     from borderpost_ratelimit.stores.making import redis_store  # its client takes a while to load: only where used
@@ -66,6 +67,7 @@ def stores_of(spec: LimitsSpec, world: World) -> Stores:
     for scope, place in ((REGION, spec.store), (GLOBAL, spec.global_store)):
         if place is not None:
             servers[scope] = redis_store(place, style, world)
-            guarded[scope] = Guarded(servers[scope], memory, spec.away.settings(), world)
-    store = guarded.get(REGION, memory)
+            guard = GuardedServers if place.cluster else Guarded
+            guarded[scope] = guard(servers[scope], memory, spec.away.settings(), world, label=scope)
+    store: Store = guarded.get(REGION, memory)
     return Stores(Scoped(store, guarded[GLOBAL]) if GLOBAL in guarded else store, memory, guarded, servers)

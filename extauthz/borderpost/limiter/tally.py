@@ -7,8 +7,7 @@ from typing import Final
 
 from borderpost.limiter.stores import Stores
 from borderpost_base.metrics import BoundedCounter, Metrics
-from borderpost_ratelimit.away.breaker import State
-from borderpost_ratelimit.away.guarded import Guarded
+from borderpost_ratelimit.away.standing import Standing
 from borderpost_ratelimit.statistics import RuleCounts, Statistics
 from borderpost_wire.engine import Engine
 
@@ -63,7 +62,7 @@ class Tally:
         self._service()
         self._memory()
         for scope, guarded in self._stores.guarded.items():
-            self._away(scope, guarded)
+            self._away(scope, guarded.standing())
         self._metrics.flush()
 
     def _service(self) -> None:
@@ -89,27 +88,27 @@ class Tally:
         metrics.limiter_counters.set(len(memory))
         self._raise(metrics.limiter_overflowed_total, memory.overflowed)
 
-    def _away(self, scope: str, guarded: Guarded) -> None:
-        metrics, counters, estimate = self._metrics, guarded.counters, guarded.estimate
-        metrics.limiter_store_away.set(float(guarded.state is not State.CLOSED), scope)
-        metrics.limiter_store_away_seconds.set(guarded.away_us() / 1e6, scope)
-        metrics.limiter_store_owed.set(len(guarded.owed), scope)
+    def _away(self, scope: str, standing: Standing) -> None:
+        metrics = self._metrics
+        metrics.limiter_store_away.set(float(standing.away_us > 0), scope)
+        metrics.limiter_store_away_seconds.set(standing.away_us / 1e6, scope)
+        metrics.limiter_store_owed.set(standing.owed, scope)
         servers = self._stores.servers[scope].servers.all()
         metrics.limiter_store_connected.set(float(self._stores.connected(scope)), scope)
         self._raise(metrics.limiter_store_connections_total, sum(server.connections for server in servers), scope)
         self._raise(metrics.limiter_store_script_loads_total, sum(server.reloads for server in servers), scope)
-        self._raise(metrics.limiter_store_opened_total, counters.opened, scope)
-        self._raise(metrics.limiter_store_unanswered_total, counters.timeouts, scope, "timeout")
-        self._raise(metrics.limiter_store_unanswered_total, counters.late, scope, "late")
-        for reason, count in counters.unanswered.items():
+        self._raise(metrics.limiter_store_opened_total, standing.opened, scope)
+        self._raise(metrics.limiter_store_unanswered_total, standing.timeouts, scope, "timeout")
+        self._raise(metrics.limiter_store_unanswered_total, standing.late, scope, "late")
+        for reason, count in standing.unanswered.items():
             self._raise(metrics.limiter_store_unanswered_total, count, scope, reason)
-        self._raise(metrics.limiter_store_probes_total, counters.probes, scope, "made")
-        self._raise(metrics.limiter_store_probes_total, counters.probes_failed, scope, "failed")
-        self._raise(metrics.limiter_store_told_total, guarded.owed.paid, scope, "told")
-        self._raise(metrics.limiter_store_told_total, guarded.owed.dropped, scope, "dropped")
-        self._raise(metrics.limiter_assumed_total, estimate.estimated, scope, "estimated")
-        self._raise(metrics.limiter_assumed_total, estimate.allowed, scope, "allowed")
-        self._raise(metrics.limiter_assumed_total, estimate.refused, scope, "refused")
+        self._raise(metrics.limiter_store_probes_total, standing.probes, scope, "made")
+        self._raise(metrics.limiter_store_probes_total, standing.probes_failed, scope, "failed")
+        self._raise(metrics.limiter_store_told_total, standing.told, scope, "told")
+        self._raise(metrics.limiter_store_told_total, standing.dropped, scope, "dropped")
+        self._raise(metrics.limiter_assumed_total, standing.estimated, scope, "estimated")
+        self._raise(metrics.limiter_assumed_total, standing.allowed, scope, "allowed")
+        self._raise(metrics.limiter_assumed_total, standing.refused, scope, "refused")
 
     def _raise(self, counter: BoundedCounter, now: int, *labels: str) -> None:
         """Add to a counter what a count has gained; nothing where it has not."""

@@ -146,6 +146,12 @@ TABLE: tuple[ErrorSpec, ...] = (
         "Name a folder of them: `borderpost ratelimit serve --limits DIR`, or `limiter.limits` in the configuration.",
     ),
     ErrorSpec(
+        "BP1651",
+        "limits files could not be read",
+        "Reading them ended in an error that is none of theirs. The last good limits stay in force.",
+        "The log has a traceback: report it with the files. Going back to the files before ends the alarm.",
+    ),
+    ErrorSpec(
         "BP1670",
         "key of a descriptor is reserved",
         "Keys that begin with `borderpost.` name the request and say that it has ended; they take no part in limits.",
