@@ -23,6 +23,7 @@ from borderpost_base.world import World
 from borderpost_ratelimit.away.breaker import AwaySettings, Breaker, State
 from borderpost_ratelimit.away.estimate import Answers, Estimate, Requests
 from borderpost_ratelimit.away.owed import Owed
+from borderpost_ratelimit.away.standing import Standing
 from borderpost_ratelimit.away.told import Told
 from borderpost_ratelimit.charges import Charge, Done, Phase, Source, Store, Unanswered
 from borderpost_ratelimit.limits import Algorithm
@@ -96,9 +97,18 @@ class Guarded:
     """The wrapping store. Runs on one loop's thread, as every store."""
 
     def __init__(
-        self, store: Store, local: Store, settings: AwaySettings, world: World, *, timers: Timers | None = None
+        self,
+        store: Store,
+        local: Store,
+        settings: AwaySettings,
+        world: World,
+        *,
+        timers: Timers | None = None,
+        told: Told | None = None,
+        label: str = "",
     ) -> None:
-        """Wrap a store; `local` counts while it is away and must answer at once. `timers`: the running loop."""
+        """Wrap a store; `local` counts while it is away and must answer at once. `timers`: those of the running loop.
+        `told`: what the store last said, where others guard other parts of it. `label` tells it from others in logs."""
         self._store = store
         self._local = local
         self._settings = settings
@@ -107,7 +117,8 @@ class Guarded:
         self._timers = timers
         self._timer: Handle | None = None
         self._breaker = Breaker(settings, world.randomness)
-        self._told = Told()
+        self._told = told if told is not None else Told()
+        self._label = label or store.name
         self._waiting: deque[_Asked] = deque()
         self._away_since_us = 0
         self._closing = False
@@ -134,6 +145,25 @@ class Guarded:
             return 0
         return max(1, self._clock.mono_us() - self._away_since_us)
 
+    def standing(self) -> Standing:
+        """Return how the store is doing."""
+        counters, estimate, owed = self.counters, self.estimate, self.owed
+        return Standing(
+            away_us=self.away_us(),
+            owed=len(owed),
+            opened=counters.opened,
+            timeouts=counters.timeouts,
+            late=counters.late,
+            unanswered=counters.unanswered,
+            probes=counters.probes,
+            probes_failed=counters.probes_failed,
+            told=owed.paid,
+            dropped=owed.dropped,
+            estimated=estimate.estimated,
+            allowed=estimate.allowed,
+            refused=estimate.refused,
+        )
+
     async def start(self) -> None:
         """Start both stores."""
         if self._timers is None:
@@ -143,14 +173,22 @@ class Guarded:
 
     async def close(self) -> None:
         """Close both stores. What still waits is answered as if the store were away."""
-        self._closing = True
+        self.end()
         await self._store.close()
+        self.answer_all()
+        await self._local.close()
+
+    def end(self) -> None:
+        """Take what is unanswered from now on for what it is, the end, and for no outage."""
+        self._closing = True
+
+    def answer_all(self) -> None:
+        """Answer what still waits."""
         while self._waiting:
             self._give_up(self._waiting.popleft())
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        await self._local.close()
 
     def take(self, requests: Sequence[tuple[Charge, ...]], now_us: int, done: Done) -> None:
         """Ask the store and wait within the bound, or answer at once."""
@@ -272,7 +310,7 @@ class Guarded:
             self._breaker.undecided(mono_us)
         elif self._breaker.found(mono_us):
             away_s = (mono_us - self._away_since_us) / 1e6
-            self._log.info("the store of counters answers again", store=self.name, away_s=away_s, owed=len(self.owed))
+            self._log.info("the store of counters answers again", store=self._label, away_s=away_s, owed=len(self.owed))
 
     def _await(self, asked: _Asked) -> None:
         self._waiting.append(asked)
@@ -318,7 +356,7 @@ class Guarded:
             return
         self.counters.opened += 1
         self._away_since_us = mono_us
-        error = BorderpostError("BP1640", f"{self.name}: {reason}")
+        error = BorderpostError("BP1640", f"{self._label}: {reason}")
         self._log.error("the store of counters does not answer", **error.as_dict())
         waiting = list(self._waiting)
         self._waiting.clear()

@@ -46,6 +46,11 @@ class Servers:
         raise NotImplementedError
 
     @abstractmethod
+    def place(self, slot: int) -> int:
+        """Return the number of who counts a slot, from 0, in the order of the slots; 0 too if nobody does."""
+        raise NotImplementedError
+
+    @abstractmethod
     def all(self) -> list[Server]:
         """Return those that there are at present."""
         raise NotImplementedError
@@ -69,6 +74,10 @@ class OneServer(Servers):
         """Return the server."""
         return self._server
 
+    def place(self, slot: int) -> int:
+        """Return 0."""
+        return 0
+
     def all(self) -> list[Server]:
         """Return the server."""
         return [self._server]
@@ -84,6 +93,7 @@ class Cluster(Servers):
         self._mono_us = world.clock.mono_us
         self._servers: dict[Endpoint, Server] = {}
         self._by_slot: list[Server | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._places = [0] * REDIS_CLUSTER_HASH_SLOTS
         self._tender: asyncio.Task[None] | None = None
         self._stale = asyncio.Event()
 
@@ -107,6 +117,10 @@ class Cluster(Servers):
         if server is None:
             self._stale.set()
         return server
+
+    def place(self, slot: int) -> int:
+        """Return the primary's number. A replica that becomes the primary of the same slots has the same."""
+        return self._places[slot]
 
     def all(self) -> list[Server]:
         """Return the primaries."""
@@ -164,10 +178,13 @@ class Cluster(Servers):
         gone = [server for endpoint, server in self._servers.items() if endpoint not in found]
         self._servers = {endpoint: new.get(endpoint) or self._servers[endpoint] for endpoint in found}
         by_slot: list[Server | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        for endpoint, ranges in found.items():
-            for slots in ranges:
+        places = [0] * REDIS_CLUSTER_HASH_SLOTS
+        in_order = sorted(found, key=lambda endpoint: min(slots.start for slots in found[endpoint]))
+        for place, endpoint in enumerate(in_order):
+            for slots in found[endpoint]:
                 by_slot[slots.start : slots.stop] = [self._servers[endpoint]] * len(slots)
-        self._by_slot = by_slot
+                places[slots.start : slots.stop] = [place] * len(slots)
+        self._by_slot, self._places = by_slot, places
         for server in gone:
             await server.close()
 

@@ -75,6 +75,12 @@ class RedisStore:
                 self._ask(charges, turn, index, now_us)
         self._push()
 
+    def place_of(self, charge: Charge, now_us: int) -> int:
+        """Return the number of the server that counts a charge; each can be away by itself."""
+        if self.servers.alone is not None:
+            return 0
+        return self.servers.place(key_slot(self._names.place(charge, now_us)))
+
     def _known(self, charges: tuple[Charge, ...], turn: Turn, index: int, near_us: int, now_us: int) -> bool:
         """Answer what is known to be over without asking; return whether the rest of the request is taken care of."""
         near = self.near
