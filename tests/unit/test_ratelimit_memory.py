@@ -148,11 +148,13 @@ def test_a_flood_of_keys_shares_one_counter_where_there_is_no_place(algorithm: A
     assert store.overflowed == 2000 - own, "other rules keep a part of the room"
 
 
-def test_a_limit_whose_leases_find_no_place_is_over_for_as_long() -> None:
-    store, limit = MemoryStore(9), a_limit(Algorithm.CONCURRENCY, 100, 60)
+@pytest.mark.parametrize("algorithm", [Algorithm.CONCURRENCY, Algorithm.BUDGET])
+def test_a_limit_whose_requests_find_no_place_is_over_for_as_long(algorithm: Algorithm) -> None:
+    store, limit = MemoryStore(9), a_limit(algorithm, 100, 60)
     for at in range(8):
         assert not one(store, limit, "k", request=f"r{at}").over
     assert one(store, limit, "k", request="r8").over
+    assert one(store, limit, "k", hits=0).over is (algorithm is Algorithm.CONCURRENCY)
     take(store, [Charge(limit, "k", 1, Phase.DONE, "r3")])
     assert not one(store, limit, "k", request="r8").over
 
@@ -298,3 +300,4 @@ def test_it_starts_and_forgets_everything_when_closed() -> None:
 def test_room_for_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="room for one"):
         MemoryStore(0)
+    assert not one(MemoryStore(1), a_limit(Algorithm.FIXED_WINDOW, 1), "k").over

@@ -90,7 +90,6 @@ class Budget(Counter):
         """Begin with what was used of the shared budget; its reservations are settled there."""
         shared = cast(Budget, other)
         shared._left_us(now_us)
-        self.start_us = shared.start_us
         self.used = shared.used
 
     def expires_us(self) -> int:

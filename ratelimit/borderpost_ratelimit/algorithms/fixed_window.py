@@ -30,10 +30,10 @@ class FixedWindow(Counter):
 
     def charge(self, hits: int, now_us: int, request: str) -> Verdict:
         """Count, and tell whether that is over."""
-        left_us = self.end_us - now_us
         limit = self.limit
+        left_us = self.end_us - now_us
         if left_us <= 0 or left_us > limit.window_us:
-            left_us = self._turn(now_us)
+            left_us = self._left_us(now_us)
         used = self.used + hits
         if used < 0:
             used = 0
@@ -47,16 +47,12 @@ class FixedWindow(Counter):
 
     def over(self, hits: int, now_us: int) -> bool:
         """Return whether so many more would be over."""
-        left_us = self.end_us - now_us
-        if left_us <= 0 or left_us > self.limit.window_us:
-            self._turn(now_us)
+        self._left_us(now_us)
         return self.used + hits > self.limit.amount
 
     def tell(self, over: bool, hits: int, now_us: int) -> Verdict:
         """Tell how this window stands."""
-        left_us = self.end_us - now_us
-        if left_us <= 0 or left_us > self.limit.window_us:
-            left_us = self._turn(now_us)
+        left_us = self._left_us(now_us)
         left = self.limit.amount - self.used
         return Verdict(over, self.used, 0 if over or left < 0 else left, left_us, left_us if over else 0)
 
@@ -68,17 +64,19 @@ class FixedWindow(Counter):
     def inherit(self, other: Counter, now_us: int) -> None:
         """Begin with the count of the shared counter."""
         shared = cast(FixedWindow, other)
-        shared.over(0, now_us)
-        self.end_us = shared.end_us
+        shared._left_us(now_us)
         self.used = shared.used
 
     def expires_us(self) -> int:
         """Return the end of the window."""
         return self.end_us
 
-    def _turn(self, now_us: int) -> int:
+    def _left_us(self, now_us: int) -> int:
         """Begin the window of now, unless the clock stands; return the time left of the window that counts."""
+        left_us = self.end_us - now_us
         window_us = self.limit.window_us
+        if 0 < left_us <= window_us:
+            return left_us
         start_us = self.end_us - window_us
         at_us = stands_us(now_us, start_us, window_us)
         if at_us != start_us:

@@ -2,8 +2,8 @@
 
 A name is nobody's word of honour: several requests may bring the same one, or none. Each gets its own hold, and an end
 lets go of the oldest that its name has. All holds of one counter last equally long, so the oldest ends first; both
-orders are kept as links, and each step costs the same however many there are. What is let go of is linked to nothing,
-so that no garbage collector is needed.
+orders are kept as links, and each step costs the same however many there are. Nothing
+that was let go of is linked to itself, so no garbage collector is needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Hold:
         self.same: Hold | None = None
         """The next of the same name."""
         self.last: Hold | None = None
-        """The newest of the same name, if there are several; kept by the oldest."""
+        """The newest of the same name; known to the oldest, where there are or were several."""
 
 
 class Holds:
@@ -100,7 +100,7 @@ class Holds:
         if following is None:
             del self._names[hold.request]
         else:
-            following.last = hold.last if hold.last is not following else None
+            following.last = hold.last
             self._names[hold.request] = following
-        hold.older = hold.newer = hold.same = hold.last = None
+        hold.last = None
         self.portion.give(1)

@@ -50,7 +50,7 @@ def bucket_terms(amount: int, window_us: int, burst: int) -> BucketTerms:
     a power of two of ticks, and a hit is rounded up: for a burst b the rate is low by b ÷ 2^47 of it at most. Raises
     ValueError where `AMOUNT_MAX` or `FILL_US_MAX` is passed.
     """
-    if not amount or not burst:
+    if not amount:
         return BucketTerms(1, 1, 0)
     if max(amount, burst) > AMOUNT_MAX:
         raise ValueError(f"a bucket holds and gains at most {AMOUNT_MAX}")
