@@ -141,6 +141,7 @@ def test_each_limit_does_as_its_file_says(server: RedisServer) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_an_outage_longer_than_a_window_does_not_poison_the_next(server: RedisServer) -> None:
     """The store is stopped in one window, with charges unread and charges owed, and goes on in a later one."""
     limit = limit_of(5, Unit.SECOND)
@@ -337,6 +338,7 @@ def test_a_near_cache_does_not_take_a_store_that_is_away_for_one_that_is_there(s
     asyncio.run(run())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropped", [False, True], ids=["connected", "connection lost"])
 def test_what_a_stopped_server_reads_too_late_is_not_counted(server: RedisServer, dropped: bool) -> None:
     """Commands have lain in its buffer for longer than their window: it must not count them into a new one."""

@@ -16,6 +16,7 @@ from borderpost_ratelimit.limits import Limit
 from borderpost_ratelimit.stores.config import RedisStoreSpec
 from borderpost_ratelimit.stores.memory import MemoryStore
 from borderpost_ratelimit.stores.redis.store import RedisStore
+from support.ratelimit_asking import verdict
 
 BOUND_US = 10_000
 SETTINGS = AwaySettings(wait_us=BOUND_US, failures=3, probe_first_us=20_000, probe_max_us=100_000)
@@ -94,11 +95,7 @@ class Replica:
 
     async def in_store(self, limit: Limit, key: str = "k") -> int:
         """Return what Redis itself holds of a counter."""
-        found: asyncio.Future[Sequence[Verdicts | Unanswered]] = asyncio.get_running_loop().create_future()
-        self.redis.take([(Charge(limit, key, 0, Phase.LOOK),)], self.world.now_us(), found.set_result)
-        answer = (await found)[0]
-        assert not isinstance(answer, Unanswered), answer
-        return answer[0].used
+        return (await verdict(self.redis, Charge(limit, key, 0, Phase.LOOK))).used
 
     async def passed(self, limit: Limit, count: int, *, key: str = "k") -> tuple[int, set[Source]]:
         """Ask so often, one after the other; return how many passed, and who said so."""
