@@ -313,6 +313,9 @@ LIMITER_KEY_CHARACTERS_MAX = _limit(
 LIMITER_METRIC_CHARACTERS_MAX = _limit(
     "limiter_metric_characters_max", 256, "characters", "of a rule's name in the statistics that holds callers' values"
 )
+LIMITER_RULE_LIMITS_MAX = _limit(
+    "limiter_rule_limits_max", 16, "limits a rule", "each is a counter that every request of the rule charges"
+)
 LIMITER_OVERRIDES_MAX = _limit(
     "limiter_overrides_max", 1024, "limits", "that requests bring themselves, kept compiled; few routes bring them"
 )

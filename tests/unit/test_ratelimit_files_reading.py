@@ -246,6 +246,15 @@ def test_folders_are_read_by_name_and_what_is_hidden_is_not(tmp_path: Path) -> N
     ]
 
 
+def test_a_config_map_as_kubernetes_mounts_it(tmp_path: Path) -> None:
+    """Files are links into a folder whose name begins with dots, which is exchanged as a whole."""
+    mount = written(tmp_path / "mount", {"..2026_11_21/shop.yaml": "domain: shop\n"})
+    (mount / "..data").symlink_to("..2026_11_21")
+    (mount / "shop.yaml").symlink_to("..data/shop.yaml")
+    book = load([mount])
+    assert (book.domains, book.findings, len(book.files)) == ({"shop"}, (), 1)
+
+
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(Problems) as raised:

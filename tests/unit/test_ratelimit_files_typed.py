@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from borderpost_base import limits
 from borderpost_ratelimit.files import load
 from borderpost_ratelimit.limits import PRICE_SCALE, SECOND_US, Algorithm, Scope, Unit, WhenAway
 from support.ratelimit_files import book_of, mistakes_of, told, written
@@ -112,6 +113,7 @@ def test_times(tmp_path: Path, text: str, window_us: int) -> None:
 
 LIMIT = HEAD + "descriptors:\n  - key: k\n    limits:\n      - {LIMIT}\n"
 RULE = HEAD + "descriptors:\n  - key: k\n    RULE\n"
+MANY = [f"{{algorithm: budget, amount: 1, every: {hours}h}}" for hours in range(1, limits.LIMITER_RULE_LIMITS_MAX + 2)]
 ONE = "descriptors[0].limits[0]"
 
 
@@ -154,6 +156,7 @@ def test_mistakes_of_a_limit(tmp_path: Path, limit: str, code: str, key: str) ->
         ("rate_limit: {unit: day}", "BP0102", "descriptors[0].rate_limit"),
         ("shadow_mode: true", "BP1613", "descriptors[0]"),
         ("metadata: {a: 1}", "BP1613", "descriptors[0]"),
+        (f"limits: [{', '.join(MANY)}]", "BP0104", "descriptors[0].limits"),
         ("scope: world", "BP0104", "descriptors[0].scope"),
         ("unlimited: true\n    limits: [{algorithm: budget, amount: 1, every: day}]", "BP1607", "descriptors[0]"),
         ("unlimited: true\n    replaces: ['']", "BP1608", "descriptors[0]"),

@@ -110,7 +110,7 @@ def _met(node: Node) -> str:
     if rule.shadow:
         return "shadow mode: being over refuses nothing, and is counted"
     if rule.quota:
-        return "quota mode: being over refuses only if all limits in quota mode are over"
+        return "quota mode: being over refuses only if all of the request's descriptors in quota mode are over"
     return "being over refuses the request"
 
 

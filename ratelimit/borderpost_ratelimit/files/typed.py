@@ -20,7 +20,6 @@ from borderpost_ratelimit.files.units import unit_of
 from borderpost_ratelimit.limits import PRICE_SCALE, SECOND_US, Algorithm, Unit
 
 FORMAT_KEY = "format"
-LIMITS_OF_A_RULE_MAX = 16
 _PRICE_MAX = 1_000_000
 _LENGTHS_US = {
     "ms": 1_000,
@@ -115,7 +114,7 @@ class DescriptorSpec(StrictModel):
     value: str = ""
     """The entry's value, where `*` stands for any characters; without it, any value, each with its own counter."""
 
-    limits: tuple[LimitSpec, ...] = Field(default=(), max_length=LIMITS_OF_A_RULE_MAX)
+    limits: tuple[LimitSpec, ...] = Field(default=(), max_length=bounds.LIMITER_RULE_LIMITS_MAX)
     """What holds for a descriptor that ends here. A request passes if all of them let it."""
 
     unlimited: bool = False
