@@ -9,57 +9,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-from borderpost.audit.kinds import Boolean, Choice, CountsOf, Field, Integer, Kind, ListOf, Shape, Stamp, Text
+from borderpost.audit.forms import (
+    BASES,
+    CLUSTER,
+    CONTENT_DIGEST,
+    COUNT,
+    DIGEST,
+    ENGINE,
+    EPOCH,
+    HEX_32,
+    HEX_64,
+    LABEL,
+    LINE,
+    LOG,
+    NAME,
+    NONCE,
+    PLACE,
+    REASON,
+    REQUEST_ID,
+    ROUTE,
+    SEED,
+    RecordType,
+    optional,
+)
+from borderpost.audit.kinds import Boolean, Choice, CountsOf, Field, Integer, ListOf, Shape, Stamp, Text
+from borderpost.audit.limit_fields import LIMIT_TYPES
 from borderpost.audit.profile import ProfileError
 from borderpost_base import limits
 
 VERSION: Final = 1
 """Value of `v`. A change that an old reader would misunderstand raises it."""
-
-_NAME_BYTES = limits.RECORDED_NAME_BYTES_MAX
-_VISIBLE = r"[!#-\[\]-~]"
-_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*")
-
-NAME = Text("name", re.compile(rf"{_VISIBLE}+"), _NAME_BYTES)
-"""An id of ours: visible ASCII but the quote and the backslash, which JSON would double."""
-LABEL = Text("label", re.compile(rf"{_VISIBLE}+"), limits.RECORDED_LABEL_BYTES_MAX)
-"""A name of somebody else's: of a tenant, or a model."""
-CLUSTER = Text("cluster name", re.compile(r"[!-~]+"), limits.CLUSTER_NAME_BYTES_MAX)
-ROUTE = Text("route name", re.compile(r"[ -~]+"), 200)
-REASON = Text("reason", re.compile(rf"{_VISIBLE}+"), limits.RECORDED_REASON_BYTES_MAX)
-DIGEST = Text("digest, sha256:<64 hex digits>", re.compile(r"sha256:[0-9a-f]{64}"), 71)
-HEX_64 = Text("64 hex digits", re.compile(r"[0-9a-f]{64}"), 64)
-EPOCH = Text("20 hex digits", re.compile(r"[0-9a-f]{20}"), 20)
-NONCE = Text("128 bits in base64url", re.compile(r"[A-Za-z0-9_-]{21}[AQgw]"), 22)
-PLACE = Text("ISO 3166 code or sub-country jurisdiction", re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,8})?"), 11)
-LOG = Text("origin and stream", re.compile(r"[A-Za-z0-9._:/-]+"), 128 + 1 + _NAME_BYTES)
-LINE = Text("printable text", _PRINTABLE, 256)
-REQUEST_ID = Text("printable text", _PRINTABLE, limits.REQUEST_ID_BYTES_MAX)
-CONTENT_DIGEST = Text("a Content-Digest", _PRINTABLE, limits.CONTENT_DIGEST_BYTES_MAX)
-HEX_32 = Text("32 hex digits", re.compile(r"[0-9a-f]{32}"), 32)
-BASES = Text("legal bases joined by commas", re.compile(rf"{_VISIBLE}+"), 1024)
-ENGINE = Text("version of the decision engine", re.compile(rf"{_VISIBLE}+"), 128)
-SEED = Text("1 to 32 hex digits", re.compile(r"[0-9a-f]{1,32}"), 32)
-RULE = Text("domain and keys of a limit, joined by dots", re.compile(r"[ !#-\[\]-~]+"), limits.RECORDED_RULE_BYTES_MAX)
-ALGORITHM = Choice(("fixed_window", "sliding_window", "token_bucket", "concurrency", "budget"))
-COUNT = Integer()
-
-
-@dataclass(frozen=True, slots=True)
-class RecordType:
-    """One type of record: its name, why it is written, and its own fields beside the common ones."""
-
-    name: str
-    about: str
-    shape: Shape
-
-
-def _optional(name: str, kind: Kind, about: str) -> Field:
-    return Field(name, kind, about, required=False)
-
 
 COMMON: Final = Shape(
     (
@@ -80,11 +61,11 @@ _INPUTS = Shape(
     (
         Field("policy", DIGEST, "The policy bundle."),
         Field("events", DIGEST, "The list of legal events."),
-        _optional("signals", DIGEST, "The snapshot of health and latency that ranked the regions."),
+        optional("signals", DIGEST, "The snapshot of health and latency that ranked the regions."),
         Field("catalog", DIGEST, "The catalogue of regions."),
-        _optional("geoip", DIGEST, "The GeoIP database, where one is in use."),
-        _optional("anonymisers", DIGEST, "What is known of anonymisers and hosting networks, where anything is."),
-        _optional("shadow", DIGEST, "The policy that is weighed beside and binds nobody, where one is."),
+        optional("geoip", DIGEST, "The GeoIP database, where one is in use."),
+        optional("anonymisers", DIGEST, "What is known of anonymisers and hosting networks, where anything is."),
+        optional("shadow", DIGEST, "The policy that is weighed beside and binds nobody, where one is."),
         Field("engine", ENGINE, "The version of the code that decided."),
     )
 )
@@ -97,8 +78,8 @@ _EVIDENCE = Shape(
         Field("src", _SOURCE, "Source."),
         Field("val", PLACE, "The place it names."),
         Field("trust", Choice(("verified", "asserted", "inferred")), "How far the source is believed."),
-        _optional("subdivision_unknown", Boolean(), "True where the source knows the country only."),
-        _optional(
+        optional("subdivision_unknown", Boolean(), "True where the source knows the country only."),
+        optional(
             "doubt",
             Choice(("anonymiser", "hosting", "confidence")),
             "Why it is not believed: it calls for embargoes only.",
@@ -111,12 +92,12 @@ _JURISDICTION = Shape(
         Field("effective", ListOf(PLACE, 16), "Jurisdictions that counted, sorted."),
         Field("regimes", ListOf(NAME, 32), "Regimes that applied, sorted."),
         Field("evidence", ListOf(_EVIDENCE, 4), "What each source said."),
-        _optional("missing", _SOURCE, "Evidence that tenant or route requires and the request lacks."),
-        _optional("conflict", REASON, "How sources disagreed, such as `token-vs-geoip`."),
+        optional("missing", _SOURCE, "Evidence that tenant or route requires and the request lacks."),
+        optional("conflict", REASON, "How sources disagreed, such as `token-vs-geoip`."),
         Field("rule", NAME, "The conflict rule, `narrowing-only`."),
         Field("subdivision_unknown", Boolean(), "True where a subdivision would have mattered and was not known."),
-        _optional("mode", _MODE, "The mode that held; absent for `legal-first`."),
-        _optional("mode_set", _MODE, "The strictest mode that tenant and route set, where one does."),
+        optional("mode", _MODE, "The mode that held; absent for `legal-first`."),
+        optional("mode_set", _MODE, "The strictest mode that tenant and route set, where one does."),
     )
 )
 
@@ -124,8 +105,8 @@ _CANDIDATE = Shape(
     (
         Field("r", NAME, "Region."),
         Field("ok", Boolean(), "True if legal and able to serve."),
-        _optional("why", Choice(("down",)), "Why not: its probe says that it cannot serve."),
-        _optional("lat_us", COUNT, "Latency it was ranked by, microseconds."),
+        optional("why", Choice(("down",)), "Why not: its probe says that it cannot serve."),
+        optional("lat_us", COUNT, "Latency it was ranked by, microseconds."),
     )
 )
 
@@ -140,19 +121,19 @@ _LEAF = Shape(
 _OUT = Shape(
     (
         Field("action", Choice(("route", "refuse")), "What Envoy was told, or would have been."),
-        _optional("r", NAME, "The region chosen."),
-        _optional("cluster", CLUSTER, "The cluster Envoy was told."),
-        _optional("cc", PLACE, "The region's place."),
-        _optional("basis", BASES, "The bases that allow the region, `regime/basis`."),
-        _optional(
+        optional("r", NAME, "The region chosen."),
+        optional("cluster", CLUSTER, "The cluster Envoy was told."),
+        optional("cc", PLACE, "The region's place."),
+        optional("basis", BASES, "The bases that allow the region, `regime/basis`."),
+        optional(
             "then",
             ListOf(_LEAF, limits.FAILOVER_REGIONS_MAX - 1),
             "Where a retry of Envoy's may go, in order, if the cluster is a failover group's: its other regions, each "
             "legal for this request and none known to be down. Absent, no retry leaves the region.",
         ),
-        _optional("status", Integer(100, 599), "HTTP status of a refusal."),
-        _optional("code", Text("error code", re.compile(r"BP\d{4}"), 6), "Error code of a refusal."),
-        _optional("reason", REASON, "The particular reason of a refusal."),
+        optional("status", Integer(100, 599), "HTTP status of a refusal."),
+        optional("code", Text("error code", re.compile(r"BP\d{4}"), 6), "Error code of a refusal."),
+        optional("reason", REASON, "The particular reason of a refusal."),
     )
 )
 
@@ -166,32 +147,32 @@ _SHADOW = Shape(
             "How its answer differs: it routes what was refused, refuses what was routed, names another region, "
             "other regions for a retry, another reason, other bases; `failed` if it could not be asked.",
         ),
-        _optional("r", NAME, "The region that it would have chosen."),
-        _optional("basis", BASES, "The bases that allow that region by it."),
-        _optional("reason", REASON, "The reason for which it would have refused."),
+        optional("r", NAME, "The region that it would have chosen."),
+        optional("basis", BASES, "The bases that allow that region by it."),
+        optional("reason", REASON, "The reason for which it would have refused."),
     )
 )
 
 _OBSERVED = Shape(
     (
-        _optional("route", ROUTE, "Envoy's route, where Envoy told it."),
-        _optional("cluster", CLUSTER, "The cluster of Envoy's to which the request went, where Envoy told it."),
-        _optional("r", NAME, "The region where it went, by `observe` or its cluster; absent where nobody knows."),
-        _optional("unlawful", REASON, "Why the law allows no request like it to go there; absent where it does."),
-        _optional("body_unseen", Boolean(), "True where an enforced route's body would have counted too."),
-        _optional("unenforced", Boolean(), "True where the route was to be enforced: an alarm."),
+        optional("route", ROUTE, "Envoy's route, where Envoy told it."),
+        optional("cluster", CLUSTER, "The cluster of Envoy's to which the request went, where Envoy told it."),
+        optional("r", NAME, "The region where it went, by `observe` or its cluster; absent where nobody knows."),
+        optional("unlawful", REASON, "Why the law allows no request like it to go there; absent where it does."),
+        optional("body_unseen", Boolean(), "True where an enforced route's body would have counted too."),
+        optional("unenforced", Boolean(), "True where the route was to be enforced: an alarm."),
     )
 )
 
 _BODY = Shape(
     (
         Field("bytes", COUNT, "Its size as received; of one that is too long, of what was received."),
-        _optional("hash", HEX_64, "HMAC-SHA-256 of it as received, under `payload.hash_key_file`."),
-        _optional("digest", _DIGEST_OUTCOME, "What its `Content-Digest` came to; absent where there was none."),
-        _optional("repr_digest", _DIGEST_OUTCOME, "What its `Repr-Digest` came to; absent where there was none."),
-        _optional("declared", ListOf(NAME, limits.DATA_CLASSES_MAX), "Data classes that it names, sorted."),
-        _optional("found", ListOf(NAME, limits.DETECTORS_MAX), "Detectors that found something, in order."),
-        _optional("unread", NAME, "Why its form is not read, so that classes were assumed."),
+        optional("hash", HEX_64, "HMAC-SHA-256 of it as received, under `payload.hash_key_file`."),
+        optional("digest", _DIGEST_OUTCOME, "What its `Content-Digest` came to; absent where there was none."),
+        optional("repr_digest", _DIGEST_OUTCOME, "What its `Repr-Digest` came to; absent where there was none."),
+        optional("declared", ListOf(NAME, limits.DATA_CLASSES_MAX), "Data classes that it names, sorted."),
+        optional("found", ListOf(NAME, limits.DETECTORS_MAX), "Detectors that found something, in order."),
+        optional("unread", NAME, "Why its form is not read, so that classes were assumed."),
     )
 )
 
@@ -201,34 +182,34 @@ _DECISION = Shape(
             "req",
             Shape(
                 (
-                    _optional("id", REQUEST_ID, "`x-request-id`."),
-                    _optional("trace", HEX_32, "Trace id of `traceparent`."),
-                    _optional("digest", CONTENT_DIGEST, "`Content-Digest` as the client sent it: its word alone."),
-                    _optional("body", _BODY, "What is told of the request's body, where bodies are read."),
+                    optional("id", REQUEST_ID, "`x-request-id`."),
+                    optional("trace", HEX_32, "Trace id of `traceparent`."),
+                    optional("digest", CONTENT_DIGEST, "`Content-Digest` as the client sent it: its word alone."),
+                    optional("body", _BODY, "What is told of the request's body, where bodies are read."),
                 )
             ),
             "What joins the record to other logs, and to the body. Never an address, never a piece of the body.",
         ),
         Field("jur", _JURISDICTION, "Whose law applies, and how we know."),
         Field("class", ListOf(NAME, limits.DATA_CLASSES_MAX), "Data classes that counted, sorted."),
-        _optional("model", LABEL, "The model asked for."),
-        _optional("tenant", LABEL, "The tenant, where known by verified means."),
-        _optional("purpose", LABEL, "What the request is for, where known by trusted means."),
-        _optional(
+        optional("model", LABEL, "The model asked for."),
+        optional("tenant", LABEL, "The tenant, where known by verified means."),
+        optional("purpose", LABEL, "What the request is for, where known by trusted means."),
+        optional(
             "events",
             ListOf(NAME, limits.RECORDED_EVENTS_MAX),
             "Legal events that concerned the request, by id, sorted.",
         ),
-        _optional(
+        optional(
             "stale", Boolean(), "True where the legal events were older than allowed: no revocable basis counted."
         ),
-        _optional("shadow", _SHADOW, "What the shadow says, where it differs; absent with `inputs.shadow`: it agrees."),
+        optional("shadow", _SHADOW, "What the shadow says, where it differs; absent with `inputs.shadow`: it agrees."),
         Field("inputs", _INPUTS, "What the decision was made from, by digest: what replay needs."),
         Field("seed", SEED, "Breaks ties between equal regions, the same way again in replay."),
         Field("here", PLACE, "This gateway's own place, which is a processor too."),
         Field("cand", ListOf(_CANDIDATE, 1 + limits.RUNNERS_UP_MAX), "The region chosen, then the runners-up."),
-        _optional("refused", CountsOf(REASON, limits.REFUSAL_REASONS_MAX), "Regions refused, counted by reason."),
-        _optional("table", DIGEST, "Digest of the whole table of candidates, which replay rebuilds."),
+        optional("refused", CountsOf(REASON, limits.REFUSAL_REASONS_MAX), "Regions refused, counted by reason."),
+        optional("table", DIGEST, "Digest of the whole table of candidates, which replay rebuilds."),
         Field("out", _OUT, "The answer."),
         Field("via", Choice(("ext_proc", "ext_authz")), "The door the question came in by."),
         Field(
@@ -236,7 +217,7 @@ _DECISION = Shape(
             Choice(("enforce", "observe")),
             "Whether the answer bound Envoy: `observe` where the route is only observed, and the request went its way.",
         ),
-        _optional("observed", _OBSERVED, "Where an observed request went; only with `mode: observe`."),
+        optional("observed", _OBSERVED, "Where an observed request went; only with `mode: observe`."),
     )
 )
 
@@ -245,17 +226,6 @@ _EDITION = Shape(
         Field("id", NAME, "Id of the pack."),
         Field("version", LABEL, "Its version."),
         Field("as_of", Text("day", re.compile(r"\d{4}-\d\d-\d\d", re.ASCII), 10), "The day of its facts."),
-    )
-)
-
-_LIMITED = Shape(
-    (
-        _optional(
-            "decision",
-            HEX_32,
-            "Id of the decision that let the request pass, by Envoy's word. Its record is in another stream.",
-        ),
-        _optional("name", LINE, "What else Envoy named the request, where it did."),
     )
 )
 
@@ -274,7 +244,7 @@ _TYPES: tuple[RecordType, ...] = (
         "A writer took the stream. First record of an epoch.",
         Shape(
             (
-                _optional("previous", _PREVIOUS, "How the epoch before ended; absent in a new stream."),
+                optional("previous", _PREVIOUS, "How the epoch before ended; absent in a new stream."),
                 Field("engine", ENGINE, "Version of the product."),
             )
         ),
@@ -290,8 +260,8 @@ _TYPES: tuple[RecordType, ...] = (
         Shape(
             (
                 Field("digest", DIGEST, "The bundle."),
-                _optional("generation", COUNT, "Number of the snapshot that brought it."),
-                _optional("packs", ListOf(_EDITION, limits.POLICY_PACKS_MAX), "Its packs, in order."),
+                optional("generation", COUNT, "Number of the snapshot that brought it."),
+                optional("packs", ListOf(_EDITION, limits.POLICY_PACKS_MAX), "Its packs, in order."),
             )
         ),
     ),
@@ -301,20 +271,20 @@ _TYPES: tuple[RecordType, ...] = (
         Shape(
             (
                 Field("digest", DIGEST, "The list in force."),
-                _optional("generation", COUNT, "Number of the snapshot that brought it."),
-                _optional("head", HEX_64, "SHA-256 of the last line of the signed list that it was read from."),
-                _optional("length", COUNT, "Lines of that list."),
-                _optional(
+                optional("generation", COUNT, "Number of the snapshot that brought it."),
+                optional("head", HEX_64, "SHA-256 of the last line of the signed list that it was read from."),
+                optional("length", COUNT, "Lines of that list."),
+                optional(
                     "late",
                     ListOf(NAME, limits.LATE_EVENTS_RECORDED_MAX),
                     "Events of the list that became known after they took effect, the newest last: what was decided in "
                     "between was decided without them.",
                 ),
-                _optional("event", NAME, "Id of the event; absent where only the list is new."),
-                _optional("kind", NAME, "Its kind, such as `region_suspend`."),
-                _optional("effective_from", Stamp(), "When it takes effect."),
-                _optional("effective_until", Stamp(), "When it ends."),
-                _optional("recorded_at", Stamp(), "When it was known."),
+                optional("event", NAME, "Id of the event; absent where only the list is new."),
+                optional("kind", NAME, "Its kind, such as `region_suspend`."),
+                optional("effective_from", Stamp(), "When it takes effect."),
+                optional("effective_until", Stamp(), "When it ends."),
+                optional("recorded_at", Stamp(), "When it was known."),
             )
         ),
     ),
@@ -324,8 +294,8 @@ _TYPES: tuple[RecordType, ...] = (
         Shape(
             (
                 Field("digest", DIGEST, "The catalogue."),
-                _optional("generation", COUNT, "Number of the snapshot that brought it."),
-                _optional("regions", COUNT, "Number of regions in it."),
+                optional("generation", COUNT, "Number of the snapshot that brought it."),
+                optional("regions", COUNT, "Number of regions in it."),
             )
         ),
     ),
@@ -335,8 +305,8 @@ _TYPES: tuple[RecordType, ...] = (
         Shape(
             (
                 Field("digest", DIGEST, "The database file."),
-                _optional("kind", LINE, "`database_type` of its metadata."),
-                _optional("built_at", Stamp(), "`build_epoch` of its metadata."),
+                optional("kind", LINE, "`database_type` of its metadata."),
+                optional("built_at", Stamp(), "`build_epoch` of its metadata."),
             )
         ),
     ),
@@ -345,53 +315,12 @@ _TYPES: tuple[RecordType, ...] = (
         "Files that flag anonymisers and hosting networks came into use, or none is in use any more.",
         Shape(
             (
-                _optional("digest", DIGEST, "The list of the files, where there are any."),
+                optional("digest", DIGEST, "The list of the files, where there are any."),
                 Field("files", ListOf(DIGEST, limits.ANONYMISER_FILES_MAX), "The files, sorted."),
             )
         ),
     ),
-    RecordType(
-        "limits.activate",
-        "A set of limits files came into use by the limiter.",
-        Shape(
-            (
-                Field("digest", DIGEST, "The files in order, each after its length and a colon."),
-                Field("domains", COUNT, "Domains that they limit."),
-            )
-        ),
-    ),
-    RecordType(
-        "limit.refuse",
-        "A limit refused a request that the law had let pass. It names no value of the request.",
-        Shape(
-            (
-                Field("req", _LIMITED, "What joins the record to others."),
-                Field("rule", RULE, "The rule that refused, by its place in the limits files."),
-                Field("algorithm", ALGORITHM, "How it counts."),
-                Field("amount", COUNT, "How many it lets pass."),
-                Field("window_us", COUNT, "In how long, microseconds."),
-                Field(
-                    "source",
-                    Choice(("store", "near_cache", "estimate", "assumed")),
-                    "Whose count it was: the store's, the store's of a moment ago, this process's own while the store "
-                    "was away, or nobody's.",
-                ),
-            )
-        ),
-    ),
-    RecordType(
-        "limit.refusals",
-        "Requests that limits refused and that have no record of their own.",
-        Shape(
-            (
-                Field("since", Stamp(), "When the first of them was refused; the last was by this record."),
-                Field("count", COUNT, "How many."),
-                Field("rules", CountsOf(RULE, limits.RECORDED_RULES_MAX), "How many by rule; `other` are the rest."),
-                Field("flood", COUNT, "Those beyond what has records of its own in one second."),
-                Field("untaken", COUNT, "Those of which the log took no record: it was down, or too many waited."),
-            )
-        ),
-    ),
+    *LIMIT_TYPES,
     RecordType(
         "recovery",
         "Bytes at the end of the log were no record: put aside when the writer started. No answer stood on them.",
@@ -422,7 +351,7 @@ _TYPES: tuple[RecordType, ...] = (
     RecordType(
         "heartbeat",
         "Nothing happened for a while, and the writer lives.",
-        Shape((_optional("ahead_us", COUNT, "How far the recorded time stands ahead of a clock set back."),)),
+        Shape((optional("ahead_us", COUNT, "How far the recorded time stands ahead of a clock set back."),)),
     ),
     RecordType(
         "epoch.close",

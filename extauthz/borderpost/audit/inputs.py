@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from borderpost.audit.fields import DIGEST
+from borderpost.audit.forms import DIGEST
 from borderpost.audit.profile import ProfileError
 from borderpost.audit.segment import INPUTS_NAME, read_lines, segments_of, streams_of, write_all
 from borderpost_base.errors import BorderpostError, Place

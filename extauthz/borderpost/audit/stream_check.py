@@ -26,6 +26,7 @@ from typing import Any
 
 from borderpost.audit import fields
 from borderpost.audit.findings import Finding, Kind, StreamFigures
+from borderpost.audit.forms import DIGEST
 from borderpost.audit.profile import ProfileError, decode, encode
 from borderpost.audit.record import NO_RECORD, digest_of
 from borderpost.audit.segment import Line, first_seq_of, read_lines
@@ -286,7 +287,7 @@ class StreamCheck:
         try:
             for digest in fields.named_inputs(record):
                 if digest not in self.inputs:
-                    fields.DIGEST.check(digest)
+                    DIGEST.check(digest)
                     self.inputs[digest] = (self._file, line.number, record["seq"])
         except (ProfileError, LookupError, AttributeError, TypeError):
             return  # outside its schema, which has been said
