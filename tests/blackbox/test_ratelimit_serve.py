@@ -17,6 +17,7 @@ from borderpost_proto.rate_limit_pb2 import RateLimitResponse
 from borderpost_wire.protobuf import bytes_field, pieces, texts
 from borderpost_wire.reflection import INFO
 from support.certificates import CertificateAuthority
+from support.gateway import eventually
 from support.limiter_serving import NOT_SERVING, SERVING, Limiter, asker, health
 
 pytestmark = pytest.mark.blackbox
@@ -123,7 +124,7 @@ def test_told_to_stop_it_says_so_and_answers_on_until_envoy_has_turned_away(tmp_
 
 
 @pytest.mark.full
-def test_under_load_no_question_is_lost_at_its_end(tmp_path: Path) -> None:
+def test_under_load_no_question_is_lost_by_reloads_nor_at_its_end(tmp_path: Path) -> None:
     with Limiter(tmp_path, {"shop.yaml": LIMITS % 1_000_000}) as limiter, limiter.channel() as channel:
         ask, codes, ended = asker(channel), list[str](), threading.Event()
 
@@ -139,6 +140,10 @@ def test_under_load_no_question_is_lost_at_its_end(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         limiter.process.wait_until(lambda: len(codes) > 200, timeout_s=20, what="under load")
+        for number in range(1, 6):
+            limiter.write(LIMITS % (1_000_000 + number))
+            limiter.until_logged("limits taken", times=number + 1)
+        assert set(codes) == {"OK"}
         assert limiter.process.stop(grace_s=10) == 0
         ended.set()
         for thread in threads:
@@ -196,3 +201,37 @@ def test_on_the_network_callers_are_known_by_their_certificates(tmp_path: Path, 
         with limiter.channel(credentials(*gateway)) as channel:
             assert asker(channel)(("tenant", "a")).overall_code == OK
         assert "certificate_expiry_timestamp_seconds" in limiter.http("/metrics")[1]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("engine", ["wire", "grpcio"])
+def test_an_authority_that_is_no_longer_trusted_cuts_its_callers_off(tmp_path: Path, engine: str) -> None:
+    old, new = CertificateAuthority(tmp_path, "old"), CertificateAuthority(tmp_path, "new")
+    certificate, key = old.issue("limiter", dns=["localhost"])
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(old.path.read_bytes())
+
+    def credentials(authority: CertificateAuthority) -> grpc.ChannelCredentials:
+        shown, shown_key = authority.issue("caller", uris=["spiffe://cluster.local/ns/ai/sa/gateway"])
+        return grpc.ssl_channel_credentials(old.path.read_bytes(), shown_key.read_bytes(), shown.read_bytes())
+
+    tls = {"certificate": str(certificate), "key": str(key), "client_ca": str(trusted)}
+    limits = {"shop.yaml": LIMITS % 5}
+    with Limiter(tmp_path, limits, engine=engine, unix=False, server={"tls": tls}) as limiter:
+        with limiter.channel(credentials(old)) as before, limiter.channel(credentials(new)) as after:
+            assert asker(before)(("tenant", "a")).overall_code == OK
+            (tmp_path / ".trusted").write_bytes(new.path.read_bytes())
+            (tmp_path / ".trusted").replace(trusted)
+            eventually(lambda: refused(before), "cut off")
+            eventually(lambda: not refused(after), "let in")
+        told = limiter.http("/metrics")[1]
+        assert 'borderpost_limiter_hits_total{rule="shop.tenant"} ' in told
+
+
+def refused(channel: grpc.Channel) -> bool:
+    """Return whether a caller gets no answer."""
+    try:
+        asker(channel)(("tenant", "b"))
+    except grpc.RpcError:
+        return True
+    return False

@@ -27,7 +27,7 @@ class Stage:
         self.memory = MemoryStore(100)
         self.engine = SimpleNamespace(counters=Counters(), calls_in_progress=0)
         stores = Stores(self.memory, self.memory, {}, {})
-        self.tally = Tally(self.metrics, self.statistics, stores, cast(Engine, self.engine))
+        self.tally = Tally(self.metrics, self.statistics, stores, [cast(Engine, self.engine)])
 
     def told(self) -> dict[str, float]:
         """Return the samples that are not zero, without the common prefix."""

@@ -74,12 +74,14 @@ class Limiter:
         self._metrics = metrics
         self._stewarded = stewarded
         self._log = get_logger("limiter")
+        self._anew = asyncio.Event()
+        """Set where the engine is to be made anew."""
         door = self._config.server
         self._listen = listener_of(door, socket=door.socket, port=door.port, section="limiter.server")
         if stewarded is not None and stewarded.takes_over and isinstance(self._listen, UnixListen):
             self._listen = replace(self._listen, takes_over=True)
-        options = ServerOptions(listen=(self._listen,))
-        self._refusals = self._record(config.audit, in_batches=engine_of(door.engine, options) == "wire")
+        self._options = ServerOptions(listen=(self._listen,))
+        self._refusals = self._record(config.audit, in_batches=engine_of(door.engine, self._options) == "wire")
         self._uptake = Uptake(UptakeMetrics.of_limiter(metrics), world)
         self._limits = LimitsWatch(self._config, take=self._adopt, keep=self._keep, uptake=self._uptake)
         self._book: Book = self._limits.begin()
@@ -93,9 +95,10 @@ class Limiter:
             settings=self._config.service_settings(), refusals=self._refusals,
         )  # fmt: skip
         self._health = HealthService(dict.fromkeys(HEALTH_NAMES, False))
-        services: list[Service] = [self._service, self._health, ReflectionService(descriptor_set())]
-        self._engine: Engine = make_engine(door.engine, options, services)
-        self._tally = Tally(metrics, self._statistics, self._stores, self._engine)
+        self._engines: list[Engine] = []
+        """All that there have been, the one in use last."""
+        self._engine = self._make_engine()
+        self._tally = Tally(metrics, self._statistics, self._stores, self._engines)
         self._certificates = self._watch_certificates()
         self._web = self._make_web()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,7 +120,7 @@ class Limiter:
         from borderpost.certificates import CertificateWatch  # loaded only where there are any
 
         return CertificateWatch(
-            self._config.server, announce=self._renew_soon, replace_workers=self._tell_old_callers,
+            self._config.server, announce=self._renew_soon, replace_workers=self._anew.set,
             world=self._world, expiry=self._metrics.limiter_certificate_expiry_timestamp_seconds,
             uptake=self._uptake, section="limiter.server.tls",
         )  # fmt: skip
@@ -152,11 +155,7 @@ class Limiter:
             background.append(loop.create_task(self._web.run(waits=waits)))
         try:
             if await self._may_listen():
-                await self._engine.start()
-                self._say(WorkerState.SERVING)
-                self._log.info(
-                    "listening", engine=self._engine.name, addresses=list(self._engine.addresses), pid=os.getpid()
-                )
+                await self._begin()
                 await self._until_stopped(background)
                 await self._drain()
         finally:
@@ -198,9 +197,6 @@ class Limiter:
         else:
             self._log.info("certificates renewed")
 
-    def _tell_old_callers(self) -> None:
-        self._log.warning("connections that another authority vouched for last until they end or the limiter restarts")
-
     async def _may_listen(self) -> bool:
         """Wait until the address can be had; False if told to stop before."""
         tls_context(self._listen)  # what is wrong with certificates must show while another serves
@@ -213,15 +209,39 @@ class Limiter:
             await asyncio.sleep(_LOOK_S)
         return False
 
+    def _make_engine(self) -> Engine:
+        services: list[Service] = [self._service, self._health, ReflectionService(descriptor_set())]
+        self._engines.append(make_engine(self._config.server.engine, self._options, services))
+        return self._engines[-1]
+
+    async def _begin(self) -> None:
+        await self._engine.start()
+        self._say(WorkerState.SERVING)
+        self._log.info("listening", engine=self._engine.name, addresses=list(self._engine.addresses), pid=os.getpid())
+
     async def _until_stopped(self, background: list[asyncio.Task[None]]) -> None:
-        stop = asyncio.create_task(self._stop.wait())
-        ended = asyncio.create_task(self._engine.wait())
-        tasks: set[asyncio.Task[Any]] = {stop, ended, *background}
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        ended.cancel()
-        for task in done:
-            task.result()  # the engine and what runs beside it end only by failing
+        while True:
+            events = [asyncio.create_task(event.wait()) for event in (self._stop, self._anew)]
+            ended = asyncio.create_task(self._engine.wait())
+            tasks: set[asyncio.Task[Any]] = {*events, ended, *background}
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in (*events, ended):
+                task.cancel()
+            for task in done:
+                task.result()  # the engine and what runs beside it end only by failing
+            if self._stop.is_set() or not self._anew.is_set():
+                return
+            self._anew.clear()
+            await self._begin_anew()
+
+    async def _begin_anew(self) -> None:
+        """Cut off callers that an authority vouched for which is no longer trusted: grpcio keeps their connections."""
+        self._log.info("the engine is started anew: another authority vouches for callers")
+        await asyncio.gather(*self._tasks)
+        await self._engine.drain(_OPEN_CALLS_S)
+        await self._engine.stop()
+        self._engine = self._make_engine()
+        await self._begin()
 
     async def _drain(self) -> None:
         """Answer on for the drain time, or until the last peer has gone where it was sent, then end what is open."""

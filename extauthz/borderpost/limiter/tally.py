@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from borderpost.limiter.stores import Stores
@@ -27,11 +28,11 @@ _NOTHING: Final = _counted(RuleCounts())
 class Tally:
     """Copies counts that only rise. Used on the loop of the service, which questions must not wait for."""
 
-    def __init__(self, metrics: Metrics, statistics: Statistics, stores: Stores, engine: Engine) -> None:
+    def __init__(self, metrics: Metrics, statistics: Statistics, stores: Stores, engines: Sequence[Engine]) -> None:
         self._metrics = metrics
         self._statistics = statistics
         self._stores = stores
-        self._engine = engine
+        self._engines = engines
         self._of_rules = (
             metrics.limiter_hits_total, metrics.limiter_within_limit_total, metrics.limiter_near_limit_total,
             metrics.limiter_over_limit_total, metrics.limiter_over_limit_near_cache_total,
@@ -77,11 +78,11 @@ class Tally:
         self._raise(metrics.limiter_unrecorded_total, statistics.unrecorded)
         for domain, count in statistics.unknown_domains.items():
             self._raise(metrics.limiter_domain_not_found_total, count, domain)
-        counters = self._engine.counters
-        self._raise(metrics.limiter_calls_total, counters.calls, "begun")
-        self._raise(metrics.limiter_calls_total, counters.refused, "turned_away")
-        self._raise(metrics.limiter_calls_total, counters.gone_unanswered, "gone_unanswered")
-        metrics.limiter_calls_in_progress.set(self._engine.calls_in_progress)
+        counters = [engine.counters for engine in self._engines]
+        self._raise(metrics.limiter_calls_total, sum(each.calls for each in counters), "begun")
+        self._raise(metrics.limiter_calls_total, sum(each.refused for each in counters), "turned_away")
+        self._raise(metrics.limiter_calls_total, sum(each.gone_unanswered for each in counters), "gone_unanswered")
+        metrics.limiter_calls_in_progress.set(sum(engine.calls_in_progress for engine in self._engines))
 
     def _memory(self) -> None:
         memory, metrics = self._stores.memory, self._metrics
