@@ -93,6 +93,10 @@ class Part:
         """Field `statuses` of the response; empty where verdicts make it."""
         self.done = done
 
+    def is_usual(self) -> bool:
+        """Return whether being over its limit refuses the request, and nothing else."""
+        return self.met is not None and not self.done and not self.met.quota and not self.met.shadow
+
 
 class Plan:
     """What one request charges, and what its answer is made of."""
@@ -102,7 +106,8 @@ class Plan:
         grant: int,
     ) -> None:  # fmt: skip
         self.question = question
-        """Its name is that of the first request that had this plan."""
+        self.name = question.name
+        """Of the first request that had this plan."""
         self.domain = question.domain
         self.parts = parts
         self.charges = charges
@@ -113,6 +118,8 @@ class Plan:
         """Whether its domain has a file."""
         self.grant = grant
         """How much of the only charge is a quota that the request did not ask for."""
+        self.usual = len(parts) == len(charges) == 1 and not grant and charges[0].hits >= 0 and parts[0].is_usual()
+        """Whether it is one descriptor, at a request's beginning, with one limit that refuses."""
         self._needs_name = any(charge.limit.algorithm in _NEEDS_NAME for charge in charges)
 
     def charges_of(self, name: str) -> tuple[Charge, ...]:

@@ -27,7 +27,7 @@ _RESERVED: Final = "borderpost."
 _PHASE_KEY: Final = PHASE_KEY
 _PHASE_DONE: Final = PHASE_DONE
 _REQUEST_KEY: Final = REQUEST_KEY
-_NAMING: Final = field(1, REQUEST_KEY.encode()) + b"\x12"
+NAMING: Final = field(1, REQUEST_KEY.encode()) + b"\x12"
 """How an entry that names the request begins: its key, and the tag of its value."""
 _UNITS: Final[dict[int, Unit]] = {int(unit): unit for unit in Unit if unit is not Unit.UNKNOWN}
 
@@ -104,7 +104,7 @@ def without_names(message: bytes) -> tuple[bytes, list[bytes], list[tuple[int, i
     (`Question.names_at`), they are in every message that is the same without them. Where such a value is longer than
     127 bytes or cut off, nothing is returned: that message is like no other.
     """
-    at = message.find(_NAMING)
+    at = message.find(NAMING)
     if at < 0:
         return message, [], []
     pieces: list[bytes] = []
@@ -112,7 +112,7 @@ def without_names(message: bytes) -> tuple[bytes, list[bytes], list[tuple[int, i
     places: list[tuple[int, int]] = []
     begin = 0
     while at >= 0:
-        start = at + len(_NAMING) + 1
+        start = at + len(NAMING) + 1
         size = message[start - 1] if start <= len(message) else 128
         stop = start + size
         if size > 127 or stop > len(message):
@@ -121,7 +121,7 @@ def without_names(message: bytes) -> tuple[bytes, list[bytes], list[tuple[int, i
         names.append(message[start:stop])
         places.append((start, stop))
         begin = stop
-        at = message.find(_NAMING, stop)
+        at = message.find(NAMING, stop)
     pieces.append(message[begin:])
     return b"".join(pieces), names, places
 

@@ -23,7 +23,7 @@ from borderpost_base.world import World
 from borderpost_ratelimit.answers import Answerer
 from borderpost_ratelimit.charges import Charge, Store, Unanswered, Verdicts
 from borderpost_ratelimit.plans import Plan, Planner
-from borderpost_ratelimit.questions import MalformedRequest, name_of, read, without_names
+from borderpost_ratelimit.questions import NAMING, MalformedRequest, name_of, read, without_names
 from borderpost_ratelimit.refusals import Refusal, RefusalLog
 from borderpost_ratelimit.rules import RuleBook
 from borderpost_ratelimit.settings import ServiceSettings
@@ -71,15 +71,20 @@ class RateLimitService:
     def messages(self, batch: Sequence[tuple[Call, bytes]]) -> None:
         """Plan a batch and charge it; answers follow when the store has them."""
         turn = Turn(self, self._world.now_us())
+        calls, plans, names, charges = turn.calls, turn.plans, turn.names, turn.charges
+        remembered = self._plans
         for call, message in batch:
             try:
-                bare, names, places = without_names(message)
-                plan = self._plans.get(bare)
-                if plan is None:
-                    plan = self._plan(message, bare, places)
-                name = name_of(names) if names else plan.question.name
+                if NAMING in message:
+                    plan, name = self._named(message)
+                else:
+                    plan = remembered.recent.get(message) or self._plan(message, message, [])
+                    name = plan.name
                 if plan.charges:
-                    turn.add(call, plan, name)
+                    calls.append(call)
+                    plans.append(plan)
+                    names.append(name)
+                    charges.append(plan.charges_of(name) if name else plan.charges)
                 else:
                     answer, _ = self._answerer.answer(plan, name, (), turn.now_us)
                     call.reply(answer)
@@ -96,11 +101,23 @@ class RateLimitService:
     def gone(self, call: Call) -> None:
         """Nothing to do: what was charged stays charged."""
 
+    def _named(self, message: bytes) -> tuple[Plan, str]:
+        """Return what a message means in which a descriptor seems to name the request, and the request's name.
+
+        Raises MalformedRequest, NoRules.
+        """
+        bare, names, places = without_names(message)
+        plan = self._plan(message, bare, places)
+        return plan, name_of(names) if names else plan.name
+
     def _plan(self, message: bytes, bare: bytes, places: list[tuple[int, int]]) -> Plan:
         """Return what a message means, and remember it by its bytes without the request's name, cut out at `places`.
 
         Raises MalformedRequest, NoRules.
         """
+        remembered = self._plans.get(bare)
+        if remembered is not None:
+            return remembered
         if self._planner is None:
             raise NoRules
         plan = self._planner.plan(read(message, self._settings.descriptors_max, self._settings.entries_max))
@@ -126,7 +143,8 @@ class RateLimitService:
         """Answer the requests of one turn; refusals once they are recorded."""
         refused: list[tuple[Call, bytes]] = []
         refusals: list[Refusal] = []
-        calls = turn.calls
+        calls, plans, names, now_us = turn.calls, turn.plans, turn.names, turn.now_us
+        answer = self._answerer.answer
         for index in range(min(len(calls), len(answers))):
             call, verdicts = calls[index], answers[index]
             try:
@@ -134,7 +152,7 @@ class RateLimitService:
                     self._statistics.store_failed(verdicts.reason)
                     call.fail(StatusCode.UNAVAILABLE, f"the store of counters has no answer: {verdicts.reason}")
                     continue
-                message, refusal = self._answerer.answer(turn.plans[index], turn.names[index], verdicts, turn.now_us)
+                message, refusal = answer(plans[index], names[index], verdicts, now_us)
                 if refusal is None or self._refusals is None:
                     call.reply(message)
                 else:
@@ -167,19 +185,12 @@ class Turn:
         self.calls: list[Call] = []
         self.plans: list[Plan] = []
         self.names: list[str] = []
-        self._charges: list[tuple[Charge, ...]] = []
-
-    def add(self, call: Call, plan: Plan, name: str) -> None:
-        """Add a request."""
-        self.calls.append(call)
-        self.plans.append(plan)
-        self.names.append(name)
-        self._charges.append(plan.charges_of(name))
+        self.charges: list[tuple[Charge, ...]] = []
 
     def begin(self, store: Store) -> None:
         """Ask the store, if there is anything to ask."""
         if self.calls:
-            store.take(self._charges, self.now_us, self._answered)
+            store.take(self.charges, self.now_us, self._answered)
 
     def _answered(self, answers: Sequence[Verdicts | Unanswered]) -> None:
         self._service.settle(self, answers)
