@@ -36,8 +36,9 @@ def examples() -> Iterator[tuple[str, str]]:
             yield f"{page.relative_to(ROOT)}:{name}", text
 
 
-FOREIGN = ("docs/guide/manifests.md:", "docs/guide/doctor.md:")
-"""Pages that show manifests, workflows and hooks besides: what does not say that it is ours is not."""
+FOREIGN = ("docs/guide/manifests.md:", "docs/guide/doctor.md:", "docs/guide/ratelimit")
+"""Pages that show manifests, workflows, hooks and envoyproxy/ratelimit's files besides: what does not say that it is ours
+is not."""
 
 
 def is_ours(name: str, text: str) -> bool:
