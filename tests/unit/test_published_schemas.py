@@ -37,8 +37,8 @@ def examples() -> Iterator[tuple[str, str]]:
 
 
 FOREIGN = ("docs/guide/manifests.md:", "docs/guide/doctor.md:", "docs/guide/ratelimit")
-"""Pages that show manifests, workflows, hooks and envoyproxy/ratelimit's files besides: what does not say that it is ours
-is not."""
+"""Pages that show manifests, workflows, hooks and envoyproxy/ratelimit's files besides: what does not say that it is
+ours is not."""
 
 
 def is_ours(name: str, text: str) -> bool:
