@@ -30,22 +30,24 @@ _FIXED_WINDOW: Final = Algorithm.FIXED_WINDOW
 class Addition:
     """All that one batch adds to one counter."""
 
-    __slots__ = ("end_us", "hits", "index")
+    __slots__ = ("hits", "index", "kept_until_us")
 
-    def __init__(self, index: int, end_us: int) -> None:
+    def __init__(self, index: int, kept_until_us: int) -> None:
         self.index = index
         self.hits = 0
-        self.end_us = end_us
+        self.kept_until_us = kept_until_us
 
 
 class Added:
     """One charge's part of an addition."""
 
-    __slots__ = ("addition", "before", "charge")
+    __slots__ = ("addition", "before", "charge", "end_us")
 
-    def __init__(self, charge: Charge, addition: Addition) -> None:
+    def __init__(self, charge: Charge, addition: Addition, end_us: int) -> None:
+        """`end_us` is when the charge's own window ends."""
         self.charge = charge
         self.addition = addition
+        self.end_us = end_us
         self.before = addition.hits
         if charge.phase is not _LOOK:
             addition.hits += charge.hits
@@ -102,9 +104,9 @@ class Batch:
             name = self._names.window(charge, number)
             addition = self._additions.get(name)
             if addition is None:
-                addition = Addition(len(self._additions), (number + 1) * window_us)
+                addition = Addition(len(self._additions), self._names.kept_until_us(charge, number))
                 self._additions[name] = addition
-            added.append(Added(charge, addition))
+            added.append(Added(charge, addition, (number + 1) * window_us))
         self.asked.append(Asked(waiter, index, charges, added))
 
     def arguments(self) -> list[bytes]:
@@ -114,14 +116,14 @@ class Batch:
         values = [b"%d" % (self.told_us or -self.latest_us), b"%d" % len(additions)]
         for addition in additions.values():
             values.append(b"%d" % addition.hits)
-            values.append(b"%d" % self._lifetime_ms(addition.end_us))
+            values.append(b"%d" % self._lifetime_ms(addition.kept_until_us))
         values.append(b"%d" % len(self._singles))
         for asked in self._singles:
             values.append(b"%d" % len(asked.charges))
             for charge in asked.charges:
-                window_us = charge.limit.window_us
-                number = self.now_us // window_us
-                keys.append(words(charge, self._names, number, self._lifetime_ms((number + 1) * window_us), values))
+                number = self.now_us // charge.limit.window_us
+                lifetime_ms = self._lifetime_ms(self._names.kept_until_us(charge, number))
+                keys.append(words(charge, self._names, number, lifetime_ms, values))
         return [b"%d" % len(keys), *keys, *values]
 
     def fail(self, why: Unanswered) -> None:
@@ -165,7 +167,7 @@ class Batch:
             else:
                 used += charge.hits
                 over = used > amount and phase is _BEGIN
-            left_us = addition.end_us - now_us
+            left_us = part.end_us - now_us
             if left_us < 0:
                 left_us = 0
             if over:
@@ -190,5 +192,5 @@ class Batch:
             place += TOLD
         return tuple(verdicts)
 
-    def _lifetime_ms(self, end_us: int) -> int:
-        return (end_us - self.now_us + GRACE_US) // 1000
+    def _lifetime_ms(self, until_us: int) -> int:
+        return (until_us - self.now_us + GRACE_US) // 1000

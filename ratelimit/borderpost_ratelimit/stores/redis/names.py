@@ -17,8 +17,9 @@ from typing import Final, Literal
 
 from borderpost_ratelimit.algorithms.token_bucket import BucketTerms, terms_of
 from borderpost_ratelimit.charges import Charge
-from borderpost_ratelimit.limits import SECOND_US, Algorithm
+from borderpost_ratelimit.limits import SECOND_US, Algorithm, Unit
 
+_LENGTHS_US: Final = tuple(unit.length_us for unit in Unit if unit is not Unit.UNKNOWN)
 _HASH_BYTES: Final = 20
 """160 bits: two keys share a counter by chance once there are some 2^80."""
 
@@ -46,6 +47,18 @@ class Names:
         if self._by_second:
             return b"%b%d" % (self.plain(charge), number * charge.limit.window_us // SECOND_US)
         return b"%b:%d" % (self.plain(charge), number)
+
+    def kept_until_us(self, charge: Charge, number: int) -> int:
+        """Return when a fixed window's counter may go.
+
+        By second, windows of different lengths share a counter where they begin at the same one, as a request's own
+        limit by the minute and its rule by the hour can. So it stays for the longest of them that there may be.
+        """
+        window_us = charge.limit.window_us
+        begin_us = number * window_us
+        if self._by_second:
+            window_us = max([window_us, *[length for length in _LENGTHS_US if begin_us % length == 0]])
+        return begin_us + window_us
 
     def bucket(self, charge: Charge, terms: BucketTerms) -> bytes:
         """Return the name of a bucket."""
