@@ -129,6 +129,18 @@ def test_one_that_is_killed_is_started_again_and_missed_meanwhile(gateway: Gatew
         assert asker(channel)(("tenant", "back")).overall_code == OK
 
 
+@pytest.mark.full
+def test_one_that_hangs_takes_readiness_away(gateway: Gateway) -> None:
+    os.kill(gateway.pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: gateway.checks() == {"limiter": "failed"}, "missed")
+        assert not gateway.running.ready()
+        assert gateway.metric("up") == 0
+    finally:
+        os.kill(gateway.pid, signal.SIGCONT)
+    eventually(gateway.running.ready, "ready again")
+
+
 def test_another_configuration_of_it_replaces_it_without_a_gap(gateway: Gateway) -> None:
     before = gateway.pid
     codes, ended = list[str](), threading.Event()

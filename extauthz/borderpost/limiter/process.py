@@ -147,9 +147,9 @@ class Limiter:
         if self._refusals is not None:
             self._refusals.in_force(self._book)
             self._refusals.open_soon()
-        background = [loop.create_task(each) for each in (self._beat(), self._watch())]
+        background = [loop.create_task(self._watch())]
         if self._stewarded is not None:
-            background.append(loop.create_task(self._tell()))
+            background += [loop.create_task(each) for each in (self._beat(self._stewarded), self._tell())]
         if self._web is not None:
             waits = self._stewarded is not None and self._stewarded.takes_over
             background.append(loop.create_task(self._web.run(waits=waits)))
@@ -277,14 +277,12 @@ class Limiter:
         self._metrics.flush()
         return await asyncio.to_thread(text_of, self._metrics)
 
-    async def _beat(self) -> None:
+    async def _beat(self, stewarded: Stewarded) -> None:
         """Say how we are; notice a steward that is gone."""
         while True:
-            if self._stewarded is not None:
-                self._stewarded.beat(self._world.clock.mono_us(), self._state, self.checks())
-                if self._stewarded.is_succeeded():
-                    self._stop.set()
-            self._say(self._state)
+            stewarded.beat(self._world.clock.mono_us(), self._state, self.checks())
+            if stewarded.is_succeeded():
+                self._stop.set()
             await asyncio.sleep(_BEAT_S)
 
     async def _tell(self) -> None:
