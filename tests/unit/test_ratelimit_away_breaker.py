@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from borderpost_ratelimit.away import State
 from borderpost_ratelimit.charges import Charge, Phase, Source, Verdicts
-from support.ratelimit_outage import REFUSED, FaultyStore, Outage, leases_of
+from borderpost_ratelimit.limits import Algorithm
+from support.ratelimit_outage import REFUSED, FaultyStore, Outage
 from support.ratelimit_parts import limit_of
 
 
@@ -55,17 +56,44 @@ def test_probes_of_a_fleet_are_not_in_step() -> None:
     assert due == [50, 63, 100]
 
 
-def test_what_ends_or_only_looks_is_no_probe() -> None:
+def test_what_takes_and_ends_nothing_is_no_probe() -> None:
     outage = Outage()
     outage.open()
     outage.store.refusing = None
     outage.advance(2_000_000)
     outage.one(limit_of(5), 0)
     outage.one(limit_of(5), 0, phase=Phase.LOOK)
-    outage.one(leases_of(5), phase=Phase.DONE, request="a")
-    assert outage.guard.counters.probes == 0
+    assert outage.guard.counters.probes == 0, "a server that cannot write may answer this"
     outage.one(limit_of(5))
     assert outage.guard.state is State.CLOSED
+
+
+def test_the_request_that_takes_most_surely_is_the_probe() -> None:
+    outage = Outage()
+    limit = limit_of(100)
+    outage.open()
+    outage.store.refusing = None
+    outage.advance(2_000_000)
+    look, nothing = (Charge(limit, "k", 0, Phase.LOOK),), (Charge(limit, "k", 0),)
+    end = (Charge(limit, "k", 3, Phase.DONE),)
+    takes = (Charge(limit, "k", 0), Charge(limit, "l", 1))
+    before = len(outage.store.asked)
+    outage.ask(look, nothing, end, takes)
+    assert outage.store.asked[before:] == [takes], "with a limit beside it that is charged at the end"
+
+
+def test_a_limiter_that_hears_of_ends_only_finds_the_store_again() -> None:
+    outage = Outage()
+    limit, budget = limit_of(100), limit_of(1000, algorithm=Algorithm.BUDGET)
+    outage.open()
+    outage.advance(2_000_000)
+    for number in range(3):  # charged at their ends only; once in vain, then it is found
+        outage.store.refusing = None if number else REFUSED
+        outage.ask((Charge(limit, "k", 5, Phase.DONE), Charge(budget, "b", 7, Phase.DONE, f"request {number}")))
+        outage.advance(2_000_000)
+    assert outage.guard.state is State.CLOSED
+    outage.one(limit, key="brings it along")
+    assert (outage.in_store(limit), outage.in_store(budget, "b")) == (15, 21), "each counted once"
 
 
 def test_a_probe_is_counted_once() -> None:

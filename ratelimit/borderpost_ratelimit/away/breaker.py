@@ -102,12 +102,13 @@ class Breaker:
         if self.state is State.OPEN:
             self._probe_at_us = min(self._probe_at_us, mono_us)
 
-    def probe_due(self, mono_us: int) -> bool:
-        """Return True if the store is to be asked about one request now; the caller says what came of it."""
-        if self.state is not State.OPEN or mono_us < self._probe_at_us:
-            return False
+    def may_probe(self, mono_us: int) -> bool:
+        """Return True if the store is to be asked about one request now."""
+        return self.state is State.OPEN and mono_us >= self._probe_at_us
+
+    def probe(self) -> None:
+        """Note that it is asked; the caller says what came of it."""
         self.state = State.PROBING
-        return True
 
     def _open(self, mono_us: int, delay_us: int) -> None:
         """Open, and try again after 50 to 100 % of the delay, so that a fleet's limiters do not try in step."""

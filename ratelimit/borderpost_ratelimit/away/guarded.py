@@ -196,7 +196,7 @@ class Guarded:
         if self._breaker.state is not State.CLOSED:
             given = self.estimate.answer(requests, now_us)
             done(given)
-            probed = self._probe(requests, given, now_us, mono_us)
+            probed = self._probe(requests, given, now_us, mono_us) if self._breaker.may_probe(mono_us) else -1
             for index, charges in enumerate(requests):
                 if index != probed:
                     self.owed.passed(charges, given[index], now_us)
@@ -286,20 +286,18 @@ class Guarded:
         return [next(following) if isinstance(verdicts, Unanswered) else verdicts for verdicts in answers]
 
     def _probe(self, requests: Requests, given: Answers, now_us: int, mono_us: int) -> int:
-        """Ask the store about one of these requests, if it is time; it has its answer already. Return which, or -1."""
-        for index, charges in enumerate(requests):
-            if not charges or any(charge.phase is not Phase.BEGIN or charge.hits <= 0 for charge in charges):
-                continue
-            if not self._breaker.probe_due(mono_us):
-                return -1
-            asked = _Asked(self, (charges,), now_us, mono_us + self._settings.wait_us)
-            asked.probe, asked.given = True, (given[index],)
-            self.counters.probes += 1
-            self._store.take(asked.requests, now_us, asked.answer)
-            if not asked.answered:
-                self._await(asked)
-            return index
-        return -1
+        """Ask the store about one of these requests, which has its answer already. Return which, or -1 for none."""
+        index = _best_probe(requests)
+        if index < 0:
+            return -1
+        self._breaker.probe()
+        asked = _Asked(self, (requests[index],), now_us, mono_us + self._settings.wait_us)
+        asked.probe, asked.given = True, (given[index],)
+        self.counters.probes += 1
+        self._store.take(asked.requests, now_us, asked.answer)
+        if not asked.answered:
+            self._await(asked)
+        return index
 
     def _probed(self, stored: bool, missing: int, mono_us: int) -> None:
         """Judge a probe that was answered in time."""
@@ -362,6 +360,21 @@ class Guarded:
         self._waiting.clear()
         for asked in waiting:
             self._give_up(asked)
+
+
+def _best_probe(requests: Requests) -> int:
+    """Return the first request that takes something, else the first that ends something; -1 if there is neither.
+
+    A server that cannot write may answer all others.
+    """
+    found = -1
+    for index, charges in enumerate(requests):
+        for charge in charges:
+            if charge.phase is Phase.BEGIN and charge.hits > 0:
+                return index
+            if charge.phase is Phase.DONE and found < 0:
+                found = index
+    return found
 
 
 def _reason(answers: Answers) -> str:

@@ -104,6 +104,7 @@ class Owed:
                 self.dropped += 1
                 return
             debt = self._debts[charge.key] = _Debt(limit, 0, 0)
+        debt.limit = limit  # of the newest file
         if limit.algorithm is Algorithm.TOKEN_BUCKET:
             debt.until_us = max(debt.until_us, at_us) + hits * limit.window_us // limit.amount
             return
