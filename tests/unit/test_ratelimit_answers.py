@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from borderpost_proto.rate_limit_pb2 import RateLimitResponse
 from borderpost_ratelimit.charges import Source, Unanswered, Verdict
@@ -452,7 +453,9 @@ def test_a_log_that_fails_does_not_let_pass() -> None:
             raise RuntimeError("broken")
 
     served = Served(on("a", limit_of(0)), log=Broken())
-    (call,) = asked_of(served.service, request_of(descriptor_of(("a", "x"))))
+    with capture_logs() as logs:
+        (call,) = asked_of(served.service, request_of(descriptor_of(("a", "x"))))
+    assert [log["event"] for log in logs] == ["refusals could not be recorded"]
     assert call.answer is not None and call.answer.overall_code == OVER
     assert served.statistics.unrecorded == 1
 

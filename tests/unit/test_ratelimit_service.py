@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from borderpost_proto.rate_limit_pb2 import RateLimitResponse
 from borderpost_ratelimit.charges import Charge, Done, Phase, Unanswered, Verdict
@@ -146,7 +147,9 @@ class FaultyRules(ListedRules):
 def test_a_bug_fails_its_own_request_only() -> None:
     served = Served(FaultyRules(((("user", ""),), rule_of("user", limit_of(5)))))
     users = ["ann", "bad", "ben", "worse", "cat"]
-    calls = asked_of(served.service, *[request_of(descriptor_of(("user", user))) for user in users])
+    with capture_logs() as logs:
+        calls = asked_of(served.service, *[request_of(descriptor_of(("user", user))) for user in users])
+    assert [log["event"] for log in logs] == ["a request could not be planned", "a request could not be planned"]
     assert [call.answer is not None for call in calls] == [True, False, True, False, True]
     assert [call.failure[0] for call in calls if call.failure] == [StatusCode.INTERNAL] * 2
     assert all("bug" not in call.failure[1] for call in calls if call.failure)
