@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import http.server
 import json
@@ -18,6 +19,7 @@ from starlette.routing import Route
 
 from borderpost.cli.main import main
 from borderpost.limiter.looked_at import looked_at
+from borderpost_base import limits
 from borderpost_ratelimit.charges import Charge, Done, Unanswered
 from borderpost_ratelimit.files import Book
 from borderpost_ratelimit.stores.memory import MemoryStore
@@ -42,6 +44,8 @@ descriptors:
         rate_limit: {unit: day, requests_per_unit: 9, replaces: [{name: users}]}
   - key: free
     rate_limit: {unlimited: true}
+  - {key: free, value: not}
+  - {key: ratio, quota_mode: true, rate_limit: {unit: day, requests_per_unit: 1}}
 """
 MANY = """\
 format: borderpost/1
@@ -53,6 +57,39 @@ descriptors:
       - {algorithm: concurrency, amount: 20, hold: 5m}
       - {algorithm: fixed_window, amount: 3, every: 90s}
       - {algorithm: fixed_window, amount: 4, every: 250ms}
+"""
+
+
+WAY = """\
+path=/api/v1, user=ann
+  path=/api/v1 meets `path_/api/*` by wildcard (limits/a.yaml:3)
+  user=ann meets `user` by key (limits/a.yaml:7)
+  rule     shop.path_/api/*.user
+  replaced another rule of this request replaces `users`: this one does not count
+  effect   being over refuses the request
+  limit    2,000 an hour
+  counter  4:shop4:path7:/api/v14:user3:annf3600
+
+kind=read, user=ann
+  kind=read meets `kind` by key (limits/a.yaml:9)
+  user=ann meets `user` by key (limits/a.yaml:11)
+  rule     shop.kind.user
+  effect   shadow mode: being over refuses nothing, and is counted
+  metric   shop.kind.user_ann
+  limit    9 a day
+  counter  4:shop4:kind4:read4:user3:annf86400
+
+free=
+  free= meets `free` by key (limits/a.yaml:15)
+  rule     shop.free
+  effect   it is unlimited: it passes, and is counted in the statistics
+
+ratio=1
+  ratio=1 meets `ratio` by key (limits/a.yaml:18)
+  rule     shop.ratio
+  effect   quota mode: being over refuses only if all of the request's descriptors in quota mode are over
+  limit    1 a day
+  counter  4:shop5:ratio1:1f86400
 """
 
 
@@ -74,13 +111,14 @@ def test_check_says_what_the_files_amount_to(folder: Path, capsys: pytest.Captur
     assert [re.split(r" {2,}", line) for line in out.splitlines()] == [
         ["2 files: in order"],
         ["", "domains", "llm, shop"],
-        ["", "rules", "5"],
+        ["", "rules", "6"],
         [""],
         ["rule", "limit", "mode"],
         ["shop.path_/api/*", "5 a minute"],
         ["shop.path_/api/*.user", "2,000 an hour"],
         ["shop.kind.user", "9 a day", "shadow"],
         ["shop.free", "unlimited"],
+        ["shop.ratio", "1 a day", "quota"],
         [
             "llm.tenant",
             "600 a minute, token bucket of 50; 20 at once, each for 300 s at most; 3 in 90 s; 4 in 250 ms",
@@ -109,7 +147,7 @@ def test_check_exits_by_what_it_found(folder: Path, capsys: pytest.CaptureFixtur
     twice = (
         "check",
         str(folder / "a.yaml"),
-        str(written(Path("more"), LIMITS.replace("- key:", "- key: a")) / "a.yaml"),
+        str(written(Path("more"), LIMITS.replace("key: ", "key: a")) / "a.yaml"),
     )
     assert run(capsys, *twice)[0] == 1
     assert run(capsys, *twice, "--merge-domains")[0] == 0
@@ -133,37 +171,9 @@ def test_check_tells_machines(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_explain_tells_the_way(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(
-        capsys, "explain", "limits", "-d", "path=/api/v1,user=ann", "-d", "kind=read,user=ann", "-d", "free="
-    )
-    assert (code, err) == (0, "")
-    assert (
-        out
-        == """\
-path=/api/v1, user=ann
-  path=/api/v1 meets `path_/api/*` by wildcard (limits/a.yaml:3)
-  user=ann meets `user` by key (limits/a.yaml:7)
-  rule     shop.path_/api/*.user
-  replaced another rule of this request replaces `users`: this one does not count
-  effect   being over refuses the request
-  limit    2,000 an hour
-  counter  4:shop4:path7:/api/v14:user3:annf3600
-
-kind=read, user=ann
-  kind=read meets `kind` by key (limits/a.yaml:9)
-  user=ann meets `user` by key (limits/a.yaml:11)
-  rule     shop.kind.user
-  effect   shadow mode: being over refuses nothing, and is counted
-  metric   shop.kind.user_ann
-  limit    9 a day
-  counter  4:shop4:kind4:read4:user3:annf86400
-
-free=
-  free= meets `free` by key (limits/a.yaml:15)
-  rule     shop.free
-  effect   it is unlimited: it passes, and is counted in the statistics
-"""
-    )
+    asked = ("path=/api/v1,user=ann", "kind=read,user=ann", "free=", "ratio=1")
+    code, out, err = run(capsys, "explain", "limits", *(word for each in asked for word in ("-d", each)))
+    assert (code, err, out) == (0, "", WAY)
 
 
 def test_explain_tells_what_is_particular_about_a_limit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,11 +203,16 @@ def test_explain_tells_what_is_particular_about_a_limit(folder: Path, capsys: py
 @pytest.mark.parametrize(
     ("descriptor", "why"),
     [
-        ("other=1", "`other=1` meets nothing at the top of the domain; there are: `path_/api/*`, `kind`, `free`"),
+        (
+            "other=1",
+            "`other=1` meets nothing at the top of the domain; there are: `path_/api/*`, `kind`, `free`, `free_not`",
+        ),
         ("kind=a,team=b", "`team=b` meets nothing below `kind`; there are: `user`"),
         ("kind=a", "`kind` has no limit; its rules are for descriptors that go on: `user`"),
         ("free=,user=b", "the rule `shop.free` is for descriptors that end before it (limits/a.yaml:15)"),
         ("path=a\\,b,user=c", "`path=a,b` meets nothing at the top"),
+        ("free=not", "`free_not` has no limit (limits/a.yaml:17)"),
+        ("free=not,user=b", "`user=b` meets nothing: there is nothing below `free_not` (limits/a.yaml:17)"),
         ("borderpost.phase=done", "a descriptor without entries meets nothing"),
     ],
 )
@@ -225,6 +240,13 @@ class AwayStore(MemoryStore):
 
     def take(self, requests: Sequence[tuple[Charge, ...]], now_us: int, done: Done) -> None:
         done([Unanswered("unreachable") for _ in requests])
+
+
+class SilentStore(MemoryStore):
+    """A store that does not answer in time, but twice when it does."""
+
+    def take(self, requests: Sequence[tuple[Charge, ...]], now_us: int, done: Done) -> None:
+        asyncio.get_running_loop().call_later(0.1, done, [()])
 
 
 class Running:
@@ -329,6 +351,21 @@ def test_look_refuses_what_it_does_not_understand(running: Running, body: bytes)
     status, told = running.asked(body=[body])
     assert status == 400
     assert b"secret-key" not in told
+
+
+def test_look_refuses_what_is_too_long(running: Running) -> None:
+    status, _ = running.asked(body=[b" " * (limits.LIMITER_JSON_BYTES_MAX + 1)])
+    assert status == 413
+
+
+def test_look_waits_for_the_store_within_a_bound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LIMITER_JSON_S_MAX", 0.05)
+    limiter = Running(book_of(folder), SilentStore(100))
+    limiter.server.shutdown()
+    limiter.server.server_close()
+    question = {"domain": "shop", "descriptors": [{"entries": [{"key": "path", "value": "/api/v1"}]}]}
+    status, told = limiter.asked(body=[json.dumps(question).encode()])
+    assert (status, b"timeout" in told) == (503, True)
 
 
 def test_look_tells_limits_that_a_request_brings(running: Running) -> None:

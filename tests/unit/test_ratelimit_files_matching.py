@@ -121,6 +121,29 @@ def test_names_in_the_statistics(tmp_path: Path, shared: bool, named: bool, deta
     assert (found.metric, found.rule.path) == (metric, "d.path_/api/*.user")
 
 
+@pytest.mark.parametrize(
+    ("item", "entry", "metric"),
+    [
+        ("key: 'key*'", ("key1", "x"), "d.key1_key*"),
+        ("key: k_", ("k", ""), "d.k"),
+        ("key: k, value_to_metric: true", ("k", ""), "d.k"),
+        ("key: k, value_to_metric: true", ("k", "v"), "d.k_v"),
+        ("key: k, value: v, value_to_metric: false", ("k", "v"), "d.k_v"),
+        ("key: k, detailed_metric: true", ("k", ""), "d.k_"),
+        ("key: k, value: '*', share_threshold: true, detailed_metric: true", ("k", ""), "d.k_*"),
+        ("key: 'k*', share_threshold: true, detailed_metric: true", ("k1", ""), "d.k1_k*"),
+    ],
+)
+def test_names_in_corners(tmp_path: Path, item: str, entry: tuple[str, str], metric: str) -> None:
+    limit = "rate_limit: {unit: day, requests_per_unit: 1}"
+    assert matched(book_of(tmp_path, f"domain: d\ndescriptors: [{{{item}, {limit}}}]\n"), entry).metric == metric
+
+
+def test_entries_beside_a_shared_one_are_named_with_their_values(tmp_path: Path) -> None:
+    text = METRICS.replace("SHARED", "yes").replace("NAMED", "no").replace("DETAILED", "yes")
+    assert matched(book_of(tmp_path, text), ("path", "/api/v1"), ("user", "")).metric == "d.path_/api/*.user"
+
+
 def test_a_name_with_values_is_bounded(tmp_path: Path) -> None:
     book = book_of(tmp_path, METRICS.replace("SHARED", "no").replace("NAMED", "yes").replace("DETAILED", "yes"))
     found = matched(book, ("path", "/api/" + "x" * 60_000), ("user", "ann"))
@@ -179,6 +202,25 @@ def test_their_style_of_names(tmp_path: Path) -> None:
     assert brought is not None
     assert several is not None
     assert (brought.keys, several.keys) == (("d_path_/api/v1_",), ("d_path_/api/v1_f7200_",))
+
+
+def test_a_limit_that_they_cannot_have_is_marked_in_their_style(tmp_path: Path) -> None:
+    text = """
+    format: borderpost/1
+    domain: d
+    descriptors:
+      - key: k
+        limits:
+          - {algorithm: token_bucket, amount: 1, every: day}
+          - {algorithm: fixed_window, amount: 1, every: minute, name: own}
+          - {algorithm: fixed_window, amount: 1, every: 90s}
+          - {algorithm: fixed_window, amount: 1, every: 24h}
+          - {algorithm: fixed_window, amount: 1, every: hour}
+          - {algorithm: fixed_window, amount: 1, every: 250ms}
+    """
+    found = matched(book_of(tmp_path, text, style=KeyStyle.ENVOYPROXY), ("k", "v"))
+    marks = [key.removeprefix("d_k_v_") for key in found.keys]
+    assert marks == ["b86400_", "f60.own_", "f90_", "", "f3600_", "f250000u_"]
 
 
 def test_a_limit_that_a_request_brings(tmp_path: Path) -> None:

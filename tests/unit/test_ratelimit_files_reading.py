@@ -49,6 +49,9 @@ def test_every_unit_and_its_length(tmp_path: Path) -> None:
         ("domain: d\nunit: {nonsense: 1}\n", ("BP0102", 2, "unit.nonsense")),
         ("domain: d\nunit: [day]\n", ("BP0104", 2, "unit[0]")),
         ("domain: d\nunit: 1.5\n", ("BP0104", 2, "unit")),
+        ("domain: d\nunit: {metadata: {x: [1]}, key: [{y: 1}]}\n", ("BP0102", 2, "unit.key[0].y")),
+        ("domain: d\n<<: [d]\n", ("BP0104", 2, "<<[0]")),
+        ("domain: d\n<<: d\n", ("BP0104", 2, "<<")),
         ("domain: d\ndomain: e\n", ("BP0105", 2, "domain")),
         ("domain: !!str d\n", ("BP0101", 1, None)),
         (LIMITED.replace("{LIMIT}", "5"), ("BP0104", 4, "descriptors[0].rate_limit")),
@@ -79,6 +82,7 @@ def test_every_unit_and_its_length(tmp_path: Path) -> None:
         (DESCRIBED.replace("MORE", "shadow_mode: 1"), ("BP0104", 3, "descriptors[0].shadow_mode")),
         (DESCRIBED.replace("MORE", "share_threshold: true"), ("BP1609", 3, "descriptors[0]")),
         (DESCRIBED.replace("MORE", "metadata: [1]"), ("BP1611", 3, "descriptors[0].metadata")),
+        (DESCRIBED.replace("MORE", "metadata: {<<: [{}, 1]}"), ("BP1611", 3, "descriptors[0].metadata.<<")),
         (DESCRIBED.replace("MORE", "metadata: {a: [.inf]}"), ("BP1611", 3, "descriptors[0].metadata.a[0]")),
         (
             "domain: d\ndescriptors:\n  - {key: a_b, rate_limit: {unlimited: true}}\n  - {key: a, value: b}\n",
@@ -197,8 +201,12 @@ def test_metadata_is_read_as_json_has_it(tmp_path: Path) -> None:
       - key: other
         rate_limit: {unlimited: true}
         metadata: {}
+      - key: merged
+        rate_limit: {unlimited: true}
+        metadata: {<<: [{a: 1, b: 1}, {a: 2, c: 2}], b: {<<: {d: 4}}}
     """
-    gold, other = book_of(tmp_path, text).rules
+    gold, other, merged = book_of(tmp_path, text).rules
+    assert merged.metadata == {"a": 1, "b": {"d": 4}, "c": 2}
     # `on` is a key here, so it is text; as a value it would be true.
     assert gold.metadata == {
         "tier": "gold", "on": True, "level": 8, "list": [1, 1.5, None, {"unknown_key": "2026-11-21"}],
@@ -257,9 +265,11 @@ def test_a_config_map_as_kubernetes_mounts_it(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "locked/dangling.yaml").symlink_to("nowhere")
     with pytest.raises(Problems) as raised:
-        load([tmp_path / "none.yaml", tmp_path / "empty"])
-    assert [error.code for error in raised.value.errors] == ["BP0003", "BP1601"]
+        load([tmp_path / "none.yaml", tmp_path / "empty", tmp_path / "locked"])
+    assert [error.code for error in raised.value.errors] == ["BP0003", "BP1601", "BP1601"]
 
 
 def test_the_digest_is_that_of_the_contents(tmp_path: Path) -> None:

@@ -299,6 +299,30 @@ def test_manifests_that_do_not_say_it(folder: Path, text: str, code: str) -> Non
     assert raised.value.code == code
 
 
+def test_lists_and_cron_jobs_hold_pods_too(folder: Path) -> None:
+    (folder / "k.yaml").write_text(
+        "kind: List\nitems:\n"
+        "  - {kind: ConfigMap, metadata: {name: c}, data: {PORT: '1'}}\n"
+        "  - kind: CronJob\n"
+        "    spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: a, command: [/bin/ratelimit],\n"
+        "      env: [{name: PORT, valueFrom: {configMapKeyRef: {name: c, key: PORT}}},\n"
+        "        {name: HOST, valueFrom: {configMapKeyRef: {name: c, key: HOST}}},\n"
+        "        {name: GRPC_HOST, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}}}}}\n"
+    )
+    found = read_settings([Path("k.yaml")], None)
+    assert {name: (given.value, given.elsewhere) for name, given in found.items()} == {
+        "PORT": ("1", ""), "HOST": (None, "ConfigMap c, key HOST"), "GRPC_HOST": (None, "fieldRef"),
+    }  # fmt: skip
+
+
+def test_a_value_that_is_not_at_hand_is_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "compose.yaml").write_text("services: {ratelimit: {image: ratelimit, environment: [GRPC_PORT]}}\n")
+    assert main(["ratelimit", "migrate", "compose.yaml"]) == 2
+    assert "the value of GRPC_PORT is not known: it stands in the environment of Compose" in capsys.readouterr().err
+    (folder / "more.env").write_text("GRPC_PORT=9000\n")
+    assert main(["ratelimit", "migrate", "compose.yaml", "more.env"]) == 0
+
+
 @pytest.mark.parametrize("text", ["GRPC_PORT=many", "SHADOW_MODE=yes", "REDIS_TIMEOUT=10", "no assignment"])
 def test_settings_that_go_does_not_take(capsys: pytest.CaptureFixture[str], text: str) -> None:
     Path("s.env").write_text(text)

@@ -89,7 +89,7 @@ class _Reader:
         fields: _Fields = {}
         for key, item in value.data.items():
             path = (*value.path, key)
-            if key == "<<" and path not in self._document.plain:
+            if key == "<<":
                 for merged in self._merged(_Value(item, path)):
                     self._put(fields, self._fields(merged, wanted))
                 continue
