@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from borderpost_ratelimit.algorithms.counter import HUNGER
+from borderpost_ratelimit.algorithms.counter import HUNGER, Room, Share
+from borderpost_ratelimit.algorithms.making import new_counter
 from borderpost_ratelimit.charges import Charge, Phase, Store, Unanswered, Verdict, Verdicts
 from borderpost_ratelimit.limits import SECOND_US, Algorithm, Limit, Unit
+from borderpost_ratelimit.stores.expiry import SLOT_BITS, Expiry
 from borderpost_ratelimit.stores.memory import DROPPED_A_TURN, MemoryStore
 from support.ratelimit_models import ModelStore
 
@@ -102,6 +104,12 @@ def test_two_charges_of_one_request_to_one_counter_have_to_fit_together(algorith
     store = MemoryStore(10)
     charge = Charge(a_limit(algorithm, 3), "k", 2, Phase.BEGIN, "r")
     assert [(v.over, v.used) for v in take(store, [charge, charge])] == [(False, 0), (True, 0)]
+    third = Charge(charge.limit, "k", 1, Phase.BEGIN, "r")
+    assert [(v.over, v.used) for v in take(store, [third] * 4)] == [(False, 0)] * 3 + [(True, 0)]
+    assert [v.used for v in take(store, [third] * 3)] == [1, 2, 3]
+    back = Charge(charge.limit, "k", -3, Phase.BEGIN, "r")
+    assert [v.over for v in take(store, [back, third])] == [False, True], "what is given back makes room afterwards"
+    store = MemoryStore(10)
     shadow = Charge(a_limit(algorithm, 3, binding=False), "k", 2, Phase.BEGIN, "r")
     assert [(v.over, v.used) for v in take(store, [shadow, shadow])] == [(False, 2), (True, 2)]
 
@@ -124,6 +132,8 @@ def test_ends_of_what_nobody_began_keep_nothing_where_they_charge_nothing(algori
     assert len(store) == 0
     verdict = take(store, [Charge(limit, "k", 5, Phase.DONE, "r")])[0]
     assert verdict[:3] == ((False, 0, 1) if algorithm is Algorithm.CONCURRENCY else (False, 5, 0))
+    assert verdict.reset_us in (0, SECOND_US, 2 * SECOND_US, 5 * SECOND_US)
+    assert len(store) == (algorithm is not Algorithm.CONCURRENCY)
 
 
 def flood(store: MemoryStore, limit: Limit, keys: int, now_us: int = T0_US, *, first: int = 0) -> int:
@@ -205,15 +215,76 @@ def test_leases_and_reservations_of_a_shared_counter_end_there(algorithm: Algori
     assert one(store, limit, "another", T0_US + 3 * SECOND_US, hits=3).used == 3
 
 
+@pytest.mark.parametrize("algorithm", [Algorithm.TOKEN_BUCKET, Algorithm.BUDGET])
+def test_a_key_with_its_own_counter_ends_there_while_others_share_one(algorithm: Algorithm) -> None:
+    limit = a_limit(algorithm, 10, 60)
+    store = MemoryStore(9)
+    one(store, limit, "own", hits=4, request="own")
+    short = Limit("d", Algorithm.FIXED_WINDOW, 1, Unit.SECOND, SECOND_US)
+    for at in range(10):
+        one(store, short, f"short {at}")
+    assert one(store, limit, "other", hits=5, request="other").used == 5
+    ended = take(store, [Charge(limit, "own", 1, Phase.DONE, "own")])[0]
+    assert ended.used == (1 if algorithm is Algorithm.BUDGET else 5)
+    assert take(store, [Charge(limit, "third", 1, Phase.LOOK)])[0].used == 5, "what a new key would meet"
+    assert take(store, [Charge(limit, "own", 1, Phase.DONE, "nobody")])[0].used == ended.used + 1
+
+
+def test_a_shared_counter_may_outlive_the_counters_of_its_limit() -> None:
+    limit = a_limit(Algorithm.TOKEN_BUCKET, 60, 60)
+    store = crowded(limit)
+    late_us = T0_US + 50 * SECOND_US
+    for at in range(10):
+        one(store, Limit("d", Algorithm.FIXED_WINDOW, 1, Unit.HOUR, 3600 * SECOND_US), f"hour {at}", late_us)
+    assert one(store, limit, "another", late_us, hits=30).used == 30
+    take(store, [], T0_US + 61 * SECOND_US)
+    assert one(store, limit, "another", T0_US + 61 * SECOND_US).used == 20
+    for turn in range(4):
+        take(store, [], T0_US + (100 + turn) * SECOND_US)
+    assert not one(store, limit, "another", T0_US + 200 * SECOND_US).over
+
+
+def test_there_are_no_more_shared_counters_than_places() -> None:
+    store = MemoryStore(1)
+    verdicts = [one(store, a_limit(Algorithm.SLIDING_WINDOW, amount, 60), f"{amount}") for amount in range(1, 9)]
+    assert [verdict.over for verdict in verdicts] == [False, False] + [True] * 6
+    assert (len(store), store.shared, len(store._shares)) == (1, 1, 2)
+
+
+def test_equal_limits_share_one_counter_and_one_count_of_places() -> None:
+    store = MemoryStore(2)
+    for _ in range(3):
+        assert not one(store, a_limit(Algorithm.FIXED_WINDOW, 5, 60), f"key {_}").over
+    assert one(store, a_limit(Algorithm.FIXED_WINDOW, 5, 60), "another").used == 2
+    assert (len(store), store.shared, len(store._shares)) == (2, 1, 1)
+
+
+def test_counters_are_looked_at_when_their_time_has_come_and_not_before() -> None:
+    expiry, share = Expiry(), Share(a_limit(Algorithm.FIXED_WINDOW, 1), Room(9), Room(9))
+    dues = [5_000_000, 1_000_000, 3_000_000, 1_000_000]
+    for at, due_us in enumerate(dues):
+        expiry.add(new_counter(share.limit, f"{at}", share, 0), due_us)
+    found = []
+    for now_us in range(0, 7_000_000, 10_000):
+        while (counter := expiry.due(now_us)) is not None:
+            found.append(counter.key)
+            assert 0 <= now_us - dues[int(counter.key)] <= 1 << SLOT_BITS
+        assert expiry.next_us > now_us
+    assert found == ["3", "1", "2", "0"]
+
+
 def test_what_has_run_out_is_dropped_a_few_at_a_time() -> None:
     store, limit = MemoryStore(10_000), a_limit(Algorithm.FIXED_WINDOW, 7)
-    flood(store, limit, 1000)
+    flood(store, limit, 1000, T0_US + 900_000)
+    assert (store.room.free, store.holds.free) == (9000, 10_000)
     take(store, [], T0_US + SECOND_US)
     assert len(store) == 1000
-    later_us = T0_US + 2 * SECOND_US
+    later_us = T0_US + SECOND_US + 300_000
     take(store, [], later_us)
     assert len(store) == 1000 - DROPPED_A_TURN - 2
-    for _ in range(16):
+    store.take([()] * 10, later_us, lambda _: None)
+    assert len(store) == 1000 - 2 * DROPPED_A_TURN - 2 - 20
+    for _ in range(14):
         take(store, [], later_us)
     assert len(store) == 0
     assert store.room.free == 10_000
@@ -228,7 +299,7 @@ def test_places_come_back_when_all_has_run_out(algorithm: Algorithm) -> None:
         assert store.room.free >= 0
     for turn in range(40):
         take(store, [], T0_US + (2000 + turn) * SECOND_US)
-    assert (len(store), store.room.free, store.shared, store._shares) == (0, 300, 0, {})
+    assert (len(store), store.room.free, store.shared, store._shares, store._expiry._slots) == (0, 300, 0, {}, {})
 
 
 def test_what_goes_on_is_kept() -> None:
@@ -276,6 +347,11 @@ def test_a_newer_file_goes_on_with_what_was_counted() -> None:
     one(store, a_limit(Algorithm.FIXED_WINDOW, 5), "k", hits=3)
     assert one(store, a_limit(Algorithm.FIXED_WINDOW, 9), "k").remaining == 5
     assert one(store, a_limit(Algorithm.FIXED_WINDOW, 3), "k").over
+    assert take(store, [Charge(a_limit(Algorithm.FIXED_WINDOW, 20), "k", 1, Phase.DONE)])[0].remaining == 14
+    assert take(store, [Charge(a_limit(Algorithm.FIXED_WINDOW, 21), "k", 1, Phase.LOOK)])[0].remaining == 15
+    one(store, a_limit(Algorithm.TOKEN_BUCKET, 5), "b", hits=3)
+    raised = Charge(a_limit(Algorithm.TOKEN_BUCKET, 5, burst=9), "b", 1)
+    assert [verdict.remaining for verdict in take(store, [raised, raised])] == [5, 4]
 
 
 def test_one_key_charged_for_two_windows_has_two_counters() -> None:
@@ -286,14 +362,18 @@ def test_one_key_charged_for_two_windows_has_two_counters() -> None:
         assert one(store, minute, "k").used == used
     take(store, [], T0_US + 2 * SECOND_US)
     assert one(store, minute, "k", T0_US + 2 * SECOND_US).used == 4, "also when the other's window is over"
+    more = a_limit(Algorithm.FIXED_WINDOW, 9, 60)
+    assert one(store, more, "k", T0_US + 2 * SECOND_US).remaining == 4
 
 
 def test_it_starts_and_forgets_everything_when_closed() -> None:
     store, limit = MemoryStore(9), a_limit(Algorithm.FIXED_WINDOW, 5, 60)
     asyncio.run(store.start())
     flood(store, limit, 20)
+    one(store, a_limit(Algorithm.CONCURRENCY, 1), "lease")
     asyncio.run(store.close())
-    assert (store.name, len(store), store.room.free, store.shared) == ("memory", 0, 9, 0)
+    assert (store.name, len(store), store.room.free, store.holds.free, store.shared) == ("memory", 0, 9, 9, 0)
+    take(store, [], T0_US + 3600 * SECOND_US)
     assert one(store, limit, "k").used == 1
 
 

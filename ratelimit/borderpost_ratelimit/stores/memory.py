@@ -178,9 +178,6 @@ class MemoryStore:
     def _created(self, limit: Limit, key: str, now_us: int) -> Counter:
         """Return a new counter, or the one that is shared for want of a place."""
         share = self._share(limit)
-        if share.counters.full():
-            self._drop(now_us, DROPPED_A_TURN)
-            share = self._share(limit)
         shared = share.overflow
         if share.counters.full():
             self.overflowed += 1
@@ -189,7 +186,7 @@ class MemoryStore:
             self._shares[limit] = share
         share.counters.take()
         counter = self._counters[key] = new_counter(limit, key, share, now_us)
-        if shared is not None and shared.expires_us() > now_us:
+        if shared is not None:
             counter.inherit(shared, now_us)
         due_us = counter.expires_us()
         self._expiry.add(counter, due_us if due_us > now_us else now_us + limit.window_us)
