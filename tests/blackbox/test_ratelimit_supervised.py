@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -42,8 +43,9 @@ class Gateway:
         config = small_config({"eu": ("DE", free_port())})
         del config["ranking"]
         server = {"socket": "server/limiter.sock", "drain_s": 1.0}
-        self.config = merged(config, {"limiter": {"limits": ["limits"], "watch_s": 0.05, "server": server},
-                                      "server": {"drain_s": 0.2}})  # fmt: skip
+        self.own_port = free_port()
+        limiter = {"limits": ["limits"], "watch_s": 0.05, "server": server, "admin": {"port": self.own_port}}
+        self.config = merged(config, {"limiter": limiter, "server": {"drain_s": 0.2}})
         self.start()
 
     def start(self) -> None:
@@ -80,6 +82,17 @@ class Gateway:
         told = json.loads(self.running.admin("/readyz?verbose")[1])
         return {each["name"]: each["outcome"] for each in told["checks"] if each["name"].startswith("limiter")}
 
+    def own(self, path: str) -> str:
+        """Return what the limiter's own endpoints answer; empty where nobody does."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.own_port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        except OSError:
+            return ""
+        finally:
+            connection.close()
+
     def metric(self, name: str) -> float:
         """Return a sample of the steward's metrics; 0 where there is none."""
         values = [float(line.rpartition(" ")[2]) for line in self.running.admin("/metrics")[1].splitlines()
@@ -107,6 +120,7 @@ def test_it_has_a_socket_of_its_own_and_its_metrics_are_the_stewards_to_tell(gat
     eventually(lambda: gateway.metric('hits_total{rule="shop.tenant"}') >= 1, "counted")
     assert gateway.metric("up") == 1
     assert gateway.checks() == {"limiter": "passed"}
+    assert gateway.own("/rlconfig").startswith("shop.tenant: unit=DAY")
 
 
 def test_a_mistake_in_limits_is_told_in_readiness_and_the_last_good_ones_hold(gateway: Gateway) -> None:
@@ -168,6 +182,7 @@ def test_another_configuration_of_it_replaces_it_without_a_gap(gateway: Gateway)
     assert set(codes) == {"OK"}
     assert gateway.checks() == {"limiter": "passed"}
     assert gateway.metric("up") == 1
+    eventually(lambda: gateway.own("/healthcheck") == "OK", "its endpoints moved")
 
 
 def test_what_envoy_is_told_elsewhere_needs_a_restart(gateway: Gateway) -> None:
