@@ -23,11 +23,12 @@ from borderpost.limiter.asked_in_json import asked_in_json
 from borderpost_base.errors import Problems
 from borderpost_base.world import World
 from borderpost_ratelimit.files import Book, KeyStyle, load
+from borderpost_ratelimit.limits import Unit
 from borderpost_ratelimit.stores.config import RedisStoreSpec
 from borderpost_ratelimit.stores.memory import MemoryStore
 from borderpost_ratelimit.stores.redis.store import RedisStore
 from support import ratelimit_corpus, ratelimit_json_cases
-from support.ratelimit_corpus import Answer, Recording
+from support.ratelimit_corpus import Answer, Asked, Descriptor, Recording, Run
 from support.ratelimit_differences import DIFFERENCES, FILE_DIFFERENCES, Context, context_of, explained, unexplained
 from support.ratelimit_replay import Replay, Replayed, book_of, counter_names, dump, replay, replay_on_server
 from support.ratelimit_runs import CORPUS, FILES, QUESTIONS, SETTINGS
@@ -96,6 +97,19 @@ def test_with_counters_named_as_there_none_is_apart(kind: str, tmp_path: Path, r
     found = asyncio.run(replay_on_server(recorded.run, tmp_path / "ours", store, KeyStyle.ENVOYPROXY))
     known = dataclasses.replace(context(kind), apart=frozenset())
     assert not unexplained(known, recorded.answers, found.answers)
+
+
+def test_windows_that_share_a_counter_end_each_at_its_own_time(tmp_path: Path, redis: RedisServer) -> None:
+    """By the program's names: an hour and a month that begin at one second, in one request; the counter stays."""
+    begin_s = 1_793_664_000
+    asked = Asked(begin_s, "d", (Descriptor((("k", "v"),)), Descriptor((("k", "v"),), (9, Unit.MONTH))))
+    files = {"d.yaml": "domain: d\ndescriptors: [{key: k, rate_limit: {unit: hour, requests_per_unit: 9}}]\n"}
+    store = RedisStore(RedisStoreSpec(url=redis.url, prefix=""), World(), by_second=True, told_time=True)
+    run = Run({}, files, [asked])
+    found = asyncio.run(replay_on_server(run, tmp_path / "ours", store, KeyStyle.ENVOYPROXY))
+    assert [(one.remaining, one.reset_s) for one in found.answers[0].statuses] == [(8, 3_600), (7, 2_592_000)]
+    with redis.client as client:
+        assert client.ttl(f"d_k_v_{begin_s}") > 2_500_000
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"ambiguous", "odd"}])
