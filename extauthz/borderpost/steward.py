@@ -261,36 +261,38 @@ class Steward:
             self._tell_observed()
             self._certificates.replace(loaded.config.server)
             broken = self._certificates.take()
-            await self._follow_limiter(loaded.config)
+            told = await self._follow_limiter(loaded.config)
             if all(seat.settings == settings for seat in self._supervisor.seats):
-                self._note_outcome("taken", "kept", () if broken is None else (broken,))
+                self._note_outcome("taken", "kept", told if broken is None else (*told, broken))
             else:
-                await self._replace_workers("taken", settings)
+                await self._replace_workers("taken", settings, told)
 
-    async def _follow_limiter(self, config: Config) -> None:
+    async def _follow_limiter(self, config: Config) -> Sequence[BorderpostError]:
+        """Have the limiter run as the configuration says; return why it does not."""
         try:
             if await self._limiter.replace(config):
                 self._log.info("the limiter follows the configuration")
         except (BorderpostError, OSError) as error:
-            self._uptake.refused("limiter", as_told(error))
-        else:
-            self._uptake.taken("limiter", anew=False)
+            return self._uptake.refused("limiter", as_told(error))
+        self._uptake.taken("limiter", anew=False)
+        return ()
 
     async def _start_anew(self) -> None:
         async with self._reloading:
             await self._replace_workers("kept", settings_of(self._config).write(self._runtime))
 
-    async def _replace_workers(self, configuration: str, settings: str) -> None:
+    async def _replace_workers(self, configuration: str, settings: str, told: Sequence[BorderpostError] = ()) -> None:
         self._log.info("workers are replaced", settings=settings)
         try:
             grace_s = self._config.server.drain_s + _KILL_AFTER_DRAIN_S
             await self._supervisor.replace_all(settings, grace_s=grace_s)
             clear_settings(self._runtime, KIND, but=settings)
         except (BorderpostError, OSError) as error:
-            self._note_outcome(configuration, "not replaced", self._uptake.refused("workers", as_told(error)))
+            problems = self._uptake.refused("workers", as_told(error))
+            self._note_outcome(configuration, "not replaced", (*told, *problems))
             return
         self._uptake.taken("workers")
-        self._note_outcome(configuration, "replaced", ())
+        self._note_outcome(configuration, "replaced", told)
 
     def _note_outcome(self, configuration: str, workers: str, problems: Sequence[BorderpostError]) -> None:
         """Leave word for whoever asked (`borderpost reload`)."""

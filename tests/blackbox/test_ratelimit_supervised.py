@@ -202,6 +202,8 @@ def test_a_successor_that_cannot_run_leaves_the_one_before_it_serving(gateway: G
     with gateway.channel() as channel:
         assert asker(channel)(("tenant", "before")).overall_code == OK
     assert "BP0607" in gateway.running.admin("/readyz")[1]
+    outcome = json.loads((gateway.directory / "state" / "reload.json").read_text())
+    assert [problem["code"] for problem in outcome["problems"]] == ["BP0607"]
     del gateway.config["limiter"]["global_store"]
     gateway.reload({})
     assert gateway.checks() == {"limiter": "passed"}

@@ -20,8 +20,8 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP0603",
         "worker keeps dying",
-        "A worker process ended several times within a short while of its start.",
-        "See the worker's own log lines above; the steward goes on restarting it with growing pauses.",
+        "A worker process, or the limiter, ended several times within a short while of its start.",
+        "See its own log lines above; the steward goes on restarting it with growing pauses.",
     ),
     ErrorSpec(
         "BP0604",
@@ -46,8 +46,8 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP0607",
         "worker not replaced",
-        "The configuration changes what workers are started with, and a worker started with it did not get ready.",
-        "The worker before it serves on. See the log lines of the one that was to follow, mend, and reload again.",
+        "The configuration changes what a worker or the limiter is started with, and one started with it did not get ready.",
+        "The one before it serves on. See the log lines of the one that was to follow, mend, and reload again.",
     ),
     ErrorSpec(
         "BP0608",
