@@ -9,13 +9,16 @@ from typing import Any, cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from borderpost.health import Outcome
 from borderpost.limiter.stores import Stores
 from borderpost.limiter.tally import Tally
 from borderpost_base import metrics as base_metrics
 from borderpost_base.metrics import METRICS, Metrics, exposition, limiter_metrics
+from borderpost_ratelimit.charges import Charge
 from borderpost_ratelimit.statistics import RuleCounts, Statistics
 from borderpost_ratelimit.stores.memory import MemoryStore
 from borderpost_wire.engine import Counters, Engine
+from support.ratelimit_parts import NOW_US, limit_of
 
 
 class Stage:
@@ -122,6 +125,18 @@ def test_rules_beyond_the_bound_are_told_together(stage: Stage, monkeypatch: pyt
         stage.statistics.of_rule(f"shop.rule_{number}").total_hits = 1
     told = stage.told()
     assert (told["hits_total shop.rule_0"], told["hits_total other"], len(told)) == (1, 2, 4)
+
+
+def test_memory_without_room_for_new_keys_is_counted_and_a_warning() -> None:
+    memory = MemoryStore(2)
+    stores = Stores(memory, memory, {}, {})
+    limit = limit_of(5)
+    memory.take([(Charge(limit, "a", 1),), (Charge(limit, "b", 1),)], NOW_US, lambda _: None)
+    assert stores.checks() == []
+    memory.take([(Charge(limit, "c", 1),), (Charge(limit, "d", 1),)], NOW_US, lambda _: None)
+    (check,) = stores.checks()
+    assert (check.name, check.outcome, check.holds) == ("limiter/memory", Outcome.WARNING, True)
+    assert (memory.shared, memory.overflowed) == (1, 2)
 
 
 def test_many_rules_are_told_a_few_at_a_time(stage: Stage) -> None:

@@ -35,8 +35,14 @@ class Stores(NamedTuple):
     """Each store on servers, by its scope."""
 
     def checks(self) -> list[Check]:
-        """Return a warning for each store that is away: its limits go on as their files say for that time."""
+        """Return a warning for each store that is away: its limits go on as their files say for that time.
+
+        And one while memory has no room for a new key's counter: such keys are counted together.
+        """
         found = []
+        if self.memory.shared:
+            detail = f"no room for new keys of {self.memory.shared} limits: they are counted together"
+            found.append(Check("limiter/memory", Outcome.WARNING, detail))
         for scope, guarded in self.guarded.items():
             away_s = guarded.standing().away_us / 1e6
             if away_s:
