@@ -46,7 +46,7 @@ TABLE: tuple[ErrorSpec, ...] = (
     ErrorSpec(
         "BP0607",
         "worker not replaced",
-        "The configuration changes what a worker or the limiter is started with, and one started with it did not get ready.",
+        "The configuration changes what workers or the limiter are started with, and one did not get ready with it.",
         "The one before it serves on. See the log lines of the one that was to follow, mend, and reload again.",
     ),
     ErrorSpec(
