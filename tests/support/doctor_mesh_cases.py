@@ -25,6 +25,7 @@ from support.doctor_mesh_parts import (
     beside,
     beside_judged,
     by_the_header,
+    charging,
     decided,
     delegated,
     followed,
@@ -50,15 +51,17 @@ from support.doctor_mesh_parts import (
     with_strip,
     wrong_listener,
 )
+from support.doctor_probes import eventually
 from support.istio_lab import resource
 from support.istio_patches import at_filter, patch_of, region_cluster, service_entry
 from support.istio_wiring import MeshWiring
-from support.stub_processor import EndCleanly, StubProcessor, route_to
+from support.stub_processor import OVER_LIMIT, WITHIN_LIMIT, EndCleanly, StubProcessor, route_to
 from support.upstreams import Behaviour
 
 TO_HOST: list[Header] = [("host", HOST)]
 SPOOF: list[Header] = [*TO_HOST, (CLUSTER_HEADER, region_cluster(US))]
 
+_USED = "%DYNAMIC_METADATA(usage:total_tokens)%"
 _KNOWN = Setting(clusters={region_cluster(region): region for region in (EU, US)})
 
 
@@ -129,6 +132,18 @@ def goes_unlimited(mesh: MeshWiring) -> bool:
     mesh.go(EU)
     mesh.send(TO_HOST)
     return bool(mesh.served)
+
+
+def is_charged(mesh: MeshWiring) -> bool:
+    """Say whether a request that a limit refuses is charged at its end."""
+    mesh.go(EU)
+    mesh.stub.limits.clear()
+    mesh.stub.limit_answer = OVER_LIMIT
+    try:
+        assert mesh.send(TO_HOST).status == 429
+    finally:
+        mesh.stub.limit_answer = WITHIN_LIMIT
+    return eventually(lambda: len(mesh.stub.limits) > 1)
 
 
 def follows_redirects(mesh: MeshWiring) -> bool:
@@ -248,6 +263,11 @@ CASES: Mapping[str, Case] = {
     "redirects are followed": Case(("BPD067",), redirected, follows_redirects),
     "a limit that fails open": Case(
         ("BPD069",), lambda mesh, bad: followed(mesh, *limiter(failure_mode_deny=not bad)), goes_unlimited
+    ),
+    "a charge that refused requests pay": Case(
+        ("BPD100",),
+        lambda mesh, bad: followed(mesh, *charging({} if bad else {"hits_addend": {"format": _USED}})),
+        is_charged,
     ),
     "another team's route for the host": Case(
         ("BPD070", "BPD071"),

@@ -170,6 +170,28 @@ def limiter(**settings: Any) -> list[dict[str, Any]]:
     return [patch_of("limits", added(cluster), before_the_router(limit)), on_route({"route": actions})]
 
 
+def charging(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a rate limit whose service is Borderpost's cluster, with a charge at a request's end."""
+    config = {
+        "@type": f"{_HTTP}.ratelimit.v3.RateLimit",
+        "domain": "models",
+        "timeout": "1s",
+        "failure_mode_deny": True,
+        "rate_limit_service": {
+            "grpc_service": {"envoy_grpc": {"cluster_name": SERVER_CLUSTER}},
+            "transport_api_version": "V3",
+        },
+    }
+    each = {"actions": [{"generic_key": {"descriptor_value": "all"}}]}
+    limits = [each, {**each, "apply_on_stream_done": True, **settings}]
+    own = {"@type": f"{_HTTP}.ratelimit.v3.RateLimitPerRoute", "rate_limits": limits}
+    limit = {"name": "envoy.filters.http.ratelimit", "typed_config": config}
+    return [
+        patch_of("limits", before_the_router(limit)),
+        on_route({"typed_per_filter_config": {"envoy.filters.http.ratelimit": own}}),
+    ]
+
+
 def mixed(mesh: MeshWiring, *, bad: bool, **policy: Any) -> Made:
     """Return a region's host that has an endpoint of another region too, with outlier detection; or neither."""
     found = [one for one in followed(mesh) if one["metadata"]["name"] != EU]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from borderpost.manifests.tree import Node
 from borderpost.reports.finding import Finding, Level
 from borderpost_base.names import EXT_PROC_FILTER, HEADER_PREFIX, OBSERVE_FILTER
+from borderpost_envoy.doctor.charges import bare_charges, ignored_charges
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.plan import SERVER_CLUSTER
 from borderpost_istio.doctor.mesh import ADDS, OUR_FILTERS, Mesh, Patch
@@ -18,6 +19,8 @@ from borderpost_istio.doctor.rules.traffic import MIRRORED, RETRY_REMOTE
 _EXT_PROC = "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor"
 _EXT_AUTHZ = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
 _RATE_LIMIT = "envoy.extensions.filters.http.ratelimit.v3.RateLimit"
+_LIMITS = "envoy.extensions.filters.http.ratelimit.v3."
+"""Of the messages whose `rate_limits` Envoy takes `hits_addend` from."""
 _DEFAULT_NAME = "envoy.filters.http.ext_proc"
 _MANAGER = "envoy.filters.network.http_connection_manager"
 _REMOVALS = frozenset(
@@ -110,6 +113,9 @@ def _within(patch: Patch, *, is_ours: bool) -> Iterator[Finding]:
                 elif key in OUR_FILTERS:
                     yield from _per_route(patch, key, own, is_ours=is_ours)
         message = Message(node)
+        wrong = bare_charges if message.type_name.startswith(_LIMITS) else ignored_charges
+        for charge, detail in wrong(message.content):
+            yield finding(rules.CHARGED_BARE, detail, charge.node, patch.owner)
         for mirror in message.each("request_mirror_policies"):
             detail = f"the patch of {patch.subject} mirrors requests."
             yield finding(MIRRORED, detail, mirror.node, patch.owner)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from borderpost.reports.finding import Level, Rule
 from borderpost_envoy.doctor.addresses import is_loopback
+from borderpost_envoy.doctor.charges import bare_charges, ignored_charges
 from borderpost_envoy.doctor.checks import ACCESS_LOGS, ADMIN, RATE_LIMITS, Hit, check
 from borderpost_envoy.doctor.message import Message
 from borderpost_envoy.doctor.model import HttpFilter, Manager
@@ -19,8 +20,6 @@ _PERSONAL = re.compile(
     re.IGNORECASE,
 )
 """Substitutions that write who a client is, or what proves it."""
-_OF_THE_REQUEST = re.compile(r"%(?:REQ|REQ_WITHOUT_QUERY|BYTES_RECEIVED|DURATION)\b", re.IGNORECASE)
-"""Substitutions that have a value whatever became of the request."""
 _OWN_FORMATS = ("log_format", "format", "json_format", "typed_json_format")
 
 
@@ -120,34 +119,16 @@ def charges_what_was_used(scene: Scene) -> Iterator[Hit]:
     """Look at charges, wherever rate limits stand."""
     for manager in scene.guarded:
         for _, host, route in scene.asking(manager):
-            yield from _ignored(host.message, f"virtual host {host.name}")
-            yield from _ignored(route.action, f"virtual host {host.name}, route {route.label}")
+            for holder, subject in (
+                (host.message, f"virtual host {host.name}"),
+                (route.action, f"virtual host {host.name}, route {route.label}"),
+            ):
+                yield from (Hit(limit, subject, told) for limit, told in ignored_charges(holder))
     for manager, one in _limiters(scene):
-        yield from _bare(one.config, f"listener {manager.label}: filter {one.name}")
+        subject = f"listener {manager.label}: filter {one.name}"
+        yield from (Hit(limit, subject, told) for limit, told in bare_charges(one.config))
         for each in scene.overrides(manager, one.name):
-            yield from _bare(each.config, each.subject)
-
-
-def _ignored(holder: Message, subject: str) -> Iterator[Hit]:
-    for limit in holder.each("rate_limits"):
-        if limit.get("hits_addend").present:
-            yield Hit(limit, subject, "`hits_addend` is ignored here: each request is charged 1.")
-        elif limit.flag("apply_on_stream_done"):
-            yield Hit(limit, subject, "`apply_on_stream_done` charges 1 for each request, refused ones too.")
-
-
-def _bare(holder: Message, subject: str) -> Iterator[Hit]:
-    for limit in holder.each("rate_limits"):
-        if not limit.flag("apply_on_stream_done"):
-            continue
-        hits = limit.get("hits_addend")
-        number, used = hits.number("number"), hits.text("format")
-        if used is None and number is None:
-            yield Hit(limit, subject, "`apply_on_stream_done` without `hits_addend` charges refused requests 1.")
-        elif used is None and number:
-            yield Hit(limit, subject, f"`apply_on_stream_done` charges {number:g} for refused requests too.")
-        elif used is not None and _OF_THE_REQUEST.search(used):
-            yield Hit(limit, subject, f"`{used}` is charged for refused requests too.")
+            yield from (Hit(limit, each.subject, told) for limit, told in bare_charges(each.config))
 
 
 def _limiters(scene: Scene) -> Iterator[tuple[Manager, HttpFilter]]:

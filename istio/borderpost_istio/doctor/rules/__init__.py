@@ -1,4 +1,4 @@
-"""What the doctor can find in Kubernetes objects: every rule once, BPD050 to BPD099."""
+"""What the doctor can find in Kubernetes objects: every rule once, BPD050 to BPD100."""
 
 from __future__ import annotations
 

@@ -137,6 +137,14 @@ RATE_LIMIT_OPEN: Final = Rule(
     "Say `failure_mode_deny: true`.",
     Level.WARNING,
 )
+CHARGED_BARE: Final = Rule(
+    "BPD100",
+    "a charge at the end of a request is not what it seems",
+    "`apply_on_stream_done` fires for requests that a limit refused, too, and a charge without `hits_addend` is 1. On "
+    "a route's own `rate_limits` Envoy ignores `hits_addend` without a word.",
+    "Give the charge `hits_addend.format` from the response's metadata, without which Envoy sends nothing, or "
+    "`number: 0` where the end alone is to be told; in RateLimitPerRoute or the filter's own `rate_limits`.",
+)
 
 RULES: Final = (
     PATCH_MATCHES_NOTHING,
@@ -158,4 +166,5 @@ RULES: Final = (
     INTERNAL_REDIRECT,
     UPGRADES,
     RATE_LIMIT_OPEN,
+    CHARGED_BARE,
 )

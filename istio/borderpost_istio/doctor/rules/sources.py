@@ -67,6 +67,7 @@ SOURCES: Final = {
     "BPD097": _ENVOY_GATEWAY,
     "BPD098": _ENVOY_FILTER,
     "BPD099": "https://kubernetes.io/docs/reference/using-api/",
+    "BPD100": f"{_ENVOY}/configuration/http/http_filters/rate_limit_filter",
 }
 """The page of Istio's, Envoy's or Kubernetes' documentation, by rule."""
 
