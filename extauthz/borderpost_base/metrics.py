@@ -183,7 +183,7 @@ class Metrics:
     limiter_shadowed_requests_total = counter(
         "limiter", "Questions answered OK only because everything is in shadow mode (global_shadow_mode)."
     )
-    limiter_domain_not_found_total = counter("limiter", "Questions about a domain that no file names.", "domain")
+    limiter_domain_not_found_total = counter("limiter", "Descriptors of a domain that no file names.", "domain")
     limiter_unrecorded_total = counter("limiter", "Refusals whose record did not become durable.")
     limiter_hits_total = counter(
         "limiter", "Hits that were asked for, by rule (total_hits).", "rule", values_max=_RULES

@@ -85,10 +85,6 @@ class Statistics:
         """Requests that got an error because the store had no answer, by reason; together `redis_error`."""
         self.global_shadow_mode = 0
         """Requests that passed only because everything is in shadow mode."""
-        self.config_load_success = 0
-        """Sets of limits files that were taken."""
-        self.config_load_error = 0
-        """Sets of limits files that were not."""
         self.unrecorded = 0
         """Refusals whose record did not become durable."""
         self._near_limit_ratio = near_limit_ratio
