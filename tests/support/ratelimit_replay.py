@@ -52,12 +52,12 @@ def settings_of(environ: Mapping[str, str]) -> ServiceSettings:
     )
 
 
-def book_of(files: Mapping[str, str], directory: Path, style: KeyStyle) -> Book:
-    """Write limits files into an empty directory and load them as they are. Raises Problems."""
+def book_of(run: Run, directory: Path, style: KeyStyle) -> Book:
+    """Write a run's limits files into a directory, which is made, and load them as they are. Raises Problems."""
     directory.mkdir()
-    for name, text in files.items():
+    for name, text in run.files.items():
         (directory / name).write_text(text, encoding="utf-8", newline="")
-    return load([directory], key_style=style)
+    return load([directory], key_style=style, merge_domains=run.settings.get("MERGE_DOMAIN_CONFIG") == "true")
 
 
 class Replay:
@@ -69,7 +69,7 @@ class Replay:
         ratio = float(run.settings.get("NEAR_LIMIT_RATIO", NEAR_LIMIT_RATIO))
         self._statistics = Statistics(near_limit_ratio=ratio, value_names_max=1 << 20)
         self.service = RateLimitService(
-            rules=book_of(run.files, directory, style), store=store, world=World(clock=self._clock),
+            rules=book_of(run, directory, style), store=store, world=World(clock=self._clock),
             statistics=self._statistics, settings=settings_of(run.settings),
         )  # fmt: skip
 

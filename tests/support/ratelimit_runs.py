@@ -25,11 +25,21 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "quota": {**_HEADERS, **_METADATA, "QUOTA_MODE": "true"},
     "ambiguous": {},
     "counted": {},
+    "merged": {"MERGE_DOMAIN_CONFIG": "true"},
     "near": {"NEAR_LIMIT_RATIO": "0.5", "LIMIT_LIMIT_HEADER": "x-limit", **_HEADERS},
 }
 """Environment of each kind of run."""
 
-_RECORDED = {"plain": 700, "told": 120, "shadow": 150, "quota": 100, "ambiguous": 350, "near": 150, "counted": 400}
+_RECORDED = {
+    "plain": 700,
+    "told": 120,
+    "shadow": 150,
+    "quota": 100,
+    "ambiguous": 350,
+    "near": 150,
+    "counted": 400,
+    "merged": 150,
+}
 """Requests of each recorded run."""
 _ODD = """\
 domain: odd
@@ -51,7 +61,7 @@ descriptors:
 def run_of(kind: str, seed: int, *, domains: int, requests: int) -> Run:
     """Return a run of a kind."""
     traffic = Traffic(seed, ambiguous=kind == "ambiguous", own_limits=kind != "counted")
-    return traffic.run(SETTINGS[kind], domains=domains, requests=requests)
+    return traffic.run(SETTINGS[kind], domains=domains, requests=requests, merged=kind == "merged")
 
 
 def recorded() -> dict[str, Run]:

@@ -47,15 +47,18 @@ class Traffic:
         self._values = _AMBIGUOUS_VALUES if ambiguous else _VALUES
         self._prefixes = ("", "b") if ambiguous else _PREFIXES
 
-    def run(self, settings: Mapping[str, str], *, domains: int, requests: int) -> Run:
-        """Return a run over so many files, one domain each, and so many requests."""
+    def run(self, settings: Mapping[str, str], *, domains: int, requests: int, merged: bool = False) -> Run:
+        """Return a run over so many domains and so many requests; one file a domain, or two that are `merged`.
+
+        The program takes files in no certain order, and the first wildcard that fits; so one of two has all of them.
+        """
         trees = {f"domain-{number}": self._level(0) for number in range(domains)}
-        files = {
-            f"{domain}.yaml": yaml.safe_dump(
-                {"domain": domain, "descriptors": tree}, sort_keys=False, allow_unicode=True
-            )
-            for domain, tree in trees.items()
-        }
+        files = {}
+        for domain, tree in trees.items():
+            some = [one for one in tree[1::2] if merged and "*" not in one.get("value", "")]
+            files[f"{domain}.yaml"] = _file(domain, [one for one in tree if one not in some])
+            if some:
+                files[f"{domain}-more.yaml"] = _file(domain, some)
         return Run(settings, files, list(self._asked(trees, requests)))
 
     def _maybe(self, probability: float) -> bool:
@@ -156,3 +159,7 @@ class Traffic:
         if value.endswith("*"):
             return one["key"], value[:-1] + self._chance.choice(("", "a", "b", "Ω"))
         return one["key"], value
+
+
+def _file(domain: str, descriptors: list[Tree]) -> str:
+    return yaml.safe_dump({"domain": domain, "descriptors": descriptors}, sort_keys=False, allow_unicode=True)

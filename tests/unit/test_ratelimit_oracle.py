@@ -62,7 +62,7 @@ def recording(kind: str) -> Recording:
 def context(kind: str) -> Context:
     run = recording(kind).run
     with tempfile.TemporaryDirectory() as name:
-        book, theirs = (book_of(run.files, Path(name) / style.value, style) for style in KeyStyle)
+        book, theirs = (book_of(run, Path(name) / style.value, style) for style in KeyStyle)
     return context_of(run, book, theirs)
 
 

@@ -38,7 +38,7 @@ def test_ours_answers_and_counts_as_the_real_program_does(kind: str, tmp_path: P
     (tmp_path / "oracle").mkdir()
     recorded = record(run, tmp_path / "oracle")
     found = replay(run, tmp_path / "ours", MemoryStore(COUNTERS_MAX), KeyStyle.LENGTHS)
-    book, theirs = (book_of(run.files, tmp_path / style.value, style) for style in KeyStyle)
+    book, theirs = (book_of(run, tmp_path / style.value, style) for style in KeyStyle)
     assert not unexplained(context_of(run, book, theirs), recorded.answers, found.answers), f"seed {SEED}"
     if kind == "counted":
         counters = {name: count for name, count in recorded.counters.items() if name.startswith("rate_limit.")}
