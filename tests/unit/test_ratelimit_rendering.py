@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from borderpost.cli.envoy_plan import rate_limit_of
+from borderpost.cli.main import main
 from borderpost.config.load import Loaded, load_config
 from borderpost.config.rate_limit import RateLimitSpec
 from borderpost.worker_settings import settings_of
@@ -197,6 +198,13 @@ def test_the_limiter_inside_is_asked_at_its_own_door(tmp_path: Path) -> None:
     assert [error.code for error in refused(tmp_path, rate_limit=inside, limiter=limiter)] == ["BP1672"]
     limiter["server"] = {"listen": "tcp", "tls": {"certificate": "c", "key": "k"}}
     assert "BP1672" in [error.code for error in refused(tmp_path, rate_limit=inside, limiter=limiter)]
+
+
+def test_envoy_gateway_is_not_given_what_it_cannot_keep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load(tmp_path, rate_limit=WHOLE)
+    words = ["--gateway", "ai/ai", "--listener", "http", "--upstream", "eu-1=192.0.2.1:80", "-c"]
+    assert main(["render", "envoy-gateway", *words, str(tmp_path / "borderpost.yaml")]) == 2
+    assert "BP1422" in capsys.readouterr().err
 
 
 def test_workers_are_told_which_facts_answers_tell(tmp_path: Path) -> None:
