@@ -7,6 +7,7 @@ from typing import Final
 from borderpost_ratelimit.charges import Unanswered
 
 SPOILT: Final = Unanswered("garbage", "a reply that our script does not give")
+AWAY: Final = Unanswered("unreachable", "there is no connection")
 _REASONS: Final = {
     "BUSY": "busy",
     "CLUSTERDOWN": "unreachable",

@@ -13,6 +13,7 @@ from borderpost_ratelimit.stores.redis.batch import Batch
 from borderpost_ratelimit.stores.redis.connecting import CONNECT_ERRORS, ask_once
 from borderpost_ratelimit.stores.redis.names import Names
 from borderpost_ratelimit.stores.redis.replies import SPOILT
+from borderpost_ratelimit.stores.redis.sending import Sender
 from borderpost_ratelimit.stores.redis.sentinel import Sentinels
 from borderpost_ratelimit.stores.redis.server import Fixed, Server, Whereabouts
 from borderpost_ratelimit.stores.redis.slots import REDIS_CLUSTER_HASH_SLOTS, moved_to, primaries
@@ -60,7 +61,7 @@ class OneServer(Servers):
     """One server, wherever it is."""
 
     def __init__(self, spec: RedisStoreSpec, names: Names, world: World) -> None:
-        self._server = self.alone = Server(_whereabouts(spec), spec, names, mono_us=world.clock.mono_us)
+        self._server = self.alone = Server(_whereabouts(spec), spec, Sender(names, world.clock.mono_us))
 
     async def start(self) -> None:
         """Connect; a server that does not answer is tried again later."""
@@ -140,7 +141,7 @@ class Cluster(Servers):
             return
         if not moved.asking:
             self._by_slot[moved.slot] = server
-        server.send(batch, asking=moved.asking)
+        server.sender.send(batch, asking=moved.asking)
 
     async def _tend(self) -> None:
         while True:
@@ -170,7 +171,7 @@ class Cluster(Servers):
 
     async def _adopt(self, found: dict[Endpoint, list[range]]) -> None:
         new = {
-            endpoint: Server(Fixed(endpoint), self._spec, self._names, mono_us=self._mono_us, moved=self._moved)
+            endpoint: Server(Fixed(endpoint), self._spec, Sender(self._names, self._mono_us, self._moved))
             for endpoint in found
             if endpoint not in self._servers
         }

@@ -42,6 +42,8 @@ class RedisStore:
         )
         self.servers = servers_of(spec, self._names, world)
         """Who is asked."""
+        alone = self.servers.alone
+        self._alone = alone.sender if alone is not None else None
         self._by_second = by_second
         self._told_time = told_time
         self._mono_us = world.clock.mono_us
@@ -104,15 +106,15 @@ class RedisStore:
 
     def _ask(self, charges: tuple[Charge, ...], waiter: Waiter, index: int, now_us: int) -> None:
         """Add a request to the batch of who counts it; in parts where those are several."""
-        alone = self.servers.alone
+        alone = self._alone
         if alone is not None:
             alone.gather(0, now_us if self._told_time else 0).add(charges, waiter, index)
             return
         by_slot: dict[int, list[int]] = {}
         for place, charge in enumerate(charges):
             by_slot.setdefault(key_slot(self._names.place(charge, now_us)), []).append(place)
-        if len(by_slot) == 1:
-            self._ask_slot(next(iter(by_slot)), charges, waiter, index, now_us)
+        if len(by_slot) < 2:
+            self._ask_slot(next(iter(by_slot), 0), charges, waiter, index, now_us)
             return
         joined = Joined(charges, tuple(by_slot.values()), waiter, index, functools.partial(self._undo, now_us=now_us))
         for number, slot in enumerate(by_slot):
@@ -124,11 +126,14 @@ class RedisStore:
             waiter.give(index, NOBODY)
             return
         named_us = now_us if self._by_second else 0
-        server.gather(slot, now_us if self._told_time else 0, named_us).add(charges, waiter, index)
+        server.sender.gather(slot, now_us if self._told_time else 0, named_us).add(charges, waiter, index)
 
     def _push(self) -> None:
+        if self._alone is not None:
+            self._alone.push()
+            return
         for server in self.servers.all():
-            server.push()
+            server.sender.push()
 
     def _undo(self, charges: tuple[Charge, ...], now_us: int) -> None:
         """Make charges that nobody waits for."""
