@@ -37,6 +37,9 @@ ASKED: dict[str, Any] = {
 """Each test names itself in `x-test`, and so has counters of its own."""
 
 
+CROWD = "inference.requests_crowd.place"
+
+
 def _rule(key: str, *, value: str = "", **limit: Any) -> dict[str, Any]:
     return {"key": key, **({"value": value} if value else {}), "limits": [limit]}
 
@@ -48,6 +51,9 @@ LIMITS: dict[str, Any] = {
         {"key": "requests", "value": "by-place", "descriptors": [
             _rule("place", value="DE", algorithm="fixed_window", amount=2, every="day"),
             _rule("place", algorithm="fixed_window", amount=100, every="day"),
+        ]},
+        {"key": "requests", "value": "crowd", "descriptors": [
+            _rule("place", algorithm="token_bucket", amount=1, every="day", burst=50),
         ]},
         {"key": "open", "value": "one-at-a-time", "descriptors": [
             _rule("to", algorithm="concurrency", amount=1, hold="10m"),
@@ -95,6 +101,21 @@ def test_a_refusal_is_recorded_under_the_id_of_the_decision_that_let_it_pass(lim
     eventually(lambda: statuses(limited).get(refused["req"]["decision"]) == 429, "Envoy's own log names it too")
     (named,) = recorded(limited, "limits.activate")
     assert named["domains"] == 1 and named["seq"] < refused["seq"]
+
+
+def test_of_many_at_once_exactly_the_limit_passes_and_each_refusal_is_accounted_for(limited: Gateway) -> None:
+    seen = limited.load([GERMAN], count=300, concurrency=32, headers=lambda _number: [("x-test", "crowd")])
+    assert seen.statuses == {200: 50, 429: 250}
+
+    def accounted() -> int:
+        singly = sum(each["rule"] == CROWD for each in recorded(limited, "limit.refuse"))
+        several: int = sum(each["rules"].get(CROWD, 0) for each in recorded(limited, "limit.refusals"))
+        return singly + several
+
+    eventually(lambda: accounted() == 250, "each refusal is recorded, or counted in a record")
+    named = [each["req"]["decision"] for each in recorded(limited, "limit.refuse") if each["rule"] == CROWD]
+    routed = {f"{each['epoch']}{each['seq']:012x}" for each in limited.decisions() if each["out"]["action"] == "route"}
+    assert len(set(named)) == len(named) and set(named) <= routed
 
 
 def statuses(gate: Gateway) -> dict[str, int]:
