@@ -108,7 +108,7 @@ def test_of_many_at_once_exactly_the_limit_passes_and_each_refusal_is_accounted_
     assert seen.statuses == {200: 50, 429: 250}
 
     def accounted() -> int:
-        singly = sum(each["rule"] == CROWD for each in recorded(limited, "limit.refuse"))
+        singly: int = sum(each["rule"] == CROWD for each in recorded(limited, "limit.refuse"))
         several: int = sum(each["rules"].get(CROWD, 0) for each in recorded(limited, "limit.refusals"))
         return singly + several
 
