@@ -96,6 +96,9 @@ class LimiterHold:
         """Have the limiter drain and end."""
         if self._section is not None:
             await self._end(self._section)
+
+    def close(self) -> None:
+        """Let go of the page, once nothing beats any more."""
         self._page.close()
 
     def beat(self, mono_us: int) -> None:

@@ -195,6 +195,7 @@ class Steward:
             task.cancel()
         await asyncio.gather(admin, *background, return_exceptions=True)
         self._page.close()
+        self._limiter.close()
         self._log.info("stopped")
 
     async def _serve_admin(self) -> None:

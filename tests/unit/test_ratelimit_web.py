@@ -127,6 +127,8 @@ def test_headers_are_told_as_texts(tmp_path: Path) -> None:
         b'{"descriptors": {}}', b'{"descriptors": [7]}', b'{"descriptors": [{"entries": [7]}]}',
         b'{"domain":"shop","descriptors":[{"entries":[{"key":"tenant","value":7}]}]}',
         b'{"domain":"shop","descriptors":[{"entries":[{"key":"tenant","value":"\\ud800"}]}]}',
+        b'{"domain":"shop","descriptors":[{"\\udfff":1}]}', b'{"domain":"shop","hits_addend":NaN}',
+        b'{"domain":"shop","hits_addend":1e400}', b'{"domain":"shop","hits_addend":18446744073709551616}',
         b'{"domain":"shop","descriptors":[{"entries":[]}]}', b'{"domain":"","descriptors":[]}',
         b'{"domain":"shop","hits_addend":-1}', b'{"domain":"shop","hits_addend":4294967296}',
         b'{"domain":"shop","descriptors":[{"entries":[{"key":"t","value":"v"}],"limit":{"unit":"FORTNIGHT"}}]}',
