@@ -58,6 +58,18 @@ def test_no_request_waits_beyond_the_bound_and_none_once_the_breaker_is_open() -
     assert waits[opened_at - 1] == 1000
 
 
+def test_each_batch_has_its_own_bound() -> None:
+    outage = Outage()
+    outage.store.hanging = True
+    first = outage.one(limit_of(5))
+    outage.advance(6000)
+    second = outage.one(limit_of(5))
+    outage.advance(5000)
+    assert (first.waited_us, second.waited_us) == (BOUND_US, None)
+    outage.advance(5000)
+    assert second.waited_us == BOUND_US
+
+
 def test_a_batch_is_given_up_as_a_whole_and_its_answers_keep_their_order() -> None:
     outage = Outage()
     outage.store.hanging = True
@@ -153,6 +165,16 @@ def test_a_bucket_has_drained_since_the_store_spoke_of_it() -> None:
     outage.open()
     outage.advance(4_000_000)
     assert [outage.one(limit).verdict.over for _ in range(6)] == [False] * 4 + [True] * 2
+
+
+def test_a_sliding_window_has_not_slid_further_than_it_has() -> None:
+    outage = Outage()
+    limit = limit_of(10, algorithm=Algorithm.SLIDING_WINDOW)
+    outage.advance(MINUTE_US - outage.clock.now_us % MINUTE_US + 40_000_000)
+    outage.one(limit, 10)
+    outage.open()
+    outage.advance(30_000_000)  # 10 seconds into the next window, where 10 × 50 ÷ 60 of it still count
+    assert [outage.one(limit).verdict.over for _ in range(3)] == [False, True, True]
 
 
 def test_what_the_store_said_of_a_window_that_has_ended_counts_no_longer() -> None:
@@ -284,6 +306,18 @@ def test_the_windows_of_debts_end_by_the_stores_clock() -> None:
     outage.back()
     assert outage.clock.now_us // MINUTE_US == minute
     assert outage.one(limit).verdict.used == 1
+
+
+def test_what_is_owed_is_told_by_the_limits_of_the_newest_file() -> None:
+    outage = Outage()
+    old, new = limit_of(20), limit_of(50)
+    outage.open()
+    outage.one(old, 2)
+    outage.one(new, 3)
+    outage.back()
+    outage.one(limit_of(5), key="brings it along")
+    told = [charge for charges in outage.store.asked for charge in charges if charge.key == "k"]
+    assert [(charge.limit, charge.hits) for charge in told] == [(new, 5)]
 
 
 def test_a_buckets_debt_drains_while_the_store_is_away() -> None:

@@ -153,6 +153,29 @@ def test_the_store_is_started_and_closed_once_and_what_waits_is_answered() -> No
     assert fleet.guard.standing().opened == 0, "an end is no outage"
 
 
+def test_a_store_that_forgets_whom_it_owes_an_answer_leaves_nobody_waiting() -> None:
+    fleet = Fleet()
+
+    async def forget() -> None:
+        """Close without a word."""
+
+    fleet.servers.close = forget  # type: ignore[method-assign]
+    for server in fleet.servers.each:
+        server.hanging = True
+    asked = [fleet.ask((Charge(limit_of(5), key, 1),)) for key in "abc"]
+    asyncio.run(fleet.guard.close())
+    assert [sources(one) for one in asked] == [[["estimate"]]] * 3
+
+
+def test_what_one_server_said_is_known_of_a_counter_that_moves_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = Fleet()
+    limit = limit_of(10)
+    fleet.ask((Charge(limit, "a", 8),))
+    monkeypatch.setattr(fleet.servers, "place_of", lambda charge, now_us: 1)
+    fleet.servers.each[1].refusing = REFUSED
+    assert [fleet.ask((Charge(limit, "a", 1),)).verdict.over for _ in range(3)] == [False, False, True]
+
+
 def test_standings_are_added_up_but_for_the_longest_absence() -> None:
     one = Standing(away_us=5, owed=1, opened=2, timeouts=3, late=4, unanswered={"busy": 1, "timeout": 1}, probes=6,
                    probes_failed=7, told=8, dropped=9, estimated=10, allowed=11, refused=12)  # fmt: skip
