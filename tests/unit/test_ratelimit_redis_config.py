@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from borderpost.config.load import Loaded, load_config
 from borderpost_base.errors import BorderpostError, Problems
 from borderpost_base.strict import validate
 from borderpost_base.world import World
@@ -20,6 +21,7 @@ from borderpost_ratelimit.stores.config import Endpoint, GlobalRedisSpec, RedisS
 from borderpost_ratelimit.stores.making import read_secret, redis_store
 from borderpost_ratelimit.stores.redis.names import Names
 from borderpost_ratelimit.stores.redis.slots import Moved, key_slot, moved_to, primaries
+from support.borderpost_process import small_config, write_config
 from support.ratelimit_parts import limit_of
 
 
@@ -122,6 +124,25 @@ def test_limits_that_reach_beyond_the_region_are_found(tmp_path: Path) -> None:
     )
     (error,) = global_limits(load([tmp_path]))
     assert (error.code, error.place.line) == ("BP1630", 7) and "d.k.k2" in error.detail
+
+
+@pytest.mark.parametrize("key", ["store", "global_store"])
+def test_a_gateways_law_is_told_where_counters_are_kept(tmp_path: Path, key: str) -> None:
+    secret = {"key_file": "secret"} if key == "global_store" else {}
+    (tmp_path / "limits.yaml").write_text("domain: d\n")
+
+    def loaded(**store: str) -> Loaded:
+        limiter = {"limits": ["limits.yaml"], key: {"url": "redis://cache", **secret, **store}}
+        sinks = {"counters": {"country": "DE"}}
+        config = {**small_config({"eu-1": ("DE", 1)}), "limiter": limiter, "sinks": sinks}
+        return load_config(write_config(tmp_path, config), environ={})
+
+    assert loaded(sink="counters").config.limiter is not None
+    for store, why in (({"sink": "others"}, "no sink `others`"), ({}, "no `sink` says")):
+        with pytest.raises(Problems) as told:
+            loaded(**store)
+        (error,) = told.value.errors
+        assert error.code == "BP0109" and why in error.detail and error.place.line
 
 
 # Names

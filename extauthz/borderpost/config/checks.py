@@ -120,7 +120,14 @@ def _admin_token(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
 
 def _sinks(config: Config) -> Iterator[tuple[KeyPath, BorderpostError]]:
     """Find servers that are sent something and whose place nobody has told."""
-    for section, redis in (("events", config.events.redis), ("counters", config.counters.redis)):
+    limiter = config.limiter
+    for section, key, redis in (
+        ("events", "redis", config.events.redis),
+        ("counters", "redis", config.counters.redis),
+        ("limiter", "store", limiter.store if limiter is not None else None),
+        ("limiter", "global_store", limiter.global_store if limiter is not None else None),
+    ):
         if redis is not None and redis.sink not in config.sinks:
-            detail = f"no sink `{redis.sink}` is described under `sinks`"
-            yield (section, "redis", "sink"), BorderpostError("BP0109", detail)
+            named = f"no sink `{redis.sink}` is described under `sinks`"
+            detail = named if redis.sink else "no `sink` says where the server stands and who runs it"
+            yield (section, key, "sink") if redis.sink else (section, key), BorderpostError("BP0109", detail)
