@@ -38,11 +38,10 @@ LIMITS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("via", Via)
-def test_limits_go_by_the_model_and_the_class_of_a_body(tmp_path: Path, via: Via) -> None:
+def test_limits_go_by_the_model_and_the_class_of_a_body(tmp_path: Path) -> None:
     (tmp_path / "limits.yaml").write_text(yaml.safe_dump(LIMITS))
     limiter = {"limits": [str(tmp_path / "limits.yaml")], "server": {"socket": "server/limiter.sock", "drain_s": 0.2}}
-    with payload_gateway(tmp_path / "gate", via, rate_limit=ASKED, limiter=limiter) as gate:
+    with payload_gateway(tmp_path / "gate", Via.EXT_PROC, rate_limit=ASKED, limiter=limiter) as gate:
 
         def status(**members: Any) -> int:
             return gate.send(GERMAN, [JSON], legal=HOME, body=chat(**members)).status

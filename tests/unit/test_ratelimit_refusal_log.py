@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from borderpost.audit.inputs import InputStore
 from borderpost.audit.record import parse
@@ -156,6 +157,17 @@ def test_refusals_stand_while_the_log_is_not_open_and_are_told_later(tmp_path: P
             await kept.open()
             assert await kept.refuse(refusal())
             await until(lambda: kept.counted() == (1, 0, 2))
+
+    asyncio.run(main())
+
+
+def test_what_no_record_will_ever_tell_is_said_at_the_end(tmp_path: Path) -> None:
+    async def main() -> None:
+        with capture_logs() as told:
+            async with keeping(tmp_path) as kept:
+                assert await kept.refuse(refusal(), refusal()) is False
+        (line,) = [line for line in told if line["log_level"] == "error"]
+        assert line["refusals"] == 2
 
     asyncio.run(main())
 

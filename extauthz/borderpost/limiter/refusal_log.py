@@ -113,6 +113,8 @@ class RecordedRefusals:
         self._wait_no_more()
         self._sum_up()
         self._wait_no_more()
+        if self._sum.count:
+            self._log.error("the log takes no records: refusals end uncounted", refusals=self._sum.count)
         await self._keeper.stop(within_s=within_s)
 
     def store(self, book: Book) -> None:
