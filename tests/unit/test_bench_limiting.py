@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from borderpost_bench import limiter_traffic as traffic
 from borderpost_bench import limiting
+from borderpost_bench.arrivals import Pace
+from borderpost_bench.cpu import Usage
+from borderpost_bench.limiter_stage import LimiterUsage
 from borderpost_bench.load import Load
 from borderpost_bench.streams import MARKER
 from borderpost_proto import rate_limit_pb2
@@ -79,3 +83,45 @@ def test_every_target_is_a_figure_of_a_round(monkeypatch: pytest.MonkeyPatch) ->
         assert {target.figure for target in experiment.targets} <= set(found.figures)
         assert found.faults == ("rival: late",)
         assert found.figures["cpu_ratio_memory"] == 0.1
+
+
+class StandIn:
+    """A stage whose limiter answers a hundred requests a second."""
+
+    asked: ClassVar[list[float | None]] = []
+
+    def __init__(self, *_args: object, **_more: object) -> None:
+        self.cpu_s = 0.0
+
+    def __enter__(self) -> StandIn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take nothing down."""
+
+    def drive(self, *, seconds: float, pace: Pace | None = None) -> Load:
+        self.asked.append(None if pace is None else pace.rate_s)
+        self.cpu_s += 1e-5 * 100
+        return Load(100, 0, 0, 1.0, 1.0, 4.0, 2.0, 8.0)
+
+    def usage(self) -> LimiterUsage:
+        return LimiterUsage(Usage(self.cpu_s, 3 << 20), Usage(2 * self.cpu_s), Usage())
+
+    def faults(self, loads: int) -> tuple[str, ...]:
+        return (f"{loads} loads",)
+
+    def end(self) -> None:
+        """End nothing."""
+
+
+@pytest.mark.parametrize(("half_s", "asked"), [(0.0, [None, None]), (50.0, [None, None, 50.0]), (90.0, [None, None])])
+def test_a_limiter_is_asked_at_half_only_if_it_keeps_that_up(
+    monkeypatch: pytest.MonkeyPatch, half_s: float, asked: list[float | None]
+) -> None:
+    StandIn.asked.clear()
+    monkeypatch.setattr(limiting, "LimiterStage", StandIn)
+    found = limiting.measure_limiter(limiting.RIVAL, limiting.Settings(), envoy=False, half_s=half_s)
+    assert StandIn.asked == asked
+    assert (found.at_half is not None) is (len(asked) == 3)
+    assert (found.cpu_us, found.redis_cpu_us, found.envoy_cpu_us, found.memory_mib) == (10.0, 20.0, 0.0, 3.0)
+    assert found.faults == (f"{len(asked)} loads",)
