@@ -53,7 +53,7 @@ class Measured:
 
 
 def measure_limiter(limiter: Limiter, settings: Settings, *, envoy: bool, half_s: float = 0.0) -> Measured:
-    """Measure one limiter. `half_s` is the rate of the open loop, 0 for none; one that cannot keep it up is spared it."""
+    """Measure one limiter. `half_s` is the rate of the open loop, 0 for none; one that cannot keep it up is spared."""
     with LimiterStage(limiter, settings, envoy=envoy) as stage:
         loads = [stage.drive(seconds=WARM_UP_S)]
         before = stage.usage()

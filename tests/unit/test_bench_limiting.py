@@ -11,8 +11,9 @@ from borderpost_bench import limiter_traffic as traffic
 from borderpost_bench import limiting
 from borderpost_bench.arrivals import Pace
 from borderpost_bench.cpu import Usage
-from borderpost_bench.limiter_stage import LimiterUsage
+from borderpost_bench.limiter_stage import Limiter, LimiterUsage, Store
 from borderpost_bench.load import Load
+from borderpost_bench.measure import Settings
 from borderpost_bench.streams import MARKER
 from borderpost_proto import rate_limit_pb2
 from borderpost_ratelimit.files import load
@@ -73,13 +74,13 @@ def test_ratios_are_of_the_rival_s_figures() -> None:
 
 
 def test_every_target_is_a_figure_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stand_in(limiter: limiting.Limiter, *_args: object, **_more: object) -> limiting.Measured:
+    def stand_in(limiter: Limiter, *_args: object, **_more: object) -> limiting.Measured:
         ours = limiter.engine is not None
-        return measured(400, 10.0 if ours else 100.0, 5.0 if limiter.store is limiting.Store.REDIS else 0.0)
+        return measured(400, 10.0 if ours else 100.0, 5.0 if limiter.store is Store.REDIS else 0.0)
 
     monkeypatch.setattr(limiting, "measure_limiter", stand_in)
     for experiment in (limiting.RATELIMIT_DIRECT, limiting.RATELIMIT_ENVOY):
-        found = experiment.run(limiting.Settings(), "wire")
+        found = experiment.run(Settings(), "wire")
         assert {target.figure for target in experiment.targets} <= set(found.figures)
         assert found.faults == ("rival: late",)
         assert found.figures["cpu_ratio_memory"] == 0.1
@@ -120,7 +121,7 @@ def test_a_limiter_is_asked_at_half_only_if_it_keeps_that_up(
 ) -> None:
     StandIn.asked.clear()
     monkeypatch.setattr(limiting, "LimiterStage", StandIn)
-    found = limiting.measure_limiter(limiting.RIVAL, limiting.Settings(), envoy=False, half_s=half_s)
+    found = limiting.measure_limiter(limiting.RIVAL, Settings(), envoy=False, half_s=half_s)
     assert StandIn.asked == asked
     assert (found.at_half is not None) is (len(asked) == 3)
     assert (found.cpu_us, found.redis_cpu_us, found.envoy_cpu_us, found.memory_mib) == (10.0, 20.0, 0.0, 3.0)
