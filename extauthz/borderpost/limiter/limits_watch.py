@@ -49,8 +49,8 @@ class LimitsWatch:
         self._watch = FileWatch()
         self._reading = asyncio.Lock()
         self._digest = ""
-        self._refused = ""
-        """Why the newest files are refused."""
+        self._unseen = ""
+        """Why the files cannot be looked at."""
         self._log = get_logger("limits")
 
     def begin(self) -> Book:
@@ -68,8 +68,11 @@ class LimitsWatch:
         try:
             changed = await asyncio.to_thread(self._changed)
         except OSError as error:
-            self._refuse(error)
+            if str(error) != self._unseen:  # said once, not at every look
+                self._unseen = str(error)
+                self._refuse(error)
             return
+        self._unseen = ""
         if changed:
             self._log.info("limits files changed on the disk")
             await self.take()
@@ -88,19 +91,16 @@ class LimitsWatch:
                 self._log.exception("limits files could not be read")
                 self._refuse(BorderpostError("BP1651", type(error).__name__))
                 return
-            self._refused = ""
             anew = book.digest != self._digest
             if anew:
                 self._take(book)
                 self._told(book)
+            else:
+                self._log.info("limits files say what is in force", digest=book.digest[:16])
             self._uptake.taken(WHAT, anew=anew)
 
     def _refuse(self, error: BorderpostError | Problems | OSError) -> None:
-        """Say once that the files are refused."""
-        if str(error) != self._refused:
-            self._refused = str(error)
-            told = BorderpostError("BP0003", str(error)) if isinstance(error, OSError) else error
-            self._uptake.refused(WHAT, told)
+        self._uptake.refused(WHAT, BorderpostError("BP0003", str(error)) if isinstance(error, OSError) else error)
 
     def _changed(self) -> bool:
         return self._watch.changed(named_files(self._spec.limits))
