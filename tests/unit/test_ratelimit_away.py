@@ -8,7 +8,7 @@ import pytest
 
 from borderpost_ratelimit.away import State
 from borderpost_ratelimit.charges import Charge, Phase, Source, Unanswered, Verdicts
-from borderpost_ratelimit.limits import Algorithm, WhenAway
+from borderpost_ratelimit.limits import Algorithm, Limit, WhenAway
 from support.ratelimit_outage import REFUSED, FaultyStore, Outage, bucket_of, budget_of, leases_of
 from support.ratelimit_parts import limit_of
 
@@ -358,6 +358,31 @@ def test_a_reservation_of_before_is_settled_in_the_outage() -> None:
     outage.back()
     outage.one(limit_of(5), key="brings it along")
     assert outage.in_store(limit) == 30, "a's reservation is settled, and b's use told"
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["late", "probe"])
+@pytest.mark.parametrize("limit", [limit_of(9, when_away=WhenAway.REFUSE), bucket_of(60, 9, when_away=WhenAway.REFUSE)])
+def test_hits_that_the_store_counted_of_a_refused_request_are_given_back(limit: Limit, late: bool) -> None:
+    outage = Outage()
+    if late:
+        outage.store.hanging = True
+        asked = outage.one(limit, 4)
+        outage.advance(BOUND_US)
+        outage.store.go_on()
+    else:
+        outage.open(limit_of(1000))
+        outage.store.refusing = None
+        outage.advance(2_000_000)
+        asked = outage.one(limit, 4)
+    assert asked.verdict.over and outage.in_store(limit) == 4
+    outage.store.hanging = True
+    outage.one(limit_of(5), key="would bring it along, but is lost")
+    outage.advance(BOUND_US)
+    outage.store.drop()
+    outage.open(limit_of(1000))
+    outage.back()
+    outage.one(limit_of(5), key="brings it along")
+    assert outage.in_store(limit) == 0
 
 
 def test_a_lease_that_the_store_gave_too_late_to_a_refused_request_is_given_back() -> None:

@@ -70,9 +70,11 @@ class Owed:
         for place, charge in enumerate(charges):
             if charge.phase is not Phase.BEGIN:
                 continue
-            if refused_here and not refused_there:
-                if has_end(charge.limit):  # what nobody will use is given back; hits stay counted
+            if refused_here and not refused_there:  # what nobody will use is given back
+                if has_end(charge.limit):
                     self.ended(charge._replace(phase=Phase.DONE, hits=0), at_us)
+                elif charge.hits > 0 and not verdicts[place].over:
+                    self.ended(charge._replace(hits=-charge.hits), at_us)
             elif not refused_here and not isinstance(given, Unanswered):
                 counted = charge.limit.algorithm is Algorithm.FIXED_WINDOW or not (
                     refused_there or verdicts[place].over
@@ -86,7 +88,7 @@ class Owed:
             self.paid += 1
             return
         for charge in charges:
-            if _is_end(charge):
+            if _is_end(charge) or charge.hits < 0:
                 self.ended(charge, at_us)
             else:
                 self.counted(charge, at_us)
@@ -115,7 +117,7 @@ class Owed:
             debt.hits = max(0, debt.hits + hits)
 
     def ended(self, charge: Charge, at_us: int) -> None:
-        """Note that a request has ended: a lease to release, or a reservation to settle."""
+        """Note what is to be given back or settled: a lease, a reservation, hits of a request that was refused."""
         limit = charge.limit
         if len(self) >= self._bound:
             self.dropped += 1
