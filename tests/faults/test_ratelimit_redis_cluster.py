@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -166,6 +167,30 @@ def test_a_server_that_goes_takes_its_slots_along_and_no_others(cluster: RedisCl
             await asyncio.to_thread(cluster.wait)
             await until(lambda: sum(server.connected for server in store.servers.all()) == 3)
             assert await reason(store, there) == ""
+
+    asyncio.run(run())
+
+
+def test_a_replica_that_takes_over(cluster: RedisCluster, tmp_path: Path) -> None:
+    """Whatever is asked meanwhile is counted once, at the old primary or the new one."""
+    (charge,) = charges_at(cluster, 1)
+
+    async def run() -> None:
+        async with redis_store(cluster=cluster.places) as store:
+            assert (await verdict(store, charge)).used == 1
+            before = store.servers.of(slot_of(charge))
+            with cluster.replica_of(1, tmp_path) as replica:
+                promoted = asyncio.create_task(asyncio.to_thread(cluster.promote, replica))
+                counted = 1
+                while not promoted.done() or store.servers.of(slot_of(charge)) is before:
+                    (answer,) = await answers(store, (charge,))
+                    counted += not isinstance(answer, Unanswered)
+                    await asyncio.sleep(0.01)
+                await promoted
+                assert await reason(store, charge._replace(hits=0)) == ""
+                assert (await verdict(store, charge._replace(hits=0))).used == counted
+                await asyncio.to_thread(cluster.promote, cluster.servers[1])
+            await until(lambda: not [1 for server in store.servers.all() if not server.connected])
 
     asyncio.run(run())
 

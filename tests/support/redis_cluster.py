@@ -61,6 +61,32 @@ class RedisCluster:
         for at in dict.fromkeys((to, source, *range(len(self.servers)))):
             self._run(at, "CLUSTER", "SETSLOT", slot, "NODE", self.identity(to))
 
+    @contextmanager
+    def replica_of(self, at: int, directory: Path) -> Iterator[RedisServer]:
+        """Give a replica of one of the servers, which has caught up with it."""
+        bus = free_port()
+        with redis_server(directory, *_arguments(bus)) as replica:
+            self._run_at(replica, "CLUSTER", "MEET", "127.0.0.1", self.servers[at].port, self.buses[at])
+            deadline = time.monotonic() + _WHOLE_WITHIN_S
+            while "master_link_status:up" not in str(self._run_at(replica, "INFO", "replication")):
+                assert time.monotonic() < deadline, "the replica does not catch up"
+                with contextlib.suppress(redis.ResponseError):  # until it knows who that is
+                    self._run_at(replica, "CLUSTER", "REPLICATE", self.identity(at))
+                time.sleep(0.05)
+            yield replica
+
+    def promote(self, server: RedisServer) -> None:
+        """Have a replica become the primary, as operators do it; the old one agrees on the moment."""
+        deadline = time.monotonic() + _WHOLE_WITHIN_S
+        asked_at = 0.0
+        while b"master" not in self._run_at(server, "ROLE"):  # type: ignore[operator]
+            assert time.monotonic() < deadline, "it does not become the primary"
+            if time.monotonic() > asked_at + 1.5:  # the others may not have known it yet
+                asked_at = time.monotonic()
+                with contextlib.suppress(redis.ResponseError):
+                    self._run_at(server, "CLUSTER", "FAILOVER")
+            time.sleep(0.02)
+
     def assemble(self) -> None:
         """Make one cluster of them, and wait until each says that it is whole."""
         count = len(self.servers)
@@ -87,7 +113,10 @@ class RedisCluster:
         return False
 
     def _run(self, at: int, *words: object) -> object:
-        with redis.Redis(port=self.servers[at].port, protocol=2) as client:
+        return self._run_at(self.servers[at], *words)
+
+    def _run_at(self, server: RedisServer, *words: object) -> object:
+        with redis.Redis(port=server.port, protocol=2) as client:
             client.response_callbacks.clear()
             reply = client.execute_command(*words)
             return reply.decode() if isinstance(reply, bytes) else reply
@@ -105,9 +134,12 @@ def redis_cluster(directory: Path) -> Iterator[RedisCluster]:
         for name, bus in zip("abc", buses, strict=True):
             place = directory / name
             place.mkdir()
-            arguments = ("--cluster-enabled", "yes", "--cluster-port", str(bus),
-                         "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no")  # fmt: skip
-            servers.append(running.enter_context(redis_server(place, *arguments)))
+            servers.append(running.enter_context(redis_server(place, *_arguments(bus))))
         cluster = RedisCluster(servers, buses)
         cluster.assemble()
         yield cluster
+
+
+def _arguments(bus: int) -> tuple[str, ...]:
+    return ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "1000",
+            "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0")  # fmt: skip
