@@ -20,6 +20,7 @@ from borderpost_ratelimit.files.book import Book
 from borderpost_ratelimit.files.global_limits import global_limits
 from borderpost_ratelimit.files.keys import KeyStyle
 from borderpost_ratelimit.files.loading import load, named_files
+from borderpost_ratelimit.limits import WhenAway
 
 WHAT: Final = "limits"
 """The name of limits files among what is taken whole or not at all."""
@@ -27,7 +28,12 @@ WHAT: Final = "limits"
 
 def limits_of(spec: LimitsSpec) -> Book:
     """Return what a configuration's limits files say. Raises Problems with every mistake of every file, or OSError."""
-    book = load(spec.limits, merge_domains=spec.merge_domains, key_style=KeyStyle(spec.key_style))
+    book = load(
+        spec.limits,
+        merge_domains=spec.merge_domains,
+        key_style=KeyStyle(spec.key_style),
+        when_away=WhenAway(spec.away.when_store_away),
+    )
     if spec.global_store is None and (reaching := global_limits(book)):
         raise Problems(reaching)
     return book

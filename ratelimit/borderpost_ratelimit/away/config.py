@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,8 +14,11 @@ _DEFAULT = AwaySettings()
 
 
 class AwaySpec(StrictModel):
-    """The store is away. What holds meanwhile is chosen with each limit (`when_store_away`); how that is found out,
-    and how long it takes, is chosen here."""
+    """The store is away: how that is found out, how long requests wait, and what holds for limits that do not say."""
+
+    when_store_away: Literal["local", "allow", "refuse"] = "local"
+    """What holds meanwhile for limits whose file does not say: `local`, each limiter counts for itself; `allow`,
+    everything passes; `refuse`, nothing. Files in envoyproxy/ratelimit's format cannot say it."""
 
     wait_ms: float = Field(default=_DEFAULT.wait_us / 1000, ge=1.0, le=1000.0)
     """The longest that a request waits for the store. Keep it well below the `timeout` of Envoy's rate limit filter
