@@ -11,6 +11,7 @@ from borderpost_ratelimit.charges import Charge, Done
 from borderpost_ratelimit.limits import Algorithm
 from borderpost_ratelimit.stores.config import RedisStoreSpec
 from borderpost_ratelimit.stores.joining import NOBODY_WAITS, Joined, Waiter
+from borderpost_ratelimit.stores.redis.batch import Batch
 from borderpost_ratelimit.stores.redis.names import Names
 from borderpost_ratelimit.stores.redis.near_cache import NearCache
 from borderpost_ratelimit.stores.redis.servers import NOBODY, servers_of
@@ -72,9 +73,17 @@ class RedisStore:
         near_us = told_us or self._mono_us()
         turn = Turn(requests, done, self.near, near_us)
         look = self.near is not None and self.near.learnt > 0
+        alone = self._alone
+        batch: Batch | None = None
         for index, charges in enumerate(requests):
-            if not (look and self._known(charges, turn, index, near_us, now_us)):
+            if look and self._known(charges, turn, index, near_us, now_us):
+                continue
+            if alone is None:
                 self._ask(charges, turn, index, now_us)
+                continue
+            if batch is None:
+                batch = alone.gather(0, told_us)
+            batch.add(charges, turn, index)
         self._push()
 
     def place_of(self, charge: Charge, now_us: int) -> int:
