@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from borderpost.config.limiter import LimiterAdmin
 from borderpost.health import Check, Outcome
+from borderpost.limiter.asked_in_json import question
 from borderpost.limiter.web import LimiterWeb
 from borderpost_base import limits
 from borderpost_ratelimit.charges import Unanswered
@@ -140,6 +142,47 @@ def test_what_is_no_question_is_refused_without_a_word_of_it(stage: Stage, body:
     assert set(told) == {"detail"}
     assert "shop" not in told["detail"]
     assert stage.store.taken == []
+
+
+def test_whatever_json_comes_is_a_question_or_refused() -> None:
+    chance = random.Random(8)
+    asked = refused = 0
+    for _ in range(1500):
+        raw = json.dumps(some_question(chance)).encode()
+        try:
+            question(raw).SerializeToString()
+            asked += 1
+        except ValueError:
+            refused += 1
+    assert asked > 20
+    assert refused > 100
+
+
+NAMES = (
+    "domain", "descriptors", "hits_addend", "hitsAddend", "entries", "key", "value", "limit", "requests_per_unit",
+    "requestsPerUnit", "unit", "unit_multiplier", "unitMultiplier", "isNegativeHits", "", "\ud800",
+)  # fmt: skip
+VALUES = (
+    None, True, False, 0, -1, 1, 2**31, 2**32, 2**63, 2**64, 1e300, 1.5, float("nan"), "", "x", "1", "-1", "NaN",
+    "MINUTE", "minute", "\x00", "\ud800", "\u00e9", [], {}, [None], {"a": 1},
+)  # fmt: skip
+
+
+def some_question(chance: random.Random) -> dict[str, Any]:
+    """Return a question, of which something may be anything."""
+    made = asking(("t", "v"))
+    odd = chance.choice((made, made["descriptors"][0], made["descriptors"][0]["entries"][0]))
+    odd[chance.choice(NAMES)] = anything(chance, 3)
+    return made
+
+
+def anything(chance: random.Random, depth: int) -> Any:
+    kind = chance.randrange(4) if depth else 0
+    if kind == 1:
+        return [anything(chance, depth - 1) for _ in range(chance.randrange(3))]
+    if kind == 2:
+        return {chance.choice(NAMES): anything(chance, depth - 1) for _ in range(chance.randrange(4))}
+    return chance.choice(VALUES)
 
 
 def test_a_question_may_be_so_long(stage: Stage) -> None:
