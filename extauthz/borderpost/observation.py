@@ -21,9 +21,8 @@ from borderpost.audit.profile import ProfileError
 from borderpost.audit.record import recorded_reason
 from borderpost.config.observe import ObserveSection
 from borderpost.decision import Decision, View
-from borderpost_base import limits
+from borderpost_base.alarms import Alarm
 from borderpost_base.errors import BorderpostError
-from borderpost_base.logs import get_logger
 from borderpost_base.metrics import Metrics
 from borderpost_base.world import World
 
@@ -59,9 +58,11 @@ class Observation:
         self._metrics = metrics
         self._regions: Mapping[str, str] = {}
         self._regions_of: View | None = None
-        self._unenforced = _Alarm("Envoy only observes a route that is to be enforced", world)
-        self._unobserved = _Alarm("Envoy enforces a route that is to be observed: its requests are refused", world)
-        self._failed = _Alarm("observed requests could not be recorded", world)
+        self._unenforced = Alarm("Envoy only observes a route that is to be enforced", world, logger="observe")
+        self._unobserved = Alarm(
+            "Envoy enforces a route that is to be observed: its requests are refused", world, logger="observe"
+        )
+        self._failed = Alarm("observed requests could not be recorded", world, logger="observe")
 
     def located(self, gone: Observed, view: View) -> Observed:
         """Return the same request with the region where it went, as far as that is known."""
@@ -95,30 +96,6 @@ class Observation:
             self._regions = {name: region for region, name in view.compiled.clusters.items()}
             self._regions_of = view
         return self._regions.get(cluster)
-
-
-class _Alarm:
-    """One trouble, told in the log at most once in `limits.ALARM_INTERVAL_S`."""
-
-    def __init__(self, trouble: str, world: World) -> None:
-        self._trouble = trouble
-        self._world = world
-        self._told_us: int | None = None
-        self._requests = 0
-        self._log = get_logger("observe")
-
-    def ring(self, error: BorderpostError | None) -> None:
-        """Count a request that has it; tell of all since the last line if that is long enough ago.
-
-        Without an error it is the exception under way that is told.
-        """
-        self._requests += 1
-        now_us = self._world.clock.mono_us()
-        if self._told_us is not None and now_us - self._told_us < limits.ALARM_INTERVAL_S * 1_000_000:
-            return
-        told = error.as_dict() if error is not None else {}
-        self._log.error(self._trouble, requests=self._requests, exc_info=error is None, **told)
-        self._told_us, self._requests = now_us, 0
 
 
 def _route(name: str | None) -> str:

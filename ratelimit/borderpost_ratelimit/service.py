@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from borderpost_base.logs import get_logger
+from borderpost_base.alarms import Alarm
 from borderpost_base.memo import Remembered
 from borderpost_base.world import World
 from borderpost_ratelimit.answers import Answerer
@@ -53,7 +53,9 @@ class RateLimitService:
         self._seen: set[int] = set()
         """Hashes of messages that came once."""
         self._planner: Planner | None = None
-        self._log = get_logger("ratelimit")
+        self._unplanned = Alarm("requests could not be planned", world, logger="ratelimit")
+        self._unanswered = Alarm("requests could not be answered", world, logger="ratelimit")
+        self._unrecorded = Alarm("refusals could not be recorded", world, logger="ratelimit")
         if rules is not None:
             self.adopt(rules)
 
@@ -94,7 +96,7 @@ class RateLimitService:
             except NoRules:
                 self._fail(call, StatusCode.UNAVAILABLE, "no limits are loaded")
             except Exception:  # noqa: BLE001 - one request's bug must not touch the others
-                self._log.exception("a request could not be planned")
+                self._unplanned.ring(None)
                 self._fail(call, StatusCode.INTERNAL, "the request could not be planned")
         turn.begin(self._store)
 
@@ -159,7 +161,7 @@ class RateLimitService:
                     refused.append((call, message))
                     refusals.append(refusal)
             except Exception:  # noqa: BLE001 - one request's bug must not keep the others from their answers
-                self._log.exception("a request could not be answered")
+                self._unanswered.ring(None)
                 self._fail(call, StatusCode.INTERNAL, "the request could not be answered")
         for call in calls[len(answers) :]:
             self._fail(call, StatusCode.INTERNAL, "the store did not answer each request")
@@ -168,7 +170,7 @@ class RateLimitService:
             try:
                 self._refusals.refused(refusals, self._world.now_us(), waiting.release)
             except Exception:  # noqa: BLE001 - what was refused stays refused
-                self._log.exception("refusals could not be recorded")
+                self._unrecorded.ring(None)
                 waiting.release(False)
 
 
