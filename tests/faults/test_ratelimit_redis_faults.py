@@ -379,7 +379,8 @@ def test_a_servers_clock_that_is_set_costs_no_answer(server: RedisServer) -> Non
         async with replicas(replica):
             await replica.ask(limit)
             for by_s in (-3600, 3600):  # what this limiter knows of the server's clock is wrong by so much at once
-                replica.redis.servers.all()[0]._offset_us -= by_s * 1_000_000
+                sender = replica.redis.servers.all()[0].sender
+                sender.learn_time(sender.now_us() - by_s * 1_000_000)
                 assert await replica.passed(limit, 2) == (2, {Source.STORE})
             assert replica.guard.counters.unanswered == {}
 
