@@ -304,6 +304,7 @@ def test_a_counter_that_inherits_says_what_the_other_does(algorithm: Algorithm, 
     limit = a_limit(algorithm, 10)
     shared = a_counter(limit)
     shared.done(4, T0_US - 700_000, "")
+    ask(shared, 1, T0_US - 500_000, "z")
     ask(shared, 4, T0_US + 400_000, "a")
     at_us = T0_US + 500_000 + later_us
     heir = a_counter(limit, at_us)
