@@ -277,6 +277,7 @@ def test_garbage_is_no_answer(reply: bytes, when: str) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.plain
 def test_a_reply_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "REPLY_BYTES_MAX", 1 << 16)
 
@@ -290,6 +291,7 @@ def test_a_reply_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
     asyncio.run(run())
 
 
+@pytest.mark.plain
 def test_a_server_that_does_not_read_is_not_sent_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "UNSENT_BYTES_MAX", 1 << 16)
 

@@ -7,25 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from borderpost_ratelimit.charges import Charge, Done, Store, Unanswered, Verdicts
-from borderpost_ratelimit.stores.joining import NOBODY_WAITS, Joined, Waiter
-
-
-class _Answers(Waiter):
-    """All requests of one turn."""
-
-    __slots__ = ("_answers", "_done", "_missing")
-
-    def __init__(self, count: int, done: Done) -> None:
-        self._answers: list[Verdicts | Unanswered] = [()] * count
-        self._missing = count
-        self._done = done
-
-    def give(self, index: int, answer: Verdicts | Unanswered) -> None:
-        """Take the answer to one request; the last one ends the turn."""
-        self._answers[index] = answer
-        self._missing -= 1
-        if not self._missing:
-            self._done(self._answers)
+from borderpost_ratelimit.stores.joining import NOBODY_WAITS, Answers, Joined, Waiter
 
 
 class _Part:
@@ -75,7 +57,7 @@ class Divided:
     def _take_apart(
         self, requests: Sequence[tuple[Charge, ...]], divided: Sequence[Sequence[int]], now_us: int, done: Done
     ) -> None:
-        answers = _Answers(len(requests), done)
+        answers = Answers(len(requests), done)
         everywhere = {place for places in divided for place in places}
         parts = {place: _Part() for place in sorted(everywhere)}
         undo = functools.partial(self._undo, now_us=now_us)

@@ -1,4 +1,4 @@
-"""A request whose charges are counted in several places: its parts, and what becomes of it as a whole.
+"""Who waits for answers: a turn of requests, and a request whose charges are counted in several places.
 
 Each place counts its part by itself. Where one of them refuses, what the others have charged is given back, a moment
 later: less may pass in between, never more.
@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from borderpost_ratelimit.charges import Charge, Phase, Unanswered, Verdict, Verdicts
+from borderpost_ratelimit.charges import Charge, Done, Phase, Unanswered, Verdict, Verdicts
 from borderpost_ratelimit.limits import Algorithm
 
 
@@ -23,6 +23,24 @@ class Waiter:
     def give(self, index: int, answer: Verdicts | Unanswered) -> None:
         """Take the answer to one of the things asked."""
         raise NotImplementedError
+
+
+class Answers(Waiter):
+    """All requests of one turn: gathers their answers until all are there."""
+
+    __slots__ = ("_answers", "_done", "_missing")
+
+    def __init__(self, count: int, done: Done) -> None:
+        self._answers: list[Verdicts | Unanswered] = [()] * count
+        self._missing = count
+        self._done = done
+
+    def give(self, index: int, answer: Verdicts | Unanswered) -> None:
+        """Take the answer to one request; the last one ends the turn."""
+        self._answers[index] = answer
+        self._missing -= 1
+        if not self._missing:
+            self._done(self._answers)
 
 
 class Joined(Waiter):
