@@ -18,7 +18,7 @@ from support.redis_server import RedisServer, redis_server
 pytestmark = pytest.mark.slow
 
 LIBRARIES = [path for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1") if path.is_file()]
-BOUND_MS = 10
+BOUND_MS = 100
 WINDOWS = {"algorithm": "fixed_window", "amount": 40, "every": "week"}
 LIMITS = yaml.safe_dump(
     {
@@ -123,7 +123,7 @@ def test_limiters_whose_store_stops_and_goes_on(server: RedisServer, limiters: l
 def test_the_outage_is_told_without_saying_where_or_who(limiters: list[Asked], server: RedisServer) -> None:
     for limiter in limiters:
         told = [line for line in limiter.limiter.lines() if line.get("code") == "BP1640"]
-        assert told and "no answer within 10 ms" in told[0]["detail"]
+        assert told and f"no answer within {BOUND_MS} ms" in told[0]["detail"]
         limiter.limiter.until_logged("the store of counters answers again")
         text = limiter.limiter.process.log.read_text()
         assert str(server.port) not in text and "somebody" not in text
