@@ -11,6 +11,7 @@ LAW = {"borderpost.policy", "borderpost.regions", "borderpost.geoip", "borderpos
 SELDOM = {"redis", "cryptography", "starlette", "uvicorn", "borderpost.audit.writer"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
