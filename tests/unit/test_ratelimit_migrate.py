@@ -299,6 +299,12 @@ def test_manifests_that_do_not_say_it(folder: Path, text: str, code: str) -> Non
     assert raised.value.code == code
 
 
+def test_what_is_optional_may_be_missing(folder: Path) -> None:
+    missing = "envFrom: [{secretRef: {name: s, optional: true}}, {configMapRef: {name: m, optional: true}}]"
+    (folder / "k.yaml").write_text(KUBERNETES.replace("envFrom: [{configMapRef: {name: common}}]", missing))
+    assert "GRPC_PORT" not in read_settings([Path("k.yaml")], None)
+
+
 def test_lists_and_cron_jobs_hold_pods_too(folder: Path) -> None:
     (folder / "k.yaml").write_text(
         "kind: List\nitems:\n"

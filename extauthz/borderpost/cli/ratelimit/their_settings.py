@@ -176,15 +176,16 @@ class _Manifests:
         for index, item in enumerate(_listed(container.data.get("envFrom"))):
             item = _mapping(item)
             place = container.document.place((*container.path, "envFrom", index))
-            name = str(_mapping(item.get("configMapRef")).get("name", ""))
+            named = _mapping(item.get("configMapRef") or item.get("secretRef"))
+            name = str(named.get("name", "")) if "configMapRef" in item else ""
             if name in self._config_maps:
                 document, data, at = self._config_maps[name]
                 for key, value in data.items():
                     given = Given(_text(document, (*at, key), value), document.place((*at, key)))
                     found[f"{item.get('prefix') or ''}{key}"] = given
-            elif item:
-                secret = str(_mapping(item.get("secretRef")).get("name", ""))
-                detail = f"settings stand in {f'Secret {secret}' if secret else f'ConfigMap {name}'}, which is not here"
+            elif named.get("optional") is not True:
+                what = f"ConfigMap {name}" if name else f"Secret {named.get('name', '')}"
+                detail = f"settings stand in {what}, which is not here"
                 raise BorderpostError("BP1619", detail, place=place, mend="Give its manifest, or an environment file.")
         for index, item in enumerate(_listed(container.data.get("env"))):
             item = _mapping(item)
