@@ -12,8 +12,9 @@ from typing import Protocol
 
 from borderpost_base.world import World
 from borderpost_ratelimit.away.breaker import AwaySettings
-from borderpost_ratelimit.away.guarded import Guarded, Timers
+from borderpost_ratelimit.away.guarded import Guarded
 from borderpost_ratelimit.away.standing import Standing, together
+from borderpost_ratelimit.away.timers import Timers
 from borderpost_ratelimit.away.told import Told
 from borderpost_ratelimit.charges import Charge, Done, Store
 from borderpost_ratelimit.stores.divided import Divided
