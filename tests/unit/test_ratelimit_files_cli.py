@@ -224,6 +224,22 @@ def test_explain_says_why_there_is_no_rule(
     assert why in out
 
 
+def test_explain_says_what_would_fit_if_nothing_were_met_before_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limit = "rate_limit: {unit: day, requests_per_unit: 1}"
+    written(
+        folder,
+        "domain: d\ndescriptors:\n"
+        f"  - {{key: k, value: 'a*', descriptors: [{{key: user, {limit}}}]}}\n"
+        f"  - {{key: k, value: abc, descriptors: [{{key: team, {limit}}}, {{key: user, value: '*'}}]}}\n",
+    )
+    for descriptor in ("k=abc,user=ann", "k=ax,team=b"):
+        code, out, _ = run(capsys, "explain", "limits", "-d", descriptor)
+        fits = "`d.k_a*.user` would fit, but on the way to it another descriptor is met first" in out
+        assert (code, fits) == (1, descriptor.endswith("ann"))
+
+
 def test_explain_needs_to_know_the_domain(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(folder, LIMITS, MANY)
     code, _, err = run(capsys, "explain", "limits", "-d", "free=")

@@ -7,6 +7,7 @@ import enum
 from dataclasses import dataclass
 
 from borderpost_ratelimit.files.book import Book, Node
+from borderpost_ratelimit.files.wildcards import Pattern
 from borderpost_ratelimit.rules import RESERVED, Entries, Match
 
 _TOLD_MAX = 6
@@ -65,10 +66,10 @@ def explain(book: Book, domain: str, entries: Entries) -> Explanation:
         step, found = _step(node, key, value)
         steps.append(step)
         if found is None:
-            return Explanation(plain, reserved, tuple(steps), None, _lost(node, top, step))
+            return Explanation(plain, reserved, tuple(steps), None, _lost(node, top, step) + _passed_over(top, plain))
         node = found
     match = book.match(domain, plain)
-    why = _met(node) if match is not None else _ruleless(node)
+    why = _met(node) if match is not None else _ruleless(node) + _passed_over(top, plain)
     return Explanation(plain, reserved, tuple(steps), match, why)
 
 
@@ -100,6 +101,21 @@ def _ruleless(node: Node) -> str:
             f"`{node.composite}` has no limit; its rules are for descriptors that go on: {_listed(list(node.children))}"
         )
     return f"`{node.composite}` has no limit ({_line(node)})"
+
+
+def _passed_over(top: Node, entries: Entries) -> str:
+    """Return which rule would fit if narrower descriptors were not met first; nothing if none would."""
+    level = [top]
+    for key, value in entries:
+        joined = f"{key}_{value}"
+        level = [
+            child
+            for node in level
+            for composite, child in node.children.items()
+            if composite in (joined, key) or ("*" in composite and Pattern(composite).matches(joined))
+        ]
+    rule = next((node.rule for node in level if node.rule is not None), None)
+    return "" if rule is None else f"; `{rule.path}` would fit, but on the way to it another descriptor is met first"
 
 
 def _met(node: Node) -> str:
