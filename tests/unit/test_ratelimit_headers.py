@@ -176,9 +176,8 @@ def test_policies_stay_whichever_limit_decides() -> None:
     assert first == second
 
 
-names = st.one_of(
-    st.just(""), st.text(max_size=20), st.sampled_from(['a"b', "a\\b", "a\r\nset-cookie: x", "é", "n" * 200])
-)
+odd_names = ['a"b', "a\\b", "a\r\nset-cookie: x", "é", "n" * 200]
+names = st.one_of(st.just(""), st.text(max_size=20), st.sampled_from(odd_names)).filter(lambda name: name != "secret")
 amounts = st.integers(0, 2**53 - 1)
 
 
