@@ -177,7 +177,9 @@ def test_policies_stay_whichever_limit_decides() -> None:
 
 
 odd_names = ['a"b', "a\\b", "a\r\nset-cookie: x", "é", "n" * 200]
-names = st.one_of(st.just(""), st.text(max_size=20), st.sampled_from(odd_names)).filter(lambda name: name != "secret")
+names = st.one_of(st.just(""), st.text(max_size=20), st.sampled_from(odd_names)).filter(
+    lambda name: "secret" not in name
+)
 amounts = st.integers(0, 2**53 - 1)
 
 
