@@ -35,7 +35,7 @@ descriptors:
           - {algorithm: budget, amount: 50, every: day, reserve: 10}
   - key: tenant
     limits:
-      - {algorithm: fixed_window, amount: 100, every: hour}
+      - {algorithm: fixed_window, amount: 30, every: hour}
 """
 BATCH = 100
 TICK_US = 1000

@@ -17,7 +17,7 @@ from support.ratelimit_counters import T0_US
 
 PLACES = 9
 KEYS = 6
-STEPS = 2500
+STEPS = 1500
 AMOUNT = 3
 
 
