@@ -39,7 +39,7 @@ class RedisCluster:
         return slot * len(self.servers) // _SLOTS
 
     def calls(self) -> list[int]:
-        """Return how many script calls each server has had."""
+        """Return how many script calls and additions each server has had."""
         return [self._calls(at) for at in range(len(self.servers))]
 
     def flush(self) -> None:
@@ -123,7 +123,8 @@ class RedisCluster:
 
     def _calls(self, at: int) -> int:
         with self.servers[at].client as client:
-            return int(client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
+            told = client.info("commandstats")
+            return sum(int(told[name]["calls"]) for name in ("cmdstat_evalsha", "cmdstat_incrby") if name in told)
 
 
 @contextmanager

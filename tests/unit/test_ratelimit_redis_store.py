@@ -24,7 +24,19 @@ ALL_LIMITS = {
     "c": limit_of(10, Unit.HOUR, algorithm=Algorithm.CONCURRENCY),
     "g": limit_of(10, Unit.HOUR, algorithm=Algorithm.BUDGET),
 }
-HOSTILE = ("", "}", "{}", "\x00\r\n$5\r\n", "ключ", "\U0001f6c2" * 64, "\ud800", "x" * 65_536, "*", "a{b}c")
+HOSTILE = (
+    "PEXPIRE\r\n",
+    "",
+    "}",
+    "{}",
+    "\x00\r\n$5\r\n",
+    "ключ",
+    "\U0001f6c2" * 64,
+    "\ud800",
+    "x" * 65_536,
+    "*",
+    "a{b}c",
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,31 +82,73 @@ def test_64_at_once_at_two_limiters_pass_as_often_as_the_limit_says(server: Redi
     assert asyncio.run(run()) == 10
 
 
-def test_a_turn_is_one_script_call_and_one_addition_a_counter(server: RedisServer, client: redis.Redis) -> None:
+def calls(client: redis.Redis) -> dict[str, int]:
+    told = client.info("commandstats")
+    names = ("evalsha", "incrby", "pexpire", "set", "time")
+    return {name: told[f"cmdstat_{name}"]["calls"] for name in names if f"cmdstat_{name}" in told}
+
+
+@pytest.mark.parametrize(("keys", "expected"), [
+    ("ab", {"incrby": 2, "set": 2}),
+    ("abcdefghij", {"evalsha": 1, "time": 1, "incrby": 10, "pexpire": 10}),
+])  # fmt: skip
+def test_a_turn_is_one_addition_a_counter_and_one_script_call_where_those_are_many(
+    server: RedisServer, client: redis.Redis, keys: str, expected: dict[str, int]
+) -> None:
     limit = limit_of(30, Unit.HOUR)
 
     async def run() -> None:
         async with redis_store(server.url) as store:
-            found = await answers(store, *[(Charge(limit, key, 1),) for key in "abab" * 16])
+            client.config_resetstat()
+            found = await answers(store, *[(Charge(limit, key, 1),) for key in keys * 32])
             used = [answer[0].used for answer in found if not isinstance(answer, Unanswered)]
-            assert used == [1 + number // 2 for number in range(64)], "as if they had come one after the other"
+            turns = [number // len(keys) for number in range(len(keys) * 32)]
+            assert used == [1 + turn for turn in turns], "as if they had come one after the other"
             over = [answer[0].over for answer in found if not isinstance(answer, Unanswered)]
-            assert over == [number >= 60 for number in range(64)]
+            assert over == [turn >= 30 for turn in turns]
 
     asyncio.run(run())
-    calls = {name: row["calls"] for name, row in client.info("commandstats").items()}
-    assert (calls["cmdstat_evalsha"], calls["cmdstat_incrby"], calls["cmdstat_pexpire"]) == (1, 2, 2)
+    assert calls(client) == expected
 
 
-def test_what_turns_ask_while_a_script_runs_goes_into_one_call(server: RedisServer, client: redis.Redis) -> None:
-    limit = limit_of(1000, Unit.HOUR)
+def test_a_counter_that_is_known_is_one_command(server: RedisServer, client: redis.Redis) -> None:
+    async def run() -> None:
+        async with redis_store(server.url) as store:
+            for _ in range(5):
+                await verdict(store, Charge(ALL_LIMITS["f"], "k", 1))
+
+    asyncio.run(run())
+    found = calls(client)
+    assert (found["set"], found["incrby"]) == (1, 5) and "evalsha" not in found
+
+
+def test_a_counter_that_was_known_and_has_gone_ends_too(server: RedisServer, client: redis.Redis) -> None:
+    """Evicted, flushed, or lost with a primary."""
 
     async def run() -> None:
         async with redis_store(server.url) as store:
-            await asyncio.gather(*(verdict(store, Charge(limit, "k", 1)) for _ in range(12)))
+            charges = [(Charge(ALL_LIMITS["f"], key, 2),) for key in "ab"]
+            await answers(store, *charges)
+            client.flushall()
+            await answers(store, *charges)
+            await answers(store, *charges[:1])  # behind what mended them
+            assert {client.pttl(key) > 0 for key in client.scan_iter()} == {True} and client.dbsize() == 2
+            assert (await verdict(store, charges[0][0])).used == 6
 
     asyncio.run(run())
-    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == 3, "two at once, and the ten others together"
+
+
+@pytest.mark.parametrize("letter", "fs")
+def test_what_turns_ask_while_two_are_on_their_way_goes_together(
+    server: RedisServer, client: redis.Redis, letter: str
+) -> None:
+    async def run() -> None:
+        async with redis_store(server.url) as store:
+            await asyncio.gather(*(verdict(store, Charge(ALL_LIMITS[letter], "k", 1)) for _ in range(12)))
+
+    asyncio.run(run())
+    found = calls(client)
+    assert found["incrby" if letter == "f" else "evalsha"] == 3, "two at once, and the ten others together"
 
 
 def test_every_counter_ends(server: RedisServer, client: redis.Redis) -> None:
@@ -116,7 +170,7 @@ def test_every_counter_ends(server: RedisServer, client: redis.Redis) -> None:
 
 
 def test_a_server_that_forgets_the_script_is_given_it_again(server: RedisServer, client: redis.Redis) -> None:
-    limit = limit_of(100, Unit.HOUR)
+    limit = limit_of(100, Unit.HOUR, algorithm=Algorithm.SLIDING_WINDOW)
 
     async def run() -> None:
         async with redis_store(server.url) as store:

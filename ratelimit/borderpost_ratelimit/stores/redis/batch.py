@@ -109,6 +109,23 @@ class Batch:
             added.append(Added(charge, addition, (number + 1) * window_us))
         self.asked.append(Asked(waiter, index, charges, added))
 
+    @property
+    def is_plain(self) -> bool:
+        """Return whether it holds additions only."""
+        return not self._singles
+
+    @property
+    def counters(self) -> int:
+        """Return how many counters it adds to."""
+        return len(self._additions)
+
+    def additions(self) -> list[tuple[bytes, int, int]]:
+        """Return name, hits and lifetime in milliseconds of each addition."""
+        return [
+            (name, addition.hits, self._lifetime_ms(addition.kept_until_us))
+            for name, addition in self._additions.items()
+        ]
+
     def arguments(self) -> list[bytes]:
         """Return what follows the script in EVALSHA: the number of keys, the keys, the arguments."""
         additions = self._additions

@@ -57,15 +57,20 @@ class Link:
         """Return when the command was sent that waits longest, by the loop's clock; the present if none does."""
         return self._waiting[0][1] if self._waiting else self._loop.time()
 
-    def send(self, command: bytes, taker: Taker) -> None:
-        """Send one packed command; its reply goes to the taker, later."""
+    def send(self, command: bytes, taker: Taker, replies: int = 1) -> None:
+        """Send packed commands; their replies go to the taker, one by one, later. Where they cannot be sent, or a reply
+        does not come, the taker is told so once for each."""
         if self._closed is not None or self._transport is None:
-            taker(self._closed or _CLOSED)
+            for _ in range(replies):
+                taker(self._closed or _CLOSED)
             return
         if self._transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-            taker(OVERLOADED)
+            for _ in range(replies):
+                taker(OVERLOADED)
             return
-        self._waiting.append((taker, self._loop.time()))
+        waiting = (taker, self._loop.time())
+        for _ in range(replies):
+            self._waiting.append(waiting)
         self._transport.write(command)
 
     def close(self, why: Unanswered = _CLOSED) -> None:

@@ -12,10 +12,12 @@ from typing import Final
 
 import hiredis
 
+from borderpost_base.memo import Remembered
 from borderpost_ratelimit.charges import Unanswered
 from borderpost_ratelimit.stores.redis.batch import Batch
 from borderpost_ratelimit.stores.redis.link import Link, packed
 from borderpost_ratelimit.stores.redis.names import Names
+from borderpost_ratelimit.stores.redis.plain import PLAIN_MAX, Known, Plain
 from borderpost_ratelimit.stores.redis.replies import AWAY, ELSEWHERE, MOVED_AWAY, SPOILT, unanswered, word_of
 
 SCRIPT: Final = resources.files("borderpost_ratelimit.stores.redis").joinpath("take.lua").read_bytes()
@@ -27,6 +29,10 @@ _STALE: Final = Unanswered("timeout", "the server read it too late, and did not 
 SENT_MAX: Final = 5
 """How often a batch is sent: to a server that has forgotten the script, or to where it was sent on to."""
 
+KNOWN_MAX: Final = 65_536
+"""Counters that are known to be in the server; about 150 bytes each."""
+TIME_AGAIN_US: Final = 250_000
+"""How long the server's time is taken to go on as it did, where no script call tells it."""
 FLIGHTS: Final = 2
 """Script calls on their way at which the next requests are gathered until a reply has come. A server runs one script at
 a time, so the second call waits there for the first one: more of them make no answer come sooner, and each costs the
@@ -48,8 +54,12 @@ class Sender:
         self._mono_us = mono_us
         self._moved = moved
         self._flights = FLIGHTS if moved is None else FLIGHTS_MAX
+        self._plain_max = PLAIN_MAX if moved is None else 1  # of several, one could be sent on and another not
         self._offset_us = 0
         self._open: dict[int, Batch] = {}
+        self._flying = 0
+        self._known: Known = Remembered(KNOWN_MAX)
+        self._told_at_us = 0
         self._link: Link | None = None
         self._why = AWAY
         self.reloads = 0
@@ -66,7 +76,8 @@ class Sender:
 
     def learn_time(self, server_us: int) -> None:
         """Take in what the server's wall clock says now."""
-        self._offset_us = server_us - self._mono_us()
+        self._told_at_us = self._mono_us()
+        self._offset_us = server_us - self._told_at_us
 
     def use(self, link: Link) -> None:
         """Send over this connection from now on."""
@@ -98,9 +109,8 @@ class Sender:
     def push(self) -> None:
         """Send what was gathered: at once, or with the next reply where the server has enough to do."""
         while self._open:
-            link = self._link
             slot, batch = next(iter(self._open.items()))
-            flying = link.in_flight if link is not None else 0
+            flying = self._flying if self._link is not None else 0
             if flying >= self._flights and (flying >= FLIGHTS_MAX or len(batch.asked) < FULL):
                 return
             del self._open[slot]
@@ -117,16 +127,47 @@ class Sender:
         if batch.sent:
             batch.latest_us = batch.made_us + self._offset_us + STALE_US  # by the clock of who gets it now
         batch.sent += 1
-        link.send(packed(b"EVALSHA", _DIGEST, *batch.arguments()), lambda reply: self._take(batch, reply, link))
+        self._flying += 1
+        if batch.is_plain and not asking and 0 < batch.counters <= self._plain_max:
+            self._send_plainly(batch, link)
+        else:
+            link.send(packed(b"EVALSHA", _DIGEST, *batch.arguments()), lambda reply: self._take(batch, reply, link))
 
-    def _take(self, batch: Batch, reply: object, link: Link) -> None:
+    def _send_plainly(self, batch: Batch, link: Link) -> None:
+        plain = Plain(batch, self._known, ask_time=self._mono_us() - self._told_at_us > TIME_AGAIN_US)
+
+        def take(reply: object) -> None:
+            if plain.ended:
+                return
+            if isinstance(reply, Unanswered):
+                plain.ended = True
+                self._take(batch, reply, link)
+            elif plain.take(reply):
+                self._take_plain(plain, link)
+
+        link.send(plain.commands, take, plain.count)
+
+    def _take_plain(self, plain: Plain, link: Link) -> None:
+        batch, counts = plain.batch, plain.counts()
+        told_us = plain.told_time_us()
+        if told_us:
+            self.learn_time(told_us)
+        if len(counts) == 1 and isinstance(counts[0], hiredis.ReplyError):
+            self._take(batch, counts[0], link)
+            return
+        for command in plain.mortal(counts):
+            link.send(command, _ignore)
+        self._take(batch, [batch.told_us or self.now_us(), *counts], link, plainly=True)
+
+    def _take(self, batch: Batch, reply: object, link: Link, *, plainly: bool = False) -> None:
+        self._flying -= 1
         if isinstance(reply, hiredis.ReplyError):
             self._refused(batch, reply, link)
         elif isinstance(reply, Unanswered):
             batch.fail(reply)
         else:
             now_us = batch.answer(reply)
-            if now_us and not batch.told_us:
+            if now_us and not batch.told_us and not plainly:
                 self.learn_time(now_us)
             if batch.refused is not None and word_of(batch.refused) in MOVED_AWAY:
                 link.close(unanswered(batch.refused))
@@ -139,6 +180,7 @@ class Sender:
         if word == "NOSCRIPT" and batch.sent < SENT_MAX:
             self.reloads += 1
             batch.sent += 1
+            self._flying += 1
             link.send(packed(b"EVAL", SCRIPT, *batch.arguments()), lambda again: self._take(batch, again, link))
         elif word == "STALE":
             self._stale(batch, error)
