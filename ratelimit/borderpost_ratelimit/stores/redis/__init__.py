@@ -1,4 +1,5 @@
-"""Counters in Redis or Valkey: one script call a loop turn counts all requests of the turn, in one round trip.
+"""Counters in Redis or Valkey: all requests of a loop turn are counted in one round trip, by one script call, or by a
+few plain commands where that is less.
 
 store.py        RedisStore: what a turn asks goes to the servers, what is known to be over does not
 servers.py      which server counts what: one, by Sentinels or not, or those of a Cluster by slot

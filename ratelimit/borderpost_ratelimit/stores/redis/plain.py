@@ -20,8 +20,9 @@ from borderpost_ratelimit.stores.redis.batch import Batch
 from borderpost_ratelimit.stores.redis.link import packed
 
 PLAIN_MAX: Final = 8
-"""Additions of a batch that goes as plain commands. They are cheaper at any number; but a script is not counted once it
-is late (`sending.STALE_US`), and commands are, so few of them may be on their way."""
+"""Additions of a batch that goes as plain commands. They are cheaper at any number; but a script does not count once it
+is late (`sending.STALE_US`), and commands do, so few of them may be on their way. One that is read late counts in the
+window that it was meant for, at most a second time where its requests were told again meanwhile: towards less."""
 _OVERFLOW: Final = "overflow"
 _SET, _COUNT, _TIME = 0, 1, 2
 

@@ -1,6 +1,6 @@
 """What is sent to one server, and what becomes of its replies: batches gathered, sent, counted or sent again.
 
-Several script calls may be on their way. What is asked while a server has enough of them is gathered into one.
+Several batches may be on their way. What is asked while a server has enough of them is gathered into one.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ KNOWN_MAX: Final = 65_536
 TIME_AGAIN_US: Final = 250_000
 """How long the server's time is taken to go on as it did, where no script call tells it."""
 FLIGHTS: Final = 2
-"""Script calls on their way at which the next requests are gathered until a reply has come. A server runs one script at
-a time, so the second call waits there for the first one: more of them make no answer come sooner, and each costs the
-server as much as some five requests."""
+"""Batches on their way at which the next requests are gathered until a reply has come. A server counts one batch at a
+time, so the second waits there for the first: more of them make no answer come sooner, and each costs the server a read
+and a write, as much as some five requests."""
 FULL: Final = 16
 """Requests that are sent without waiting for a reply."""
 FLIGHTS_MAX: Final = 256
-"""Script calls on their way at which nothing is sent."""
+"""Batches on their way at which nothing is sent."""
 
 
 class Sender:
