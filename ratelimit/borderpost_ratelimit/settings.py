@@ -22,7 +22,7 @@ class QuotaRule(enum.Enum):
     """When limits in quota mode refuse."""
 
     ALL = "all"
-    """A request is refused if each of its descriptors in quota mode is over; envoyproxy/ratelimit since mid-2026."""
+    """A request is refused if each of its descriptors in quota mode is over; envoyproxy/ratelimit since March 2026."""
     NEVER = "never"
     """Quota mode never refuses, and a status in quota mode is always OK; envoyproxy/ratelimit at its beginning."""
 
