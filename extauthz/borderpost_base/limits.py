@@ -331,6 +331,21 @@ LIMITER_OWED_MAX = _limit(
 LIMITER_OWED_AT_ONCE_MAX = _limit(
     "limiter_owed_at_once_max", 64, "charges", "that a store is told with one batch of requests once it is back"
 )
+LIMITER_HOLDS_MAX = _limit(
+    "limiter_holds_max", 100_000, "leases or reservations", "of one counter in Redis, some 30 MB; then it is over"
+)
+LIMITER_HOLDS_EXPIRED_MAX = _limit(
+    "limiter_holds_expired_max", 1_000, "leases or reservations", "that one charge lets go of: some 10 ms of a server"
+)
+LIMITER_COUNTERS_KNOWN_MAX = _limit(
+    "limiter_counters_known_max", 65_536, "counters", "that are known to lie in a store; about 150 bytes each"
+)
+LIMITER_STORE_UNSENT_BYTES_MAX = _limit(
+    "limiter_store_unsent_bytes_max", 8 << 20, "bytes", "of commands that a store does not read; then it is sent none"
+)
+LIMITER_STORE_REPLY_BYTES_MAX = _limit(
+    "limiter_store_reply_bytes_max", 16 << 20, "bytes", "of a store that make no whole reply; 20 a counter do"
+)
 RECORDED_RULE_BYTES_MAX = _limit(
     "recorded_rule_bytes_max", 256, "bytes", "of a limit's place in its files; a longer one is cut, with its hash"
 )

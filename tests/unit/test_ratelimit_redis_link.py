@@ -13,9 +13,9 @@ import pytest
 import redis
 
 from borderpost.demo.children import free_port
+from borderpost_base import limits
 from borderpost_ratelimit.charges import Charge, Unanswered
 from borderpost_ratelimit.limits import Algorithm, Unit
-from borderpost_ratelimit.stores.redis import link as link_module
 from borderpost_ratelimit.stores.redis.link import OVERLOADED, Link
 from support.ratelimit_asking import answers, reason, redis_store, until, verdict
 from support.ratelimit_parts import limit_of
@@ -283,7 +283,7 @@ def test_garbage_is_no_answer(reply: bytes, when: str) -> None:
 
 @pytest.mark.plain
 def test_a_reply_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "REPLY_BYTES_MAX", 1 << 16)
+    monkeypatch.setattr(limits, "LIMITER_STORE_REPLY_BYTES_MAX", 1 << 16)
 
     async def run() -> None:
         link = Link(asyncio.get_running_loop())
@@ -297,7 +297,7 @@ def test_a_reply_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.plain
 def test_a_server_that_does_not_read_is_not_sent_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "UNSENT_BYTES_MAX", 1 << 16)
+    monkeypatch.setattr(limits, "LIMITER_STORE_UNSENT_BYTES_MAX", 1 << 16)
 
     async def run() -> None:
         held = asyncio.Event()

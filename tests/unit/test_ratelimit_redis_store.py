@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import struct
 from collections.abc import Iterator
 
 import pytest
 import redis
 
+from borderpost_base.limits import LIMITER_HOLDS_MAX
 from borderpost_base.world import SystemClock, World
 from borderpost_ratelimit.charges import Charge, Phase, Source, Unanswered
 from borderpost_ratelimit.limits import Algorithm, Limit, Unit
@@ -280,6 +283,21 @@ def test_counters_that_are_full_saturate(server: RedisServer, client: redis.Redi
             assert (fixed.over, bucket.over, bucket.used) == (True, False, 0)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("letter", "cg")
+def test_a_counter_with_very_many_holds_takes_no_more(server: RedisServer, client: redis.Redis, letter: str) -> None:
+    limit = dataclasses.replace(ALL_LIMITS[letter], amount=10**9)
+    start_us = World().now_us() // limit.window_us * limit.window_us
+    for size in (LIMITER_HOLDS_MAX - 1, LIMITER_HOLDS_MAX):
+        client.hset(f"borderpost:{size}", "s", struct.pack("<dddddd", 5, start_us, size, size, 0, 0))
+
+    async def run() -> list[bool]:
+        async with redis_store(server.url) as store:
+            sizes = (LIMITER_HOLDS_MAX - 1, LIMITER_HOLDS_MAX)
+            return [(await verdict(store, Charge(limit, str(size), 1, request="r"))).over for size in sizes]
+
+    assert asyncio.run(run()) == [False, True]
 
 
 def limits_of_two(binding: bool) -> tuple[Limit, Limit]:

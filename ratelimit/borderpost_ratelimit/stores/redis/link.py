@@ -13,12 +13,9 @@ from typing import Final
 
 import hiredis
 
+from borderpost_base import limits
 from borderpost_ratelimit.charges import Unanswered
 
-UNSENT_BYTES_MAX: Final = 8 << 20
-"""Commands that a server does not read; beyond that the connection takes no more."""
-REPLY_BYTES_MAX: Final = 16 << 20
-"""Bytes that make no whole reply. A batch's reply has some 20 bytes a counter."""
 OVERLOADED: Final = Unanswered("overloaded", "the server does not read what it was sent")
 _GARBAGE: Final = Unanswered("garbage", "what came back is not Redis' protocol")
 _CLOSED: Final = Unanswered("unreachable", "the connection is closed")
@@ -64,7 +61,7 @@ class Link:
             for _ in range(replies):
                 taker(self._closed or _CLOSED)
             return
-        if self._transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+        if self._transport.get_write_buffer_size() > limits.LIMITER_STORE_UNSENT_BYTES_MAX:
             for _ in range(replies):
                 taker(OVERLOADED)
             return
@@ -109,7 +106,7 @@ class Link:
         except hiredis.HiredisError:
             self.close(_GARBAGE)
             return
-        if self._unread_bytes > REPLY_BYTES_MAX:
+        if self._unread_bytes > limits.LIMITER_STORE_REPLY_BYTES_MAX:
             self.close(_GARBAGE)
 
     def eof_received(self) -> bool:

@@ -5,13 +5,12 @@ Several batches may be on their way. What is asked while a server has enough of 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from importlib import resources
 from typing import Final
 
 import hiredis
 
+from borderpost_base.limits import LIMITER_COUNTERS_KNOWN_MAX
 from borderpost_base.memo import Remembered
 from borderpost_ratelimit.charges import Unanswered
 from borderpost_ratelimit.stores.redis.batch import Batch
@@ -19,9 +18,8 @@ from borderpost_ratelimit.stores.redis.link import Link, packed
 from borderpost_ratelimit.stores.redis.names import Names
 from borderpost_ratelimit.stores.redis.plain import PLAIN_MAX, Known, Plain
 from borderpost_ratelimit.stores.redis.replies import AWAY, ELSEWHERE, MOVED_AWAY, SPOILT, unanswered, word_of
+from borderpost_ratelimit.stores.redis.script import DIGEST, SCRIPT
 
-SCRIPT: Final = resources.files("borderpost_ratelimit.stores.redis").joinpath("take.lua").read_bytes()
-_DIGEST: Final = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
 STALE_US: Final = 1_000_000
 """How long after it was made a batch may be counted. A server that was stopped, or the network before it, reads later
 what had been sent to it: those requests had other answers long ago, and may belong to a window that is over."""
@@ -29,8 +27,6 @@ _STALE: Final = Unanswered("timeout", "the server read it too late, and did not 
 SENT_MAX: Final = 5
 """How often a batch is sent: to a server that has forgotten the script, or to where it was sent on to."""
 
-KNOWN_MAX: Final = 65_536
-"""Counters that are known to be in the server; about 150 bytes each."""
 TIME_AGAIN_US: Final = 250_000
 """How long the server's time is taken to go on as it did, where no script call tells it."""
 FLIGHTS: Final = 2
@@ -58,7 +54,7 @@ class Sender:
         self._offset_us = 0
         self._open: dict[int, Batch] = {}
         self._flying = 0
-        self._known: Known = Remembered(KNOWN_MAX)
+        self._known: Known = Remembered(LIMITER_COUNTERS_KNOWN_MAX)
         self._told_at_us = 0
         self._link: Link | None = None
         self._why = AWAY
@@ -131,7 +127,7 @@ class Sender:
         if batch.is_plain and not asking and 0 < batch.counters <= self._plain_max:
             self._send_plainly(batch, link)
         else:
-            link.send(packed(b"EVALSHA", _DIGEST, *batch.arguments()), lambda reply: self._take(batch, reply, link))
+            link.send(packed(b"EVALSHA", DIGEST, *batch.arguments()), lambda reply: self._take(batch, reply, link))
 
     def _send_plainly(self, batch: Batch, link: Link) -> None:
         plain = Plain(batch, self._known, ask_time=self._mono_us() - self._told_at_us > TIME_AGAIN_US)

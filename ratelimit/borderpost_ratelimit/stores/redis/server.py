@@ -18,7 +18,8 @@ from borderpost_ratelimit.stores.config import Endpoint
 from borderpost_ratelimit.stores.redis.connecting import CONNECT_ERRORS, NoReply, ask, connect
 from borderpost_ratelimit.stores.redis.link import Link
 from borderpost_ratelimit.stores.redis.replies import AWAY, SPOILT, unanswered
-from borderpost_ratelimit.stores.redis.sending import SCRIPT, Sender
+from borderpost_ratelimit.stores.redis.script import SCRIPT
+from borderpost_ratelimit.stores.redis.sending import Sender
 
 _AGAIN_S: Final = (0.0, 0.05, 0.1, 0.2, 0.5)
 """Pauses before connecting again; the last one stays."""

@@ -1,8 +1,10 @@
 -- Counts the requests of one loop turn. The formulas are those of `borderpost_ratelimit.algorithms`, whose names are
 -- used here; what is written there of arithmetic holds here.
+-- The constants in capitals are set by `script.py`.
 --
 -- KEYS  one counter an addition, then one a charge
--- ARGV  time in microseconds; or, negative, until when the server's own time may be taken · count of additions · hits and lifetime (ms) of each
+-- ARGV  time in microseconds; or, negative, until when the server's own time may be taken
+--       count of additions · hits and lifetime (ms) of each
 --       count of requests · of each: count of charges · of each: kind, phase, binding (1 or 0), hits, and
 --         f  amount, lifetime (ms)
 --         s  amount, window
@@ -29,7 +31,6 @@ if now < 0 then
 end
 local out = {now}
 local additions = tonumber(ARGV[2])
-local COUNT_MAX = 9007199254740991
 
 local function failed(reply)
   return type(reply) == 'table' and reply.err ~= nil
@@ -51,9 +52,6 @@ if requests == 0 then
   return out
 end
 
-local GRACE_US = 2000000
-local HOLDS_MAX = 100000
-local EXPIRED_AT_ONCE_MAX = 1000
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 local pack, unpack = struct.pack, struct.unpack
 
@@ -277,7 +275,7 @@ end
 local function expire(charge, state, time)
   local weight = 0
   local hold = hold_at(charge, state.oldest)
-  local left = EXPIRED_AT_ONCE_MAX
+  local left = HOLDS_EXPIRED_MAX
   while hold and hold.till <= time and left > 0 do
     left = left - 1
     weight = weight + hold.weight
