@@ -110,6 +110,28 @@ def test_what_is_owed_is_told_by_the_limits_of_the_newest_file() -> None:
     assert [(charge.limit, charge.hits) for charge in told] == [(new, 5)]
 
 
+@pytest.mark.parametrize("algorithm", [Algorithm.FIXED_WINDOW, Algorithm.BUDGET])
+def test_how_long_the_store_takes_to_answer_makes_no_other_window(algorithm: Algorithm) -> None:
+    """The end of its window is known from answers that are on their way for a while, now longer and now shorter."""
+    outage = Outage()
+    limit = limit_of(1000, algorithm=algorithm)
+    outage.store.hanging = True
+    outage.one(limit)
+    outage.advance(9000)
+    outage.store.go_on()
+    outage.store.hanging = True
+    outage.one(limit)
+    hung, outage.store.unread, outage.store.hanging = outage.store.unread, [], False
+    outage.open()
+    outage.one(limit, 10)
+    outage.store.unread = hung
+    outage.store.go_on()
+    outage.one(limit, 10)
+    outage.back()
+    outage.one(limit_of(5), key="brings it along")
+    assert outage.in_store(limit) == 1 + 1 + 10 + 10
+
+
 def test_a_buckets_debt_drains_while_the_store_is_away() -> None:
     outage = Outage()
     limit = bucket_of(60, 10)

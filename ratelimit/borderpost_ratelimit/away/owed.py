@@ -111,10 +111,12 @@ class Owed:
             debt.until_us = max(debt.until_us, at_us) + hits * limit.window_us // limit.amount
             return
         until_us = self._told.window_end_us(limit, charge.key, at_us)
-        if until_us > debt.until_us:
+        apart_us = until_us - debt.until_us
+        # When the store's window ends is known to a few milliseconds: as long as its answers took.
+        if apart_us > limit.window_us // 2:
             debt.hits, debt.until_us = max(0, hits), until_us
-        elif until_us == debt.until_us:
-            debt.hits = max(0, debt.hits + hits)
+        elif apart_us >= -limit.window_us // 2:
+            debt.hits, debt.until_us = max(0, debt.hits + hits), min(until_us, debt.until_us)
 
     def ended(self, charge: Charge, at_us: int) -> None:
         """Note what is to be given back or settled: a lease, a reservation, hits of a request that was refused."""
