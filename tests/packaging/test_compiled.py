@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SUITES = (
     "tests/unit/test_wire_*.py", "tests/unit/test_audit_*.py", "tests/unit/test_recognition.py",
     "tests/unit/test_processor.py", "tests/unit/test_record_keeper.py", "tests/unit/test_memo.py",
+    "tests/unit/test_ratelimit_*.py",
 )  # fmt: skip
 THROUGH_ENVOY = ("tests/blackbox/test_product_counts.py", "tests/faults/test_product_kill.py")
 

@@ -344,6 +344,7 @@ def test_explain_says_that_the_limiter_has_other_files(
     assert "  left" not in out
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("running", [AwayStore], indirect=True)
 def test_explain_says_that_the_store_has_no_answer(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "explain", "limits", "-d", "path=/api/v1", "--ask", running.address)
@@ -374,6 +375,7 @@ def test_look_refuses_what_is_too_long(running: Running) -> None:
     assert status == 413
 
 
+@pytest.mark.plain
 def test_look_waits_for_the_store_within_a_bound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LIMITER_JSON_S_MAX", 0.05)
     limiter = Running(book_of(folder), SilentStore(100))
