@@ -21,7 +21,7 @@ import orjson
 from pydantic import ValidationError
 
 from borderpost.audit.backwards import stream_backwards
-from borderpost.audit.fields import DIGEST
+from borderpost.audit.forms import DIGEST
 from borderpost.audit.inputs import InputStore
 from borderpost.audit.kinds import Stamp
 from borderpost.audit.profile import ProfileError, decode
