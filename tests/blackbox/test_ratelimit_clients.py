@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.limiter_serving import Limiter
 from support.ratelimit_clients import Ask, Leasing, at_once, hurried, spending
 from support.ratelimit_parts import descriptor_of
+from support.redis_server import redis_server
 
 pytestmark = pytest.mark.blackbox
 
@@ -24,9 +27,30 @@ descriptors:
 """
 
 
-@pytest.mark.parametrize("engine", ["wire", pytest.param("grpcio", marks=pytest.mark.full)])
-def test_64_clients_of_the_real_limiter_get_what_each_limit_says(tmp_path: Path, engine: str) -> None:
-    with Limiter(tmp_path, {"shop.yaml": LIMITS}, engine=engine) as limiter:
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Give the limiter's settings for where it counts; a server is given the time that a loaded machine needs."""
+    if request.param == "memory":
+        yield {}
+        return
+    with redis_server(tmp_path) as server:
+        yield {"store": {"url": server.url}, "away": {"wait_ms": 1000.0}}
+
+
+@pytest.mark.parametrize(
+    ("engine", "store"),
+    [
+        ("wire", "memory"),
+        ("wire", "redis"),
+        pytest.param("grpcio", "memory", marks=pytest.mark.full),
+        pytest.param("grpcio", "redis", marks=pytest.mark.full),
+    ],
+    indirect=["store"],
+)
+def test_64_clients_of_the_real_limiter_get_what_each_limit_says(
+    tmp_path: Path, engine: str, store: dict[str, Any]
+) -> None:
+    with Limiter(tmp_path, {"shop.yaml": LIMITS}, engine=engine, **store) as limiter:
         for kind in ("fixed", "sliding", "bucket"):
             assert at_once(limiter.address, hurried(kind, 3)) == 100, kind
         leasing = Leasing(3)
