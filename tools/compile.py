@@ -33,7 +33,10 @@ MODULES = (
     "borderpost_ratelimit/answers.py", "borderpost_ratelimit/encoding.py", "borderpost_ratelimit/files/book.py",
     "borderpost_ratelimit/files/keys.py", "borderpost_ratelimit/files/wildcards.py", "borderpost_ratelimit/grants.py",
     "borderpost_ratelimit/headers.py", "borderpost_ratelimit/plans.py", "borderpost_ratelimit/questions.py",
-    "borderpost_ratelimit/service.py", "borderpost_ratelimit/statistics.py",
+    "borderpost_ratelimit/service.py", "borderpost_ratelimit/statistics.py", "borderpost_ratelimit/away/breaker.py",
+    "borderpost_ratelimit/away/by_server.py", "borderpost_ratelimit/away/estimate.py",
+    "borderpost_ratelimit/away/guarded.py", "borderpost_ratelimit/away/owed.py", "borderpost_ratelimit/away/told.py",
+    "borderpost_ratelimit/stores/divided.py", "borderpost_ratelimit/stores/scoped.py",
     "borderpost_ratelimit/stores/expiry.py", "borderpost_ratelimit/stores/joining.py",
     "borderpost_ratelimit/stores/memory.py", "borderpost_ratelimit/stores/redis/batch.py",
     "borderpost_ratelimit/stores/redis/link.py", "borderpost_ratelimit/stores/redis/names.py",
@@ -45,7 +48,9 @@ MODULES = (
     "borderpost_wire/wire_protocol.py",
 )  # fmt: skip
 """What every decision goes through, beside the folders below."""
-FOLDERS = ("borderpost_ratelimit/algorithms", "borderpost_wire/h2", "borderpost_wire/hpack", "borderpost_wire/rpc")
+FOLDERS = (
+    "borderpost_ratelimit/algorithms", "borderpost_wire/h2", "borderpost_wire/hpack", "borderpost_wire/rpc",
+)  # fmt: skip
 GROUP = "borderpost"
 """Name of the library that the modules share, `borderpost__mypyc`: a top-level name, so it says whose it is."""
 
