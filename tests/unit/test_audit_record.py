@@ -93,7 +93,8 @@ def test_a_decision_over_300_regions_with_the_longest_names_fits() -> None:
 def test_every_type_named_for_this_version_is_in_the_catalogue() -> None:
     assert set(fields.RECORD_TYPES) == {
         "epoch.open", "decision", "policy.activate", "legal_event.apply", "catalog.activate", "geoip.activate",
-        "anonymisers.activate", "limits.activate", "limit.refuse", "limit.refusals", "recovery", "gap", "heartbeat", "epoch.close",
+        "anonymisers.activate", "limits.activate", "limit.refuse", "limit.refusals",
+        "recovery", "gap", "heartbeat", "epoch.close",
     }  # fmt: skip
     assert not fields.RESERVED_TYPES & set(fields.RECORD_TYPES)
 
