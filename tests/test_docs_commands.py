@@ -35,6 +35,7 @@ PAGES = sorted(
 )
 _FENCE = re.compile(r"^```(\w*)\s*$")
 _MARK = re.compile(r"^<!-- (file|run): (.+?) -->$")
+_PORT = re.compile(r"(?:port: |PORT=|127\.0\.0\.1:|localhost:)([1-9][0-9]{4})\b")
 _STARTED_WITHIN_S = 20.0
 
 
@@ -137,6 +138,17 @@ def cases() -> list[object]:
         if is_full(page):
             found.append(pytest.param(page, True, id=f"{name}-full", marks=pytest.mark.full))
     return found
+
+
+def test_pages_that_run_at_the_same_time_have_ports_of_their_own() -> None:
+    found: dict[str, set[str]] = {}
+    for page in PAGES:
+        for block in blocks(page):
+            if block.file is not None or block.language == "console":
+                for port in _PORT.findall("\n".join(block.lines)):
+                    found.setdefault(port, set()).add(page.name)
+    shared = {port: pages for port, pages in found.items() if len(pages) > 1}
+    assert not shared
 
 
 def test_no_command_is_written_where_it_would_not_be_run() -> None:

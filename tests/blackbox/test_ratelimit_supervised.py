@@ -197,7 +197,8 @@ def test_what_envoy_is_told_elsewhere_needs_a_restart(gateway: Gateway) -> None:
 @pytest.mark.full
 def test_a_successor_that_cannot_run_leaves_the_one_before_it_serving(gateway: Gateway) -> None:
     before = gateway.pid
-    gateway.reload({"limiter": {"global_store": {"url": "redis://127.0.0.1:1", "key_file": "nowhere"}}})
+    store = {"url": "redis://127.0.0.1:1", "key_file": "nowhere", "sink": "shared"}
+    gateway.reload({"limiter": {"global_store": store}, "sinks": {"shared": {"country": "DE"}}})
     assert alive(before)
     with gateway.channel() as channel:
         assert asker(channel)(("tenant", "before")).overall_code == OK
