@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 
 ALLOWED_SKIPS = ("needs ",)
 """`needs root`, `needs faketime`, `needs /dev/fuse`: the beginning of every reason that is allowed."""
@@ -50,6 +52,14 @@ def pytest_report_header() -> str:
 def _seeded() -> None:
     """Start every test from the same seed, whatever ran before it."""
     random.seed(SEED)
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """Let no test log to the closed stream of one before it: a command run in this process sets logs up."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
 
 
 @pytest.hookimpl(optionalhook=True)

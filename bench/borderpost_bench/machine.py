@@ -48,7 +48,7 @@ _PRODUCT = ("extauthz", "wire", "proto", "envoy", "bench/borderpost_bench", "ben
 def compiled_modules() -> list[str]:
     """Return which modules of the product are compiled, as the servers that are measured will load them."""
     found = []
-    for package in ("borderpost", "borderpost_base", "borderpost_wire"):
+    for package in ("borderpost", "borderpost_base", "borderpost_ratelimit", "borderpost_wire"):
         spec = importlib.util.find_spec(package)
         for place in (spec.submodule_search_locations or ()) if spec is not None else ():
             extensions = (path for path in Path(place).rglob("*") if path.name.endswith(tuple(EXTENSION_SUFFIXES)))
