@@ -30,7 +30,7 @@ MODULES = (
     "borderpost/audit/prepared.py", "borderpost/audit/record.py", "borderpost/audit/writer.py",
     "borderpost/entrance.py", "borderpost/processor.py", "borderpost/recognition.py", "borderpost/record_keeper.py",
     "borderpost_base/memo.py",
-    "borderpost_ratelimit/answers.py", "borderpost_ratelimit/encoding.py", "borderpost_ratelimit/files/book.py",
+    "borderpost_ratelimit/answers.py", "borderpost_ratelimit/files/book.py",
     "borderpost_ratelimit/files/keys.py", "borderpost_ratelimit/files/wildcards.py", "borderpost_ratelimit/grants.py",
     "borderpost_ratelimit/headers.py", "borderpost_ratelimit/plans.py", "borderpost_ratelimit/questions.py",
     "borderpost_ratelimit/service.py", "borderpost_ratelimit/statistics.py", "borderpost_ratelimit/away/breaker.py",
@@ -44,8 +44,8 @@ MODULES = (
     "borderpost_ratelimit/stores/redis/sending.py",
     "borderpost_ratelimit/stores/redis/single.py", "borderpost_ratelimit/stores/redis/store.py",
     "borderpost_ratelimit/stores/redis/turn.py",
-    "borderpost_wire/deadlines.py", "borderpost_wire/wire_call.py", "borderpost_wire/wire_engine.py",
-    "borderpost_wire/wire_protocol.py",
+    "borderpost_wire/deadlines.py", "borderpost_wire/protobuf.py", "borderpost_wire/wire_call.py",
+    "borderpost_wire/wire_engine.py", "borderpost_wire/wire_protocol.py",
 )  # fmt: skip
 """What every decision goes through, beside the folders below."""
 FOLDERS = (

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Final
 
 from borderpost_ratelimit.charges import Source, Verdict, Verdicts
-from borderpost_ratelimit.encoding import field, number_field, varint
 from borderpost_ratelimit.grants import granted, quota
 from borderpost_ratelimit.headers import HeaderWriter
 from borderpost_ratelimit.limits import SECOND_US
@@ -19,6 +18,7 @@ from borderpost_ratelimit.plans import CODE_OK, UINT32_MAX, Met, Part, Plan, Tol
 from borderpost_ratelimit.refusals import Refusal
 from borderpost_ratelimit.settings import QuotaRule, ServiceSettings
 from borderpost_ratelimit.statistics import Statistics
+from borderpost_wire.protobuf import bytes_field, number_field, varint
 
 CODE_OVER_LIMIT: Final = 2
 """`RateLimitResponse.OVER_LIMIT`."""
@@ -29,7 +29,7 @@ _NEAR_CACHE: Final = Source.NEAR_CACHE
 _PREPARED_MAX: Final = 4096
 _REMAINING: Final = tuple(number_field(3, value) for value in range(_PREPARED_MAX))
 """Field `limit_remaining` of a status, for what it often is."""
-_RESET: Final = tuple(field(4, number_field(1, value)) for value in range(_PREPARED_MAX))
+_RESET: Final = tuple(bytes_field(4, number_field(1, value)) for value in range(_PREPARED_MAX))
 """Field `duration_until_reset` of a status, by seconds."""
 _STATUS: Final = tuple(varint(2 << 3 | 2) + varint(length) for length in range(_PREPARED_MAX))
 """How field `statuses` of a response begins, by the length of the status."""
@@ -136,7 +136,7 @@ class Answerer:
             return _standing_status(standing, _OK)
         if self._quota_refuses:
             return _standing_status(standing, _OVER_LIMIT)
-        return field(2, _OK + standing.told.current)
+        return bytes_field(2, _OK + standing.told.current)
 
 
 def _stand(part: Part, met: Met, plan: Plan, verdicts: Verdicts, given: int) -> Standing:
@@ -165,9 +165,9 @@ def _status(code: bytes, told: ToldLimit, remaining: int, reset_s: int, more: by
     if remaining > UINT32_MAX:
         remaining = UINT32_MAX
     left = _REMAINING[remaining] if remaining < _PREPARED_MAX else number_field(3, remaining)
-    reset = _RESET[reset_s] if reset_s < _PREPARED_MAX else field(4, number_field(1, reset_s))
+    reset = _RESET[reset_s] if reset_s < _PREPARED_MAX else bytes_field(4, number_field(1, reset_s))
     body = code + told.current + left + reset + more
-    return _STATUS[len(body)] + body if len(body) < _PREPARED_MAX else field(2, body)
+    return _STATUS[len(body)] + body if len(body) < _PREPARED_MAX else bytes_field(2, body)
 
 
 def _count(standing: Standing) -> None:

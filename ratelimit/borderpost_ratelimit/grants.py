@@ -11,8 +11,8 @@ import hashlib
 from typing import Final
 
 from borderpost_ratelimit.charges import Charge, Phase, Source, Verdict
-from borderpost_ratelimit.encoding import field, number_field
 from borderpost_ratelimit.limits import SECOND_US, Algorithm
+from borderpost_wire.protobuf import bytes_field, number_field
 
 _COUNTED: Final = (Source.STORE, Source.ESTIMATE)
 _ID_BYTES: Final = 16
@@ -52,4 +52,4 @@ def quota(key: str, given: int, until_us: int) -> bytes:
     seconds, rest_us = divmod(until_us, SECOND_US)
     until = number_field(1, seconds) + number_field(2, rest_us * 1000)
     name = hashlib.blake2b(key.encode(), digest_size=_ID_BYTES).hexdigest()
-    return field(5, number_field(1, given) + field(2, until) + field(3, name.encode()))
+    return bytes_field(5, number_field(1, given) + bytes_field(2, until) + bytes_field(3, name.encode()))

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from borderpost_ratelimit.encoding import field
 from borderpost_ratelimit.limits import SECOND_US, Algorithm
 from borderpost_ratelimit.plans import ToldLimit
 from borderpost_ratelimit.settings import HeaderStyle, ServiceSettings
+from borderpost_wire.protobuf import bytes_field
 
 if TYPE_CHECKING:
     from borderpost_ratelimit.answers import Standing
@@ -49,7 +49,9 @@ class HeaderWriter:
                     headers += _ietf(standings, verdicts)
         if refused and self._settings.retry_after:
             headers.append(("retry-after", str(_retry_s(standings))))
-        return b"".join([field(3, field(1, name.encode()) + field(2, value.encode())) for name, value in headers])
+        return b"".join(
+            [bytes_field(3, bytes_field(1, name.encode()) + bytes_field(2, value.encode())) for name, value in headers]
+        )
 
     def _envoyproxy(self, standings: Sequence[Standing]) -> list[Header]:
         """Tell of the last limit that refuses, otherwise of the one with the least left (src/service/ratelimit.go)."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.struct_pb2 import Struct
 
-from borderpost_ratelimit.encoding import field
 from borderpost_ratelimit.plans import Plan
 from borderpost_ratelimit.questions import Asked
+from borderpost_wire.protobuf import bytes_field
 
 if TYPE_CHECKING:
     from borderpost_ratelimit.answers import Standing
@@ -36,7 +36,7 @@ def describe(plan: Plan, standings: Sequence[Standing]) -> bytes:
         told["metadata"] = metadata
     struct = Struct()
     struct.update(told)
-    return field(6, struct.SerializeToString(deterministic=True))
+    return bytes_field(6, struct.SerializeToString(deterministic=True))
 
 
 def merge(into: dict[str, Any], more: Mapping[str, object]) -> None:

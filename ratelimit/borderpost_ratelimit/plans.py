@@ -13,22 +13,22 @@ from typing import Final
 
 from borderpost_base.memo import Remembered
 from borderpost_ratelimit.charges import Charge, Phase
-from borderpost_ratelimit.encoding import field, number_field
 from borderpost_ratelimit.grants import with_grant
 from borderpost_ratelimit.limits import Algorithm, Limit, Unit
 from borderpost_ratelimit.questions import Asked, Question
 from borderpost_ratelimit.rules import Match, Rule, RuleBook
 from borderpost_ratelimit.settings import ServiceSettings
 from borderpost_ratelimit.statistics import RuleCounts, Statistics
+from borderpost_wire.protobuf import bytes_field, number_field
 
 CODE_OK: Final = 1
 """`RateLimitResponse.OK`."""
 UINT32_MAX: Final = 2**32 - 1
 COST_MAX: Final = 2**52
 """Of one charge, in units of its limit; a greater one is taken as so much. Counters end at 2^53 - 1."""
-_NO_LIMIT: Final = field(2, number_field(1, CODE_OK))
+_NO_LIMIT: Final = bytes_field(2, number_field(1, CODE_OK))
 """The status of a descriptor that nothing limits."""
-_UNLIMITED: Final = field(2, number_field(1, CODE_OK) + number_field(3, UINT32_MAX))
+_UNLIMITED: Final = bytes_field(2, number_field(1, CODE_OK) + number_field(3, UINT32_MAX))
 """The status of a descriptor that is unlimited: it has the most left that can be said."""
 _HEADER_SAFE: Final = re.compile(r"[ !#-\[\]-~]{1,128}")
 """Printable ASCII without quotes and backslashes."""
@@ -57,7 +57,7 @@ class ToldLimit:
         unit, multiplier = unit_of(limit)
         self.unit = unit
         self.multiplier = multiplier
-        self.current = field(2, current_limit(limit.amount, unit, multiplier, name))
+        self.current = bytes_field(2, current_limit(limit.amount, unit, multiplier, name))
         """Field `current_limit` of a DescriptorStatus."""
 
 
@@ -241,6 +241,6 @@ def unit_of(limit: Limit) -> tuple[Unit, int]:
 
 def current_limit(amount: int, unit: Unit, multiplier: int, name: str) -> bytes:
     """Return an encoded `RateLimitResponse.RateLimit`; an amount beyond what it can say is the most it can."""
-    several = field(4, number_field(1, multiplier)) if multiplier != 1 else b""
-    named = field(3, name.encode()) if name else b""
+    several = bytes_field(4, number_field(1, multiplier)) if multiplier != 1 else b""
+    named = bytes_field(3, name.encode()) if name else b""
     return number_field(1, min(amount, UINT32_MAX)) + number_field(2, int(unit)) + named + several

@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 from google.protobuf.message import DecodeError
 
 from borderpost_proto.rate_limit_pb2 import RateLimitDescriptor, RateLimitRequest
-from borderpost_ratelimit.encoding import field
 from borderpost_ratelimit.limits import Unit
 from borderpost_ratelimit.rules import PHASE_DONE, PHASE_KEY, REQUEST_KEY, Entries
+from borderpost_wire.protobuf import bytes_field
 
 WINDOW_US_MAX: Final = 100 * Unit.YEAR.length_us
 """Of a limit that a request brings itself; every number that is worked with stays below 2^53."""
@@ -27,7 +27,7 @@ _RESERVED: Final = "borderpost."
 _PHASE_KEY: Final = PHASE_KEY
 _PHASE_DONE: Final = PHASE_DONE
 _REQUEST_KEY: Final = REQUEST_KEY
-NAMING: Final = field(1, REQUEST_KEY.encode()) + b"\x12"
+NAMING: Final = bytes_field(1, REQUEST_KEY.encode()) + b"\x12"
 """How an entry that names the request begins: its key, and the tag of its value."""
 _UNITS: Final[dict[int, Unit]] = {int(unit): unit for unit in Unit if unit is not Unit.UNKNOWN}
 

@@ -1,4 +1,4 @@
-"""Just enough of protobuf's encoding for the few small messages that this package speaks itself.
+"""Just enough of protobuf's encoding for small messages that are read or written by hand.
 
 Source: protobuf.dev/programming-guides/encoding. Groups, which proto3 lacks, are refused.
 """
@@ -6,11 +6,13 @@ Source: protobuf.dev/programming-guides/encoding. Groups, which proto3 lacks, ar
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Wire types."""
 
 _VARINT_OCTETS_MAX = 10
+_OCTETS: Final = tuple(bytes((value,)) for value in range(0x80))
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int, int | bytes]]:
@@ -56,12 +58,31 @@ def pieces(message: bytes, wanted: int) -> list[bytes]:
 
 def varint_field(number: int, value: int) -> bytes:
     """Return a field that holds a number, not negative."""
-    return _coded(number << 3 | VARINT) + _coded(value)
+    return varint(number << 3 | VARINT) + varint(value)
+
+
+def number_field(number: int, value: int) -> bytes:
+    """Return a field that holds a number, nothing for 0, which is its default."""
+    return varint_field(number, value) if value else b""
 
 
 def bytes_field(number: int, value: bytes) -> bytes:
     """Return a field that holds bytes, a string's or a message's."""
-    return _coded(number << 3 | BYTES) + _coded(len(value)) + value
+    return varint(number << 3 | BYTES) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    """Return a number's octets; it is not negative."""
+    if value < 0x80:
+        return _OCTETS[value]
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    octets = bytearray()
+    while value >= 0x80:
+        octets.append(value & 0x7F | 0x80)
+        value >>= 7
+    octets.append(value)
+    return bytes(octets)
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
@@ -76,12 +97,3 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
         if octet < 0x80:
             return value, at
     raise ValueError("a number is too long")
-
-
-def _coded(value: int) -> bytes:
-    octets = bytearray()
-    while value >= 0x80:
-        octets.append(value & 0x7F | 0x80)
-        value >>= 7
-    octets.append(value)
-    return bytes(octets)

@@ -53,7 +53,7 @@ Released = Callable[[bool], None]
 
 
 class RecordedRefusals:
-    """A log of refusals on an audit stream (`borderpost.limiter.record.Refusals`). Made and used on its loop."""
+    """A log of refusals on an audit stream (`borderpost_ratelimit.refusals.RefusalLog`). Made and used on its loop."""
 
     def __init__(
         self, spec: AuditSpec, world: World, metrics: Metrics, *, stream: int = 0, in_batches: bool = False,

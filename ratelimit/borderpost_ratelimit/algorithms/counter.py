@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Final
 
 from borderpost_ratelimit.charges import Verdict
@@ -61,7 +61,7 @@ class Share:
         self.overflow: Counter | None = None
 
 
-class Counter:
+class Counter(ABC):
     """Counts by one limit under one key.
 
     Times are microseconds since the Unix epoch. A request with several charges asks `over` of each first, each on top
@@ -88,36 +88,30 @@ class Counter:
     @abstractmethod
     def over(self, hits: int, now_us: int) -> bool:
         """Return whether so many hits, on top of what is pending, are over the limit."""
-        raise NotImplementedError
 
     @abstractmethod
     def charge(self, hits: int, now_us: int, request: str) -> Verdict:
         """Charge, and tell. Except for fixed windows: `over` was asked for before, and said no."""
-        raise NotImplementedError
 
     @abstractmethod
     def tell(self, over: bool, hits: int, now_us: int) -> Verdict:
         """Tell how it stands, with nothing charged."""
-        raise NotImplementedError
 
     @abstractmethod
     def done(self, hits: int, now_us: int, request: str) -> Verdict:
         """Charge what a request has used, at its end, whether it fits or not."""
-        raise NotImplementedError
 
     @abstractmethod
     def inherit(self, other: Counter, now_us: int) -> None:
         """Begin with what the shared counter of the same limit holds: no key can have used more of that."""
-        raise NotImplementedError
 
     @abstractmethod
     def expires_us(self) -> int:
         """Return the time from which on it holds nothing that a new counter would not."""
-        raise NotImplementedError
 
     def remembers(self, request: str) -> bool:
         """Return whether it holds a lease or a reservation of this request."""
         return False
 
-    def drop(self) -> None:
+    def drop(self) -> None:  # noqa: B027 - most counters hold nothing
         """Let go of what requests hold, for good."""
